@@ -1,0 +1,134 @@
+"""Settings: frozen dataclasses, written to and read from TOML. Unknown keys and wrong types are refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import tomli_w
+
+from faceswap.errors import ConfigError
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What a model is made of. Kept with its checkpoint: the same config always builds the same network."""
+
+    persons: tuple[str, ...]
+    """One decoder for each, by name."""
+    size: int = 64
+    """Side of the picture that goes in and comes out, in pixels; a multiple of 16."""
+    width: int = 40
+    """Channels at half the picture's size; they double with each halving, up to `max_width`."""
+    max_width: int = 320
+    latent: int = 256
+    """Numbers that describe a face between encoder and decoder."""
+    blocks: int = 1
+    """Residual blocks at each size of the decoder."""
+
+    def __post_init__(self) -> None:
+        if self.size % 16 or not 32 <= self.size <= 1024:
+            raise ConfigError(f"size {self.size} is not a multiple of 16 between 32 and 1024", "Try 64, 128 or 256")
+        if len(set(self.persons)) != len(self.persons) or len(self.persons) < 2:
+            raise ConfigError(f"a model needs at least two different persons, not {self.persons}", "Name two persons")
+        for name in self.persons:
+            if not name.isidentifier():
+                raise ConfigError(f"'{name}' cannot be a person's name", "Use letters, digits and _ only")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a model is trained."""
+
+    batch_size: int = 16
+    """Faces of each person in a step."""
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    ema_spread: float = 0.10
+    """Width of the window over which weights are averaged, relative to the whole training (Karras et al., 2024)."""
+    clip_norm: float = 1.0
+    """Gradients longer than this are shortened to it."""
+    seed: int = 0
+    affine: float = 1.0
+    """Strength of the shared rotation, scaling and shift of input and target; 1 is up to 10 degrees and 5 %."""
+    warp: float = 1.0
+    """Strength of the smooth warp that the model has to undo; 1 moves points by about 4 % of the picture's side."""
+    corruption: float = 1.0
+    """Strength of the noise, blur, colour shifts and holes that the model has to undo; 0 turns them off."""
+    structure_weight: float = 1.0
+    """Weight of the structural loss (1 - SSIM) against the L1 loss."""
+    mask_weight: float = 0.5
+    """Weight of the mask's loss."""
+    feature_weight: float = 3.0
+    """How much more a pixel of the eyes and mouth counts than one of the cheeks."""
+
+
+PRESETS: dict[str, ModelConfig] = {
+    "nano": ModelConfig(("a", "b"), size=64, width=40, max_width=320),
+    "base": ModelConfig(("a", "b"), size=128, width=48, max_width=512, latent=384),
+    "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent=512, blocks=2),
+}
+"""`nano` is made for a laptop's processor; `base` and `large` want a GPU."""
+
+
+def to_toml(settings: object) -> str:
+    """The settings as TOML, every value written out."""
+    return tomli_w.dumps(_plain(settings))
+
+
+def _plain(settings: Any) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if dataclasses.is_dataclass(value):
+            plain[field.name] = _plain(value)
+        elif value is not None:  # TOML has no null: what is absent takes its default
+            plain[field.name] = list(value) if isinstance(value, tuple) else value
+    return plain
+
+
+def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Settings:
+    """Build the settings class `kind` from parsed values; `where` names their origin in errors.
+
+    Raises ConfigError for a key that `kind` does not have, a missing one, or a value of the wrong type.
+    """
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise ConfigError(f"{where} has the unknown setting '{unknown[0]}'", f"Known are: {', '.join(hints)}")
+    made: dict[str, Any] = {}
+    for key, value in values.items():
+        made[key] = _convert(hints[key], value, f"{where}, {key}")
+    try:
+        return kind(**made)
+    except TypeError as error:
+        raise ConfigError(f"{where} is incomplete ({error})", "Add the missing setting") from error
+
+
+def _convert(kind: Any, value: Any, where: str) -> Any:
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return from_dict(kind, value, where)  # type: ignore[arg-type]  # is_dataclass also admits instances
+    if get_origin(kind) is tuple and isinstance(value, list):
+        return tuple(_convert(get_args(kind)[0], item, where) for item in value)
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    allowed = tuple(a for a in (get_args(kind) or (kind,)) if isinstance(a, type))
+    if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
+        names = " or ".join(a.__name__ for a in allowed)
+        raise ConfigError(f"{where} is {value!r}, which is not of type {names}", "Correct the value")
+    return value
+
+
+def load_toml(kind: type[Settings], path: Path) -> Settings:
+    """Read the settings class `kind` from a TOML file. Raises ConfigError with the file's name."""
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as TOML ({error})", "Correct the file") from error
+    return from_dict(kind, values, str(path))

@@ -1,0 +1,98 @@
+"""Still pictures, in and out, as RGB arrays; and which files look like pictures or videos."""
+
+from __future__ import annotations
+
+import os
+import struct
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from faceswap.errors import MediaError, OutputError
+from faceswap.types import Picture
+
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".mts", ".m2ts", ".flv"}
+
+_MAX_PIXELS = 100_000_000
+"""More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
+
+_WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
+
+
+def is_picture(path: Path) -> bool:
+    """Whether the name is that of a picture that `read_picture` reads."""
+    return path.suffix.lower() in PICTURE_SUFFIXES
+
+
+def is_video(path: Path) -> bool:
+    """Whether the name is that of a video."""
+    return path.suffix.lower() in VIDEO_SUFFIXES
+
+
+def read_picture(path: Path) -> Picture:
+    """The picture at `path` as RGB, upright by its EXIF orientation.
+
+    Grey pictures become RGB, 16 bits become 8, transparency is laid on black, of an animation comes the first frame.
+
+    Raises:
+        MediaError: the file is missing, empty, damaged, no picture, or larger than 100 megapixels.
+    """
+    if not path.is_file():
+        what = "is a folder" if path.is_dir() else "does not exist"
+        raise MediaError(f"{path} {what}", "Check the picture's name and folder")
+    if path.stat().st_size == 0:
+        raise MediaError(f"{path} is empty (0 bytes)", "Copy or download it again")
+    try:
+        # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
+            if picture.width * picture.height > _MAX_PIXELS:
+                problem = f"{path} is too large ({picture.width}x{picture.height} pixels)"
+                raise MediaError(problem, "Make it smaller than 100 megapixels")
+            return _to_rgb(ImageOps.exif_transpose(picture))
+    except Image.DecompressionBombError:
+        raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
+    except UnidentifiedImageError:
+        raise MediaError(f"{path} is not a picture, or is damaged", "Give a JPEG or PNG picture") from None
+    except PermissionError:
+        raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error):  # what Pillow's parsers raise on damage
+        raise MediaError(f"{path} is damaged", "Copy or download it again") from None
+
+
+def write_picture(path: Path, image: Picture, quality: int = 92) -> None:
+    """Writes `image` (RGB) as .jpg or .png by the suffix; `quality` (1 .. 100) is for JPEG.
+
+    The file appears whole or not at all: it is written under another name first.
+
+    Raises:
+        OutputError: another suffix, no such folder, no permission, or a full disk.
+    """
+    kind = _WRITERS.get(path.suffix.lower())
+    if kind is None:
+        raise OutputError(f"{path} would be a kind of picture that cannot be written", "Use .jpg or .png")
+    # Full chroma resolution: crops of faces are small, and their lips and eyes are the point.
+    options = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {"compress_level": 3}
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        Image.fromarray(image).save(unfinished, kind, **options)
+        os.replace(unfinished, path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        remedy = "Check that the folder exists, may be written to and has space"
+        raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
+
+
+def _to_rgb(picture: Image.Image) -> Picture:
+    """Any of Pillow's modes as RGB, 8 bits."""
+    if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
+        values = np.asarray(picture, dtype=np.float32)
+        # Pillow would clip at 255; a picture of these modes holds 0..65535.
+        grey = np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if picture.has_transparency_data:
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture.convert("RGBA"))
+    return np.array(picture.convert("RGB"))

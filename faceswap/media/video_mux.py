@@ -1,0 +1,191 @@
+"""Joining finished pieces of video with the sound of their source: packets are copied, never encoded again.
+
+A segment is a NUT file with H.264 video: the one simple container that keeps any time base exactly.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from heapq import merge
+from itertools import pairwise
+from math import lcm
+from pathlib import Path
+from typing import Any
+
+import av
+from av.container import InputContainer, OutputContainer
+from av.packet import Packet
+from av.stream import Stream
+from av.video.stream import VideoStream
+
+from faceswap.errors import OutputError
+from faceswap.media.video import VideoInfo, open_video, video_stream
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""FFmpeg's muxer for each suffix that can be written."""
+
+_MAX_TIMESCALE = 2**31 - 1
+_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A finished piece of video on disk."""
+
+    path: Path
+    ticks: tuple[int, ...]
+    """The times of its frames in ticks of the source's time base, increasing."""
+    delay: int
+    """Ticks by which decoding must run ahead of showing, because frames are stored out of order."""
+
+    @classmethod
+    def read(cls, path: Path, time_base: Fraction) -> Segment:
+        """What the file at `path` holds. Raises av.FFmpegError if it is damaged."""
+        with av.open(str(path), "r") as container:
+            stored = [_ticks(packet, time_base) for packet in container.demux(video=0) if packet.size]
+        ticks = tuple(sorted(stored))
+        return cls(path, ticks, max((shown - own for shown, own in zip(ticks, stored, strict=True)), default=0))
+
+
+def check_tracks(source: VideoInfo, out: Path) -> None:
+    """Raises OutputError if the container of `out` cannot hold the source's audio: it must not get lost silently."""
+    with open_video(source.path) as container:
+        for track in container.streams.audio:
+            if not _accepts(CONTAINERS[out.suffix.lower()], track, next(container.demux(track))):
+                name = track.codec_context.name if track.codec_context else "unknown"
+                raise OutputError(f"A {out.suffix} file cannot hold the audio of {source.path} ({name})", "Use .mkv")
+
+
+def join(segments: Sequence[Segment], source: VideoInfo, whole: Path, muxer: str) -> None:
+    """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
+
+    Audio packets keep their bytes and times; chapters, titles and languages come along.
+    Raises OSError or av.FFmpegError if it cannot be written.
+    """
+    last = segments[-1].ticks[-1]
+    ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
+    with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
+        tracks = _tracks_to_copy(origin, muxer)
+        starts = [segments[0].ticks[0] * source.time_base, *map(_start, tracks)]
+        with av.open(str(whole), "w", format=muxer, options=_muxer_options(muxer, starts)) as output:
+            video = output.add_stream_from_template(first.streams.video[0], opaque=True)
+            video.time_base = source.time_base
+            video.codec_context.framerate = source.frame_rate  # Matroska would note the ticks as the rate
+            copies = {track.index: _add_copy(output, track) for track in tracks}
+            _copy_tags(origin, output)
+            packets = merge(
+                _video_packets(segments, ends, video, source.time_base),
+                _copied_packets(origin, tracks, copies),
+                key=_decoding_time,
+            )
+            for packet in packets:
+                output.mux(packet)
+
+
+def _ticks(packet: Packet[VideoStream], time_base: Fraction) -> int:
+    assert packet.pts is not None  # every packet in a segment is ours and has its time
+    return round(packet.pts * packet.time_base / time_base)
+
+
+def _decoding_time(packet: Packet[Any]) -> Fraction:
+    return (packet.dts or 0) * packet.time_base
+
+
+def _start(track: Stream) -> Fraction:
+    return (track.start_time or 0) * (track.time_base or Fraction(1))
+
+
+def _accepts(muxer: str, track: Stream, packet: Packet[Any] | None = None) -> bool:
+    """Whether a file of this kind can hold a copy of the track: only writing a header, and best a packet, tells."""
+    try:
+        with av.open(io.BytesIO(), "w", format=muxer) as trial:
+            copy = trial.add_stream_from_template(track, opaque=True)
+            trial.start_encoding()
+            if packet is not None and packet.size:
+                packet.stream = copy
+                trial.mux(packet)
+    except (ValueError, av.FFmpegError):
+        return False
+    return True
+
+
+def _tracks_to_copy(origin: InputContainer, muxer: str) -> list[Stream]:
+    optional = [*origin.streams.subtitles, *origin.streams.data]
+    return [*origin.streams.audio, *(track for track in optional if _accepts(muxer, track))]
+
+
+def _muxer_options(muxer: str, starts: Sequence[Fraction]) -> dict[str, str]:
+    """What keeps times exact (and, for MP4, lets a browser play the file while it loads)."""
+    if muxer == "matroska":
+        return {"avoid_negative_ts": "disabled"}
+    # MP4 keeps each track's start in the movie's own ticks, by default milliseconds.
+    timescale = lcm(1000, *(start.denominator for start in starts if start > 0))
+    if timescale > _MAX_TIMESCALE:
+        timescale = lcm(1000, starts[0].denominator)
+    return {"movflags": "+faststart", "movie_timescale": str(min(timescale, _MAX_TIMESCALE))}
+
+
+def _add_copy(output: OutputContainer, track: Stream) -> Stream:
+    copy = output.add_stream_from_template(track, opaque=True)
+    copy.metadata.update({key: value for key, value in track.metadata.items() if key in ("language", "title")})
+    copy.disposition = track.disposition
+    return copy
+
+
+def _copy_tags(origin: InputContainer, output: OutputContainer) -> None:
+    tags = {key: value for key, value in origin.metadata.items() if key.lower() not in _CONTAINER_TAGS}
+    output.metadata.update(tags)
+    output.set_chapters(origin.chapters())
+
+
+def _last_duration(source: VideoInfo, last: int) -> int:
+    """Ticks for which the source shows its frame at `last`; one average frame if it does not say."""
+    nominal = max(1, round(1 / (source.frame_rate * source.time_base)))
+    try:
+        with open_video(source.path) as container:
+            stream = video_stream(container, source.path)
+            container.seek(last, stream=stream)
+            found = (packet.duration for packet in container.demux(stream) if packet.pts == last)
+            return next(found, None) or nominal
+    except av.FFmpegError:
+        return nominal
+
+
+def _video_packets(
+    segments: Sequence[Segment], ends: Sequence[int], video: VideoStream, time_base: Fraction
+) -> Iterator[Packet[Any]]:
+    """The segments' packets in decoding order, with decoding times that increase across segments.
+
+    The n-th packet is decoded at the time of the n-th shown frame less one constant: strictly increasing, and never
+    later than the packet's own frame is shown.
+    """
+    delay = max(segment.delay for segment in segments)
+    for segment, end in zip(segments, ends, strict=True):
+        following = dict(pairwise((*segment.ticks, end)))
+        with av.open(str(segment.path), "r") as container:
+            stored = (packet for packet in container.demux(video=0) if packet.size)
+            for packet, shown in zip(stored, segment.ticks, strict=True):
+                own = _ticks(packet, time_base)
+                packet.pts, packet.dts, packet.duration = own, shown - delay, following[own] - own
+                packet.time_base = time_base
+                packet.stream = video
+                yield packet
+
+
+def _copied_packets(
+    origin: InputContainer, tracks: Sequence[Stream], copies: dict[int, Stream]
+) -> Iterator[Packet[Any]]:
+    """The tracks' packets as they are; only a decoding time that does not increase, which no muxer takes, is moved."""
+    latest: dict[int, int] = {}
+    for packet in origin.demux(*tracks) if tracks else ():
+        if packet.dts is None:
+            continue
+        index = packet.stream_index
+        packet.dts = max(packet.dts, latest.get(index, packet.dts - 1) + 1)
+        packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+        latest[index] = packet.dts
+        packet.stream = copies[index]
+        yield packet

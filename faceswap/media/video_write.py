@@ -1,0 +1,270 @@
+"""Writing videos so that no work is lost: finished segments outlive any interruption, SIGKILL included.
+
+out.mp4                       appears whole, at the end, or not at all
+.out.mp4.partial/             while the work goes on
+    signature                 what is being made; another signature discards the folder
+    000000.nut 000001.nut     finished segments, each renamed from .part when whole
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import av
+import numpy as np
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
+from av.video.stream import VideoStream
+
+from faceswap.errors import OutputError
+from faceswap.media.video import VideoInfo
+from faceswap.media.video_mux import CONTAINERS, Segment, check_tracks, join
+from faceswap.types import Picture
+
+_BT709 = 1
+_ACCURATE = (
+    Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
+)
+
+
+@dataclass(frozen=True)
+class _Encoding:
+    crf: int
+    preset: str
+    segment_frames: int
+
+
+def open_writer(
+    out: Path,
+    source: VideoInfo,
+    *,
+    crf: int = 18,
+    preset: str = "medium",
+    segment_frames: int = 250,
+    signature: str,
+) -> SegmentedWriter:
+    """A writer for the edited copy of `source`, to be used in a `with` block; goes on where an earlier one stopped.
+
+    Args:
+        out: .mp4, .m4v, .mov or .mkv; replaced if it exists when everything is written.
+        source: gives size, time base and, at the end, audio, subtitles and chapters.
+        crf: x264's constant rate factor, 0 (lossless) .. 51; 18 looks like the original.
+        preset: x264's speed, "ultrafast" .. "veryslow".
+        segment_frames: how many frames an interruption can cost at most.
+        signature: names everything that decides the pictures (input, model, settings): work that was begun under
+            another signature, or with other arguments here, is thrown away.
+
+    Raises:
+        OutputError: `out` has another suffix, is the source itself, cannot hold its audio, or cannot be written.
+    """
+    _check_destination(out, source)
+    check_tracks(source, out)
+    encoding = _Encoding(crf, preset, segment_frames)
+    size = f"{source.width}x{source.height} {source.time_base}"
+    folder = out.with_name(f".{out.name}.partial")
+    with _output_errors(out):
+        _prepare_folder(folder, f"{signature}\n{size}\n{encoding}\nPyAV {av.__version__}\n")
+        segments = _finished_segments(folder, source.time_base)
+    return SegmentedWriter(out, source, encoding, folder, segments)
+
+
+class SegmentedWriter:
+    """Encodes frames into segments on disk; leaving the `with` block joins them into the output.
+
+    H.264, yuv420p, BT.709, limited range, upright. An odd width or height grows by one replicated column or row:
+    yuv420p cannot be odd and H.264 can only crop it by even numbers. Made by `open_writer`.
+    """
+
+    def __init__(
+        self, out: Path, source: VideoInfo, encoding: _Encoding, folder: Path, segments: list[Segment]
+    ) -> None:
+        self._out = out
+        self._source = source
+        self._encoding = encoding
+        self._folder = folder
+        self._segments = segments
+        self._encoder: _SegmentEncoder | None = None
+
+    @property
+    def frames_done(self) -> int:
+        """How many frames the finished segments hold: go on with `read_frames(start=frames_done)`."""
+        return sum(len(segment.ticks) for segment in self._segments)
+
+    def write(self, image: Picture, time: Fraction) -> None:
+        """Encodes the next frame, shown at `time` seconds (as `read_frames` gave it).
+
+        Raises:
+            OutputError: the disk is full or cannot be written.
+            ValueError: the picture has not the source's size, or the time is not later than the one before.
+        """
+        expected = (self._source.height, self._source.width, 3)
+        if image.shape != expected or image.dtype != np.uint8:
+            raise ValueError(f"expected uint8 {expected}, got {image.dtype} {image.shape}")
+        with _output_errors(self._out):
+            if self._encoder is None:
+                name = f"{len(self._segments):06d}"
+                self._encoder = _SegmentEncoder(self._folder / f"{name}.part", self._source, self._encoding)
+            self._encoder.encode(image, self._next_ticks(time))
+            if len(self._encoder.ticks) == self._encoding.segment_frames:
+                self._finish_segment(self._encoder)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """Joins the segments into the output, or, on an exception, keeps the finished ones for the next attempt."""
+        if kind is not None:
+            self._drop_unfinished()
+            return
+        try:
+            with _output_errors(self._out):
+                self._finish()
+        finally:
+            self._drop_unfinished()
+
+    def _next_ticks(self, time: Fraction) -> int:
+        ticks = round(time / self._source.time_base)
+        written = self._encoder.ticks if self._encoder else []
+        latest = written[-1] if written else self._segments[-1].ticks[-1] if self._segments else None
+        if latest is not None and ticks <= latest:
+            raise ValueError(f"frame times must increase: tick {ticks} comes after tick {latest}")
+        return ticks
+
+    def _finish_segment(self, encoder: _SegmentEncoder) -> None:
+        encoder.close()
+        _sync(encoder.path)
+        finished = encoder.path.with_suffix(".nut")
+        os.replace(encoder.path, finished)
+        self._segments.append(Segment.read(finished, self._source.time_base))
+        self._encoder = None
+
+    def _drop_unfinished(self) -> None:
+        if self._encoder is not None:
+            with suppress(OSError, av.FFmpegError):
+                self._encoder.close()
+            self._encoder.path.unlink(missing_ok=True)
+            self._encoder = None
+
+    def _finish(self) -> None:
+        if self._encoder is not None:
+            self._finish_segment(self._encoder)
+        if not self._segments:
+            raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
+        whole = self._folder / f"whole{self._out.suffix}"
+        join(self._segments, self._source, whole, CONTAINERS[self._out.suffix.lower()])
+        _sync(whole)
+        os.replace(whole, self._out)
+        shutil.rmtree(self._folder)
+
+
+class _SegmentEncoder:
+    """One segment in the making: starts with a key frame and depends on no other segment."""
+
+    def __init__(self, path: Path, source: VideoInfo, encoding: _Encoding) -> None:
+        self.path = path
+        self.ticks: list[int] = []
+        self._time_base = source.time_base
+        self._reformatter = VideoReformatter()
+        # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
+        self._container = av.open(str(path), "w", format="nut", options={"avoid_negative_ts": "disabled"})
+        self._stream = self._container.add_stream(
+            "libx264",
+            rate=source.frame_rate,
+            width=source.width + source.width % 2,
+            height=source.height + source.height % 2,
+            time_base=source.time_base,
+            options={"crf": str(encoding.crf), "preset": encoding.preset},
+        )
+        assert isinstance(self._stream, VideoStream)
+        context = self._stream.codec_context
+        context.sample_aspect_ratio = source.pixel_aspect
+        context.colorspace = context.color_primaries = context.color_trc = _BT709
+        context.color_range = ColorRange.MPEG
+
+    def encode(self, image: Picture, ticks: int) -> None:
+        height, width = image.shape[:2]
+        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = self._reformatter.reformat(
+            av.VideoFrame.from_ndarray(even, "rgb24"),
+            format="yuv420p",
+            src_color_range=ColorRange.JPEG,
+            dst_colorspace=Colorspace.ITU709,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=_ACCURATE,
+        )
+        frame.color_trc, frame.color_primaries = ColorTrc.BT709, ColorPrimaries.BT709
+        frame.pts, frame.time_base = ticks, self._time_base
+        self._container.mux(self._stream.encode(frame))
+        self.ticks.append(ticks)
+
+    def close(self) -> None:
+        """Encodes what is still held back and ends the file; raises on a full disk."""
+        try:
+            self._container.mux(self._stream.encode(None))
+        finally:
+            self._container.close()
+
+
+def _check_destination(out: Path, source: VideoInfo) -> None:
+    if out.suffix.lower() not in CONTAINERS:
+        kinds = ", ".join(CONTAINERS)
+        raise OutputError(f"{out} would be a kind of video that cannot be written", f"Use one of {kinds}")
+    if not out.parent.is_dir():
+        raise OutputError(f"The folder {out.parent} does not exist", "Create it or choose another place")
+    if out.is_dir():
+        raise OutputError(f"{out} is a folder", "Choose another name for the video")
+    if out.exists() and out.samefile(source.path):
+        raise OutputError(f"{out} is the input itself", "Choose another name for the output")
+
+
+def _prepare_folder(folder: Path, signature: str) -> None:
+    """Leaves a folder of this signature, emptied if it was begun under another."""
+    note = folder / "signature"
+    if folder.exists() and (not note.is_file() or note.read_text() != signature):
+        shutil.rmtree(folder)
+    if not folder.exists():
+        folder.mkdir()
+        (folder / "signature.part").write_text(signature)
+        os.replace(folder / "signature.part", note)
+
+
+def _finished_segments(folder: Path, time_base: Fraction) -> list[Segment]:
+    """The whole segments from the first on; what was broken off is removed."""
+    segments: list[Segment] = []
+    with suppress(av.FFmpegError):  # a damaged segment, or no further one: go on from there
+        while True:
+            segments.append(Segment.read(folder / f"{len(segments):06d}.nut", time_base))
+    kept = {segment.path for segment in segments} | {folder / "signature"}
+    for leftover in set(folder.iterdir()) - kept:
+        leftover.unlink()
+    return segments
+
+
+def _sync(path: Path) -> None:
+    """Returns when the file is on the disk, not only in the system's cache."""
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _output_errors(out: Path) -> Iterator[None]:
+    """Turns what the system says about writing into an OutputError with a remedy."""
+    try:
+        yield
+    except (OSError, av.FFmpegError) as error:
+        if error.errno == errno.ENOSPC:
+            remedy = "Free some space and run the same again: it goes on where it stopped"
+            raise OutputError(f"The disk is full while writing {out}", remedy) from error
+        if isinstance(error, OSError):
+            remedy = "Check that the folder may be written to and has space, then run the same again"
+        else:
+            remedy = "Try another kind of file, such as .mkv"
+        raise OutputError(f"{out} cannot be written ({error.strerror})", remedy) from error

@@ -1,0 +1,193 @@
+"""Model folders: written so that a killed process or a power cut never costs more than the last half minute.
+
+    MODEL/config.toml                        what the model is and how it is trained
+    MODEL/checkpoint/00001234/weights.safetensors    the averaged weights: all that swapping needs
+                             /training.safetensors   the current weights and the optimizer's moments
+                             /state.json             step, seconds, budget, format version
+
+A checkpoint is written under another name, flushed to disk, and renamed when it is whole; the last two are
+kept, and the newest one that can be read is used. safetensors and JSON hold numbers, never code.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from faceswap.config import ModelConfig, TrainConfig, load_toml, to_toml
+from faceswap.errors import ModelError, OutputError
+from faceswap.model.swap_model import SwapModel, build_model
+from faceswap.training.step import Budget, TrainState, restore_tensors, start_training, tensors_of
+
+_VERSION = 1
+_KEPT = 2
+_UNFINISHED = ".unfinished"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """The content of MODEL/config.toml."""
+
+    model: ModelConfig
+    train: TrainConfig
+    version: int = _VERSION
+
+
+def create_model_folder(folder: Path, model: ModelConfig, train: TrainConfig) -> None:
+    """Make MODEL with its config.toml. Raises OutputError if that is not possible."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        fresh = folder / f"config.toml{_UNFINISHED}"
+        fresh.write_text(to_toml(ModelFile(model, train)), encoding="utf-8")
+        _flush(fresh)
+        fresh.replace(folder / "config.toml")
+    except OSError as error:
+        raise OutputError(
+            f"the model folder {folder} cannot be written ({error})", "Choose another folder with --model"
+        ) from error
+
+
+def read_config(folder: Path) -> ModelFile:
+    """The settings of the model in `folder`. Raises ModelError if there is none or it is of another version."""
+    path = folder / "config.toml"
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} is not a model: it has no config.toml",
+            "Name a folder that 'faceswap train --model' has made",
+        )
+    config = load_toml(ModelFile, path)
+    if config.version != _VERSION:
+        raise ModelError(
+            f"the model {folder} was made by another version of this program (format {config.version}, not {_VERSION})",
+            "Train it again into a new folder",
+        )
+    return config
+
+
+def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
+    """Write the state as MODEL/checkpoint/STEP, drop all but the last two, return the new one's folder.
+
+    Raises OutputError when the disk is full or the folder not writable; the earlier checkpoints stay.
+    """
+    parent = folder / "checkpoint"
+    whole = parent / f"{state.step:08d}"
+    fresh = parent / f"{whole.name}{_UNFINISHED}"
+    about = {
+        "version": _VERSION,
+        "step": state.step,
+        "seconds": state.seconds,
+        "budget": dataclasses.asdict(budget),
+    }
+    try:
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(parents=True)
+        save_file(_on_cpu(state.average.state_dict()), fresh / "weights.safetensors")
+        save_file(_on_cpu(tensors_of(state)), fresh / "training.safetensors")
+        (fresh / "state.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+        for file in fresh.iterdir():
+            _flush(file)
+        shutil.rmtree(whole, ignore_errors=True)
+        fresh.replace(whole)
+        _flush(parent)
+        for old in _checkpoints(folder)[_KEPT:]:
+            shutil.rmtree(old, ignore_errors=True)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise OutputError(
+            f"the checkpoint {whole} cannot be written ({error})",
+            "Make room on the disk and run the same command again; the checkpoint before it is whole",
+        ) from error
+    return whole
+
+
+def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainState, Budget] | None:
+    """The newest readable state of the model in `folder`, on `device`; None if none was saved yet.
+
+    Raises ModelError if there are checkpoints and none can be read.
+    """
+    config = read_config(folder)
+    failure: Exception | None = None
+    for checkpoint in _checkpoints(folder):
+        try:
+            about = _read_about(checkpoint)
+            state = start_training(config.model, config.train, device)
+            state.average.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+            restore_tensors(state, load_file(checkpoint / "training.safetensors"))
+            state.step, state.seconds = int(about["step"]), float(about["seconds"])
+            return state, Budget(**about["budget"])
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            failure = failure or error
+    if failure is not None:
+        raise _unreadable(folder, failure)
+    return None
+
+
+def load_model(folder: Path, device: torch.device) -> SwapModel:
+    """The averaged model in `folder`, ready to swap with. Raises ModelError if it has no readable checkpoint."""
+    config = read_config(folder)
+    checkpoints = _checkpoints(folder)
+    if not checkpoints:
+        raise ModelError(
+            f"the model {folder} has no checkpoint yet: its training was stopped before the first one was saved",
+            "Run its 'faceswap train' command again",
+        )
+    failure: Exception | None = None
+    for checkpoint in checkpoints:
+        try:
+            _read_about(checkpoint)
+            model = build_model(config.model)
+            model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+            return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            failure = failure or error
+    assert failure is not None
+    raise _unreadable(folder, failure)
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The folder of the newest checkpoint of the model in `folder`."""
+    return next(iter(_checkpoints(folder)), None)
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    """Whole checkpoints, the newest first."""
+    found = [path for path in (folder / "checkpoint").glob("*") if path.is_dir() and path.name.isdigit()]
+    return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def _read_about(checkpoint: Path) -> dict[str, Any]:
+    about: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    if about["version"] != _VERSION:
+        raise ValueError(f"format {about['version']}, not {_VERSION}")
+    return about
+
+
+def _unreadable(folder: Path, failure: Exception) -> ModelError:
+    return ModelError(
+        f"no checkpoint of the model {folder} can be read ({failure})",
+        "If its config.toml was edited, put it back as it was; otherwise train into a new folder",
+    )
+
+
+def _on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+
+
+def _flush(path: Path) -> None:
+    """Have the system write the file (or the folder's list of names) to the disk now."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot flush a folder
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
