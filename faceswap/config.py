@@ -23,13 +23,13 @@ class ModelConfig:
     """One decoder for each, by name."""
     size: int = 64
     """Side of the picture that goes in and comes out, in pixels; a multiple of 16."""
-    width: int = 40
+    width: int = 32
     """Channels at half the picture's size; they double with each halving, up to `max_width`."""
-    max_width: int = 320
+    max_width: int = 256
     latent: int = 256
     """Numbers that describe a face between encoder and decoder."""
-    blocks: int = 1
-    """Residual blocks at each size of the decoder."""
+    blocks: int = 0
+    """Residual blocks at each size of the decoder, behind the one convolution that is always there."""
 
     def __post_init__(self) -> None:
         if self.size % 16 or not 32 <= self.size <= 1024:
@@ -55,11 +55,14 @@ class TrainConfig:
     clip_norm: float = 1.0
     """Gradients longer than this are shortened to it."""
     seed: int = 0
-    affine: float = 1.0
+    affine: float = 0.6
     """Strength of the shared rotation, scaling and shift of input and target; 1 is up to 10 degrees and 5 %."""
-    warp: float = 1.0
+    warp: float = 0.7
     """Strength of the smooth warp that the model has to undo; 1 moves points by about 4 % of the picture's side."""
-    corruption: float = 1.0
+    easing: float = 0.75
+    """Share by which `affine` and `warp` weaken, evenly, from the start of the budget to its end: a hard task first
+    parts what a face does from whose it is, an easy one then brings out detail."""
+    corruption: float = 0.7
     """Strength of the noise, blur, colour shifts and holes that the model has to undo; 0 turns them off."""
     structure_weight: float = 1.0
     """Weight of the structural loss (1 - SSIM) against the L1 loss."""
@@ -70,8 +73,8 @@ class TrainConfig:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "nano": ModelConfig(("a", "b"), size=64, width=40, max_width=320),
-    "base": ModelConfig(("a", "b"), size=128, width=48, max_width=512, latent=384),
+    "nano": ModelConfig(("a", "b")),
+    "base": ModelConfig(("a", "b"), size=128, width=40, max_width=384, latent=384, blocks=1),
     "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent=512, blocks=2),
 }
 """`nano` is made for a laptop's processor; `base` and `large` want a GPU."""

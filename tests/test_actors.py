@@ -192,7 +192,7 @@ def test_a_face_detector_agrees_with_the_truth(name: str, stages: dict[str, Stag
         warnings.simplefilter("ignore")
         facenet = pytest.importorskip("facenet_pytorch")
         detector = facenet.MTCNN(keep_all=True, device="cpu", min_face_size=80)
-    errors, shots = [], [stages[name].render(perform(index, seed=1)) for index in range(0, 240, 4)]
+    errors, shots = [], [stages[name].render(perform(index, seed=1)) for index in range(0, 250, 5)]
     for rendering in shots:
         _, scores, points = detector.detect(rendering.image, landmarks=True)
         if points is None:

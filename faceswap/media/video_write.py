@@ -11,10 +11,11 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -74,6 +75,25 @@ def open_writer(
         _prepare_folder(folder, f"{signature}\n{size}\n{encoding}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, source.time_base)
     return SegmentedWriter(out, source, encoding, folder, segments)
+
+
+def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: int = 18) -> None:
+    """Writes pictures of one size as a silent .mp4 that appears whole or not at all. Raises OutputError."""
+    unfinished = out.with_name(f".{out.name}.part")
+    pictures = iter(images)
+    first = next(pictures)
+    height, width = first.shape[:2]
+    shape = VideoInfo(
+        out, width, height, 0, Fraction(1), frame_rate, None, None, 1 / frame_rate, "h264", 8, "bt709", False, False
+    )
+    with _output_errors(out):
+        encoder = _SegmentEncoder(unfinished, shape, _Encoding(crf, "medium", 0), muxer="mp4")
+        try:
+            for index, picture in enumerate(chain([first], pictures)):
+                encoder.encode(picture, index)
+        finally:
+            encoder.close()
+        os.replace(unfinished, out)
 
 
 class SegmentedWriter:
@@ -168,13 +188,14 @@ class SegmentedWriter:
 class _SegmentEncoder:
     """One segment in the making: starts with a key frame and depends on no other segment."""
 
-    def __init__(self, path: Path, source: VideoInfo, encoding: _Encoding) -> None:
+    def __init__(self, path: Path, source: VideoInfo, encoding: _Encoding, muxer: str = "nut") -> None:
         self.path = path
         self.ticks: list[int] = []
         self._time_base = source.time_base
         self._reformatter = VideoReformatter()
         # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
-        self._container = av.open(str(path), "w", format="nut", options={"avoid_negative_ts": "disabled"})
+        options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else {}
+        self._container = av.open(str(path), "w", format=muxer, options=options)
         self._stream = self._container.add_stream(
             "libx264",
             rate=source.frame_rate,

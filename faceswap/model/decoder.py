@@ -6,12 +6,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
-from faceswap.model.blocks import Features, Residual, Upsample
+from faceswap.model.blocks import Features, Residual, Upsample, activation, conv
 from faceswap.model.encoder import stages
 
 
 class Decoder(nn.Module):
-    """The encoder's mirror: each stage doubles the picture, then refines it with residual blocks.
+    """The encoder's mirror: each stage doubles the picture, then convolves and refines it there.
 
     Picture and mask leave through one last convolution at half size whose outputs are the 2x2 sub-pixels of
     R, G, B and mask: at full size nothing is computed at all.
@@ -22,7 +22,7 @@ class Decoder(nn.Module):
         widths = stages(config)[::-1]
         layers: list[nn.Module] = [Residual(widths[0])]
         for inputs, outputs in zip(widths, widths[1:], strict=False):
-            layers.append(Upsample(inputs, outputs))
+            layers += [Upsample(inputs, outputs), conv(outputs, outputs), activation()]
             layers += [Residual(outputs) for _ in range(config.blocks)]
         self.layers = nn.Sequential(*layers)
         self.head = nn.Sequential(nn.Conv2d(widths[-1], 16, 3, padding=1), nn.PixelShuffle(2))

@@ -73,13 +73,17 @@ class Bank:
         """Stop the background thread."""
         self._worker.shutdown(wait=True, cancel_futures=True)
 
-    def batch(self, step: int) -> Batch:
-        """The batch of training step `step`. Steps are asked for in order, from the one given at the start."""
+    def batch(self, step: int, difficulty: float = 1.0) -> Batch:
+        """The batch of training step `step`; `difficulty` (0..1) scales the affine map and the warp.
+
+        Steps are asked for in order, from the one given at the start.
+        """
         self._refresh(step)
         device = self.clean.device
         rng = torch.Generator(device).manual_seed(self._seed(0, step))
         chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng, device=device)
-        geometry = draw_geometry(len(chosen), self._size, self._config.affine, self._config.warp, rng)
+        affine, warp = self._config.affine * difficulty, self._config.warp * difficulty
+        geometry = draw_geometry(len(chosen), self._size, affine, warp, rng)
         clean = sample(self.clean[chosen], geometry.target)
         return Batch(sample(self._twins[chosen], geometry.input), clean[:, :3], clean[:, 3:4], clean[:, 4:])
 

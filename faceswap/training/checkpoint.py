@@ -15,9 +15,10 @@ import dataclasses
 import json
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
@@ -31,6 +32,8 @@ from faceswap.training.step import Budget, TrainState, restore_tensors, start_tr
 _VERSION = 1
 _KEPT = 2
 _UNFINISHED = ".unfinished"
+
+Loaded = TypeVar("Loaded")
 
 
 @dataclass(frozen=True)
@@ -115,42 +118,51 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainState, Bud
     Raises ModelError if there are checkpoints and none can be read.
     """
     config = read_config(folder)
-    failure: Exception | None = None
-    for checkpoint in _checkpoints(folder):
-        try:
-            about = _read_about(checkpoint)
-            state = start_training(config.model, config.train, device)
-            state.average.load_state_dict(load_file(checkpoint / "weights.safetensors"))
-            restore_tensors(state, load_file(checkpoint / "training.safetensors"))
-            state.step, state.seconds = int(about["step"]), float(about["seconds"])
-            return state, Budget(**about["budget"])
-        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-            failure = failure or error
-    if failure is not None:
-        raise _unreadable(folder, failure)
-    return None
+
+    def read(checkpoint: Path) -> tuple[TrainState, Budget]:
+        about = _read_about(checkpoint)
+        state = start_training(config.model, config.train, device)
+        state.average.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+        restore_tensors(state, load_file(checkpoint / "training.safetensors"))
+        state.step, state.seconds = int(about["step"]), float(about["seconds"])
+        return state, Budget(**about["budget"])
+
+    return _newest_readable(folder, read)
 
 
 def load_model(folder: Path, device: torch.device) -> SwapModel:
     """The averaged model in `folder`, ready to swap with. Raises ModelError if it has no readable checkpoint."""
     config = read_config(folder)
-    checkpoints = _checkpoints(folder)
-    if not checkpoints:
+
+    def read(checkpoint: Path) -> SwapModel:
+        _read_about(checkpoint)
+        model = build_model(config.model)
+        model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+        return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+
+    model = _newest_readable(folder, read)
+    if model is None:
         raise ModelError(
             f"the model {folder} has no checkpoint yet: its training was stopped before the first one was saved",
             "Run its 'faceswap train' command again",
         )
+    return model
+
+
+def _newest_readable(folder: Path, read: Callable[[Path], Loaded]) -> Loaded | None:
+    """What `read` makes of the newest checkpoint that it can read; None if there are none at all."""
     failure: Exception | None = None
-    for checkpoint in checkpoints:
+    for checkpoint in _checkpoints(folder):
         try:
-            _read_about(checkpoint)
-            model = build_model(config.model)
-            model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
-            return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
-        except (OSError, SafetensorError, ValueError, KeyError, RuntimeError) as error:
+            return read(checkpoint)
+        except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
             failure = failure or error
-    assert failure is not None
-    raise _unreadable(folder, failure)
+    if failure is None:
+        return None
+    raise ModelError(
+        f"no checkpoint of the model {folder} can be read ({failure})",
+        "If its config.toml was edited, put it back as it was; otherwise train into a new folder",
+    ) from failure
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -169,13 +181,6 @@ def _read_about(checkpoint: Path) -> dict[str, Any]:
     if about["version"] != _VERSION:
         raise ValueError(f"format {about['version']}, not {_VERSION}")
     return about
-
-
-def _unreadable(folder: Path, failure: Exception) -> ModelError:
-    return ModelError(
-        f"no checkpoint of the model {folder} can be read ({failure})",
-        "If its config.toml was edited, put it back as it was; otherwise train into a new folder",
-    )
 
 
 def _on_cpu(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -94,7 +94,8 @@ def train(state: TrainState, banks: Mapping[str, Bank], budget: Budget) -> Itera
     """Train until `budget` is used up, one step per item. `banks` has one bank per person of the model."""
     before, rate, bad_steps = time.perf_counter(), 0.0, 0
     while (progress := budget.progress(state.step, state.seconds)) < 1:
-        batches = {person: bank.batch(state.step) for person, bank in banks.items()}
+        difficulty = 1 - state.config.easing * progress
+        batches = {person: bank.batch(state.step, difficulty) for person, bank in banks.items()}
         learning_rate = schedule(state.config, state.step - budget.start_step, progress)
         losses, sound = train_step(state, batches, learning_rate)
         bad_steps = 0 if sound else bad_steps + 1

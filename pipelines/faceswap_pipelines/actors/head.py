@@ -122,8 +122,8 @@ class HeadShape:
         change = blurred(slid - rest, self.grid.texels / 100)
         return np.asarray(change + 0.13 * self.drop - 0.02 * bump(np.abs(x), y, 0.36, 0.55, 0.1, 0.2))
 
-    def surface(self, x: float, y: float, jaw: float, smile: float) -> npt.NDArray[np.float64]:
-        """The point in the head's frame, as this expression moves it, of the skin that rests at (x, y) on the front."""
+    def locate(self, x: float, y: float) -> npt.NDArray[np.float64]:
+        """Column and row, fractional, of the skin that rests at (x, y) on the front of the head."""
         n = self.grid.texels
         front = slice(n // 5, n - n // 5, 4)
         distance = (self.place[front, front, 0] - x) ** 2 + (self.place[front, front, 1] - y) ** 2
@@ -133,10 +133,13 @@ class HeadShape:
         across = (place[row, column + 2] - place[row, column - 2]) / 4
         down = (place[row + 2, column] - place[row - 2, column]) / 4
         step = np.linalg.solve(np.stack([across, down], 1), np.array([x, y]) - place[row, column])
-        at = np.array([column, row]) + step
-        u, v = at * (2 * EXTENT / (n - 1)) - EXTENT
-        patch = cv2.getRectSubPix(self.radius, (1, 1), (float(at[0]), float(at[1])))
-        radius = float(patch[0, 0] @ np.array([1, jaw, smile], np.float32))
+        return np.asarray(np.array([column, row]) + step)
+
+    def surface(self, texel: npt.NDArray[np.float64], jaw: float, smile: float) -> npt.NDArray[np.float64]:
+        """The point in the head's frame of the skin at a texel (column, row), as this expression moves it."""
+        u, v = texel * (2 * EXTENT / (self.grid.texels - 1)) - EXTENT
+        shapes = cv2.getRectSubPix(self.radius, (1, 1), (float(texel[0]), float(texel[1])))[0, 0]
+        radius = float(shapes @ np.array([1, jaw, smile], np.float32))
         return np.asarray(np.array([2 * u, 2 * v, 1 - u * u - v * v]) / (1 + u * u + v * v) * radius * self.axes)
 
     def meet(self, x: Map, y: Map, turn: npt.NDArray[np.float64], jaw: float, smile: float) -> Hit:

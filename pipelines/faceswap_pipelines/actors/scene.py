@@ -50,6 +50,8 @@ class Stage:
         self._paint = paint_head(self._shape, rng)
         self._backdrop = backdrop(actor, size, rng)
         self._threads = noise(rng, 512, 140)[0]
+        places = [(-actor.eye_x, 0.0), (actor.eye_x, 0.0), (0.0, actor.nose_length)]
+        self._eyes_and_nose = [self._shape.locate(*place) for place in places]
         x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
         self._columns, self._rows = x, y
 
@@ -74,7 +76,7 @@ class Stage:
         head, hair = self._head(hit, act, view)
         blend(image[box], head, hit.cover)
         if self.actor.glasses:
-            eye = self._shape.surface(self.actor.eye_x, 0.0, 0.0, 0.0)
+            eye = self._shape.surface(self._eyes_and_nose[1], 0.0, 0.0)
             draw_glasses(image, self.actor, view, float(eye[2]))
 
         mask = np.zeros((size, size), np.uint8)
@@ -110,10 +112,9 @@ class Stage:
         return shade(paint, soft, gloss, 1 - blurred(hollow, 1.0), self.pixel, view.lamp), hair
 
     def _landmarks(self, view: View, act: Performance) -> Float[np.ndarray, "5 2"]:
-        a = self.actor
-        corner = mouth_half_width(a, act.jaw, act.smile), mouth_corner_y(act.smile)
-        places = [(-a.eye_x, 0.0), (a.eye_x, 0.0), (0.0, a.nose_length), (-corner[0], corner[1]), corner]
-        points = np.stack([self._shape.surface(*place, act.jaw, act.smile) for place in places])
+        half, y = mouth_half_width(self.actor, act.jaw, act.smile), mouth_corner_y(act.smile)
+        texels = [*self._eyes_and_nose, self._shape.locate(-half, y), self._shape.locate(half, y)]
+        points = np.stack([self._shape.surface(texel, act.jaw, act.smile) for texel in texels])
         return view.pixels(points).astype(np.float32)
 
 

@@ -1,0 +1,75 @@
+"""The steps that jobs string together: generators over the nouns of `faceswap.types`."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import TypeVar
+
+from faceswap.faces.detect import Detector
+from faceswap.types import Face, Frame
+
+T = TypeVar("T")
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def ahead(items: Iterable[T], depth: int = 8) -> Iterator[T]:
+    """The same items, made in a thread of their own up to `depth` in advance.
+
+    An exception in `items` comes out here, after the items before it. Closing this generator ends the thread
+    and closes `items`.
+    """
+    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
+    stopped = threading.Event()
+
+    def put(kind: str, value: T | BaseException | None) -> bool:
+        while not stopped.is_set():
+            try:
+                ready.put((kind, value), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not put("item", item):
+                    break
+            else:
+                put("end", None)
+        except BaseException as error:
+            put("error", error)
+        finally:
+            if close := getattr(iterator, "close", None):
+                close()
+
+    thread = threading.Thread(target=work, name="ahead", daemon=True)
+    thread.start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "item":
+                yield value  # type: ignore[misc]  # "item" comes with a T
+            elif isinstance(value, BaseException):
+                raise value
+            else:
+                return
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def find_faces(frames: Iterable[Frame], detector: Detector, batch: int = 8) -> Iterator[tuple[Frame, list[Face]]]:
+    """Each frame with the faces in it, the largest first. All frames have one size."""
+    for some in batched(frames, batch):
+        yield from zip(some, detector.detect([frame.image for frame in some]), strict=True)
