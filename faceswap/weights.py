@@ -26,7 +26,9 @@ def weight_file(name: str) -> Path:
     try:
         manifest = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ModelError(f"the list of weights {folder / 'manifest.toml'} cannot be read: {error}", _REINSTALL) from None
+        raise ModelError(
+            f"the list of weights {folder / 'manifest.toml'} cannot be read: {error}", _REINSTALL
+        ) from None
     if name not in manifest:
         raise ModelError(f"there are no weights called '{name}'", f"Choose one of: {', '.join(sorted(manifest))}")
     path = folder / manifest[name]["file"]

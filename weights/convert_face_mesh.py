@@ -77,7 +77,7 @@ def convert(constants: Weights) -> Weights:
             continue
         # A depthwise kernel is (1, h, w, channels) there and (channels, 1, h, w) here.
         axes = (3, 0, 1, 2) if theirs.startswith("depthwise") else (0, 3, 1, 2)
-        state[f"{ours}.weight"] = np.ascontiguousarray(constants[f"{theirs}/Kernel"].transpose(axes))
+        state[f"{ours}.weight"] = constants[f"{theirs}/Kernel"].transpose(axes).copy()
         state[f"{ours}.bias"] = constants[f"{theirs}/Bias"].copy()
     return state
 

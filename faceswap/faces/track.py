@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from jaxtyping import Float
+
 from faceswap.types import Box, Face
 
 _SAME = 0.2  # overlap of boxes in neighbouring frames that makes two faces one and the same
@@ -52,3 +55,33 @@ def overlap(a: Box, b: Box) -> float:
         return 0.0
     shared = width * height
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def smooth_landmarks(
+    times: Sequence[float], landmarks: Sequence[Float[np.ndarray, "5 2"]], at: int, reach: float
+) -> Float[np.ndarray, "5 2"]:
+    """The landmarks of frame `at` with the detector's jitter taken out, from its neighbours on both sides.
+
+    A parabola is fitted to each coordinate over time (Savitzky and Golay, 1964; here with weights that fall to
+    zero at `reach` seconds, and for frames at any times): it follows even accelerating motion without lag.
+    Neighbours from where the face has jumped, as at a cut, are left out with all that lie behind them.
+    """
+    own = landmarks[at]
+    extent = float(np.ptp(own, axis=0).max())
+    used = [at]
+    for side in (range(at - 1, -1, -1), range(at + 1, len(times))):
+        before = own
+        for i in side:
+            moved = float(np.abs(landmarks[i].mean(axis=0) - before.mean(axis=0)).max())
+            if abs(times[i] - times[at]) >= reach or moved > extent / 2:
+                break
+            used.append(i)
+            before = landmarks[i]
+    if len(used) < 4:
+        return own
+    t = np.array([times[i] - times[at] for i in used]) / reach
+    weight = (1 - np.abs(t) ** 3) ** 1.5  # the square root of the tricube weight, as least squares squares it
+    basis = np.stack([np.ones_like(t), t, t * t], axis=1) * weight[:, None]
+    values = np.stack([landmarks[i].ravel() for i in used]) * weight[:, None]
+    solution = np.linalg.lstsq(basis, values, rcond=None)[0]
+    return np.asarray(solution[0].reshape(own.shape))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
 from faceswap.faces.detect import Detector
+from faceswap.faces.track import MainFace, smooth_landmarks
 from faceswap.types import Face, Frame
 
 T = TypeVar("T")
+
+_REACH = 0.18  # seconds before and after a frame from which its landmarks are steadied: four frames at 25 a second
 
 
 def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -73,3 +78,34 @@ def find_faces(frames: Iterable[Frame], detector: Detector, batch: int = 8) -> I
     """Each frame with the faces in it, the largest first. All frames have one size."""
     for some in batched(frames, batch):
         yield from zip(some, detector.detect([frame.image for frame in some]), strict=True)
+
+
+def follow_main_face(found: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, Face | None]]:
+    """Each frame with the face of the main person in it, or None where there is none; landmarks steadied over time.
+
+    A few frames are held back, so that each is steadied by what comes after it as well as by what came before.
+    """
+    main = MainFace()
+    window: deque[tuple[Frame, Face | None]] = deque()
+    current = 0  # the place in the window of the next frame to hand out
+    for frame, faces in found:
+        chosen = main.choose(faces)
+        window.append((frame, None if chosen is None else faces[chosen]))
+        while frame.time - window[current][0].time > _REACH:
+            yield _steadied(window, current)
+            current += 1
+        while window[current][0].time - window[0][0].time > _REACH:
+            window.popleft()
+            current -= 1
+    for place in range(current, len(window)):
+        yield _steadied(window, place)
+
+
+def _steadied(window: Sequence[tuple[Frame, Face | None]], place: int) -> tuple[Frame, Face | None]:
+    frame, face = window[place]
+    if face is None:
+        return frame, None
+    known = [(other, seen.landmarks) for other, seen in window if seen is not None]
+    at = next(i for i, (other, _) in enumerate(known) if other is frame)
+    landmarks = smooth_landmarks([float(other.time) for other, _ in known], [five for _, five in known], at, _REACH)
+    return frame, dataclasses.replace(face, landmarks=landmarks)

@@ -1,0 +1,1 @@
+"""How good a result is, for people who look and for programs that compare."""

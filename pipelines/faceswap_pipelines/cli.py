@@ -1,0 +1,189 @@
+"""The command line. Everything heavy is imported inside the commands, so that --help answers at once."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import faceswap
+from faceswap_pipelines.terminal import finish, frame_range, job_errors, show
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Swap faces in video: one shared encoder, one decoder per person, trained in minutes.",
+)
+faces_app = typer.Typer(no_args_is_help=True, help="Look at the faces of a faceset.")
+app.add_typer(faces_app, name="faces")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Frames = Annotated[str, typer.Option(metavar="FIRST:STOP", help="Only these frames of a video, for example 0:300.")]
+MinFace = Annotated[
+    int | None, typer.Option(min=8, help="Look for faces down to this width in pixels. [default: 1/8 of the height]")
+]
+
+
+def main() -> None:
+    """The entry point `faceswap`."""
+    # Torch's worker threads would otherwise spin while they wait, and starve the video's decoder and encoder:
+    # a third of the speed on two cores. Read once, when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    app()
+
+
+@app.callback()
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        print(faceswap.__version__)
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("demo"),
+    minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Show the whole job on two people who do not exist: film, extract, train, swap. Offline, under ten minutes."""
+    with job_errors():
+        from faceswap_pipelines.demo import demo as demo_job
+
+        result = show(demo_job(out, minutes, device), json)
+    finish(result, json, f"Watch {result.swap}, look at {result.sheet}, read {result.report}")
+
+
+@app.command()
+def extract(
+    inputs: Annotated[list[Path], typer.Argument(help="Videos, pictures, or folders of them.", metavar="VIDEO|DIR...")],
+    out: Annotated[Path, typer.Option(help="The faceset: a folder, made or added to.")],
+    frames: Frames = "",
+    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of the crops in pixels.")] = 256,
+    skip_similar: Annotated[
+        float, typer.Option(min=0, help="Leave out faces that differ less than this from the one before (try 2).")
+    ] = 0.0,
+    min_face: MinFace = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Collect one person's faces from footage. Stopped or killed, it goes on where it was when run again."""
+    with job_errors():
+        from faceswap_pipelines.extract import ExtractJob
+        from faceswap_pipelines.extract import extract as extract_job
+
+        wanted = frame_range(frames)
+        job = ExtractJob(tuple(inputs), out, wanted, size, min_face, skip_similar, device=device)
+        result = show(extract_job(job), json)
+    dropped = "".join(f", {count} {reason}" for reason, count in result.rejected.items())
+    for path, reason in result.failed.items():
+        print(f"Passed over {path}: {reason}", file=sys.stderr)
+    finish(result, json, f"{result.kept} faces kept in {out}{dropped}. See them: faceswap faces show {out}")
+
+
+@app.command()
+def train(
+    a: Annotated[Path, typer.Option("--a", help="Faceset of person a.", metavar="FACESET")],
+    b: Annotated[Path, typer.Option("--b", help="Faceset of person b.", metavar="FACESET")],
+    model: Annotated[Path, typer.Option(help="Folder of the model: made, or trained further.")],
+    person: Annotated[list[str] | None, typer.Option(metavar="NAME=FACESET", help="A further person; repeatable.")] = None,
+    preset: Annotated[str, typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.")] = "nano",
+    size: Annotated[int | None, typer.Option(help="Another picture side for a new model: a multiple of 16.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Train this long; the schedule ends with it. [default: 10]")] = None,
+    steps: Annotated[int | None, typer.Option(help="Train this many steps instead.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the model if it is there already.")] = True,
+    seed: Annotated[int, typer.Option(help="Of all randomness in training, for a new model.")] = 0,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Learn two (or more) persons' faces. Ctrl-C stops and saves; run again, it goes on."""
+    with job_errors():
+        from faceswap.config import TrainConfig
+        from faceswap_pipelines.terminal import persons
+        from faceswap_pipelines.train import TrainJob, train_model
+
+        if minutes is None and steps is None:
+            minutes = 10.0
+        facesets = persons(a, b, person or [])
+        job = TrainJob(facesets, model, preset, size, minutes, steps, resume, TrainConfig(seed=seed), device)
+        result = show(train_model(job), json)
+    finish(result, json, f"Trained {result.steps} steps. Look at {result.preview}; then: faceswap swap VIDEO --model {model} --out OUT.mp4")
+
+
+@app.command()
+def swap(
+    video: Annotated[Path, typer.Argument(help="A video, or a picture.")],
+    model: Annotated[Path, typer.Option(help="Folder of a trained model.")],
+    out: Annotated[Path, typer.Option(help="The video to write: .mp4, .mov or .mkv.")],
+    source: Annotated[str, typer.Option("--from", help="The person in the video.")] = "a",
+    target: Annotated[str, typer.Option("--to", help="The person to put in their place.")] = "b",
+    frames: Frames = "",
+    crf: Annotated[int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")] = 18,
+    overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
+    min_face: MinFace = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
+    with job_errors():
+        from faceswap_pipelines.swap import SwapJob
+        from faceswap_pipelines.swap import swap as swap_job
+
+        job = SwapJob(video, model, out, source, target, frame_range(frames), overwrite, crf, min_face, device)
+        result = show(swap_job(job), json)
+    finish(result, json, f"{result.swapped} faces swapped in {result.frames} frames. Look at {result.sheet or out}")
+
+
+@faces_app.command("list")
+def faces_list(
+    faceset: Annotated[Path, typer.Argument(help="A faceset.")],
+    rejected: Annotated[bool, typer.Option(help="The rejected faces, with the reasons, instead of the kept ones.")] = False,
+    json: Json = False,
+) -> None:
+    """List faces: file, frame, time, width in pixels, sharpness."""
+    with job_errors():
+        from faceswap_pipelines.faces import list_faces
+
+        rows = list_faces(faceset, rejected)
+    finish(rows, json, "\n".join(row.line for row in rows) or "none")
+
+
+@faces_app.command("show")
+def faces_show(
+    faceset: Annotated[Path, typer.Argument(help="A faceset.")],
+    out: Annotated[Path | None, typer.Option(help="The picture to write. [default: FACESET/sheet.png]")] = None,
+    count: Annotated[int, typer.Option(min=1, max=2000, help="How many kept faces to show, evenly from all.")] = 96,
+    json: Json = False,
+) -> None:
+    """Write a contact sheet: kept faces, then the rejected ones by reason."""
+    with job_errors():
+        from faceswap_pipelines.faces import show_faces
+
+        result = show_faces(faceset, out or faceset / "sheet.png", count)
+    finish(result, json, f"{result.kept} kept and {result.rejected} rejected faces; look at {result.sheet}")
+
+
+@app.command("app")
+def app_command(
+    port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
+    host: Annotated[str, typer.Option(help="Address to listen on; this computer only, unless --auth is given.")] = "127.0.0.1",
+    projects: Annotated[Path, typer.Option(help="Folder that holds models and receives results.")] = Path("projects"),
+    auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="Ask visitors for this.")] = None,
+) -> None:
+    """Open the web page: choose a model and a clip, swap, watch, download."""
+    with job_errors():
+        from importlib import import_module
+
+        # The page lies a storey above the pipelines: named here, but not imported by them.
+        import_module("faceswap_app.page").launch(projects, host, port, auth)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""What the commands share: progress bars, clean stopping, errors with exit codes, results as text or JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from faceswap.errors import ConfigError, FaceswapError
+
+if TYPE_CHECKING:  # it loads torch; only its types are needed here
+    from faceswap_pipelines.job import Job
+
+Result = TypeVar("Result")
+
+EXIT_ERROR = 3
+EXIT_STOPPED = 130
+
+
+class Stopped(Exception):
+    """The user asked to stop, and the job has saved what it had."""
+
+
+@contextmanager
+def job_errors() -> Iterator[None]:
+    """Errors that a user can mend become one line on stderr and exit code 3; a stop becomes 130."""
+    try:
+        yield
+    except FaceswapError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise typer.Exit(EXIT_ERROR) from None
+    except (Stopped, KeyboardInterrupt):
+        print("Stopped; what was done is saved. Run the same command again to go on.", file=sys.stderr)
+        raise typer.Exit(EXIT_STOPPED) from None
+
+
+def show(job: Job[Result], quiet: bool) -> Result:
+    """Run a job with a progress bar on stderr (none if `quiet`), stopping it cleanly on Ctrl-C or SIGTERM.
+
+    Raises Stopped after the job has saved.
+    """
+    from faceswap_pipelines.job import Progress as Report
+    from faceswap_pipelines.job import run
+
+    console = Console(stderr=True, quiet=quiet)
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.fields[count]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        TextColumn("{task.fields[note]}"),
+        console=console,
+    )
+    tasks: dict[str, int] = {}
+    with _stop_requested() as stop, bar:
+
+        def watch(report: Report) -> None:
+            if report.title not in tasks:
+                tasks[report.title] = bar.add_task(report.title, count="", note="")
+            total = "" if report.total is None else f"/{report.total:.0f}"
+            bar.update(
+                tasks[report.title],  # type: ignore[arg-type]  # rich's TaskID is an int
+                completed=report.done,
+                total=report.total,
+                count=f"{report.done:.0f}{total} {report.unit}",
+                note=report.note,
+            )
+            if stop.is_set():
+                raise Stopped
+
+        return run(job, watch)
+
+
+@contextmanager
+def _stop_requested() -> Iterator[threading.Event]:
+    """An event that Ctrl-C and SIGTERM set; a second Ctrl-C interrupts at once."""
+    event = threading.Event()
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def finish(result: object, as_json: bool, text: str) -> None:
+    """Print a command's result on stdout."""
+    print(json.dumps(_plain(result), indent=1) if as_json else text)
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [_plain(item) for item in value]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.asdict(value)
+    return value
+
+
+def frame_range(text: str) -> tuple[int, int | None]:
+    """ "0:300", "100:" or ":50" as (first, stop); "" is everything. Raises ConfigError."""
+    if not text:
+        return 0, None
+    first, colon, stop = text.partition(":")
+    try:
+        wanted = int(first or 0), int(stop) if stop else None
+    except ValueError:
+        wanted = -1, None
+    if not colon or wanted[0] < 0 or (wanted[1] is not None and wanted[1] <= wanted[0]):
+        raise ConfigError(f"'{text}' is not a range of frames", "Write it as FIRST:STOP, for example 0:300")
+    return wanted
+
+
+def persons(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:
+    """Facesets by person: a, b, and those given as NAME=FACESET. Raises ConfigError."""
+    facesets = {"a": a, "b": b}
+    for text in more:
+        name, equals, folder = text.partition("=")
+        if not equals or not folder or name in facesets:
+            raise ConfigError(f"'{text}' does not name a further person", "Write it as NAME=FACESET, each name once")
+        facesets[name] = Path(folder)
+    return facesets
