@@ -45,9 +45,9 @@ class ModelConfig:
 class TrainConfig:
     """How a model is trained."""
 
-    batch_size: int = 16
+    batch_size: int = 8
     """Faces of each person in a step."""
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
     ema_spread: float = 0.10

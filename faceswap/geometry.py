@@ -82,7 +82,8 @@ class Similarity:
     def apply(self, points: ArrayLike) -> Points:
         """Map points of shape (n, 2)."""
         p = np.asarray(points, np.float64)
-        return p @ np.array([[self.a, self.b], [-self.b, self.a]]) + np.array([self.tx, self.ty])
+        moved: Points = p @ np.array([[self.a, self.b], [-self.b, self.a]]) + np.array([self.tx, self.ty])
+        return moved
 
     def inverse(self) -> Similarity:
         """The map back. Raises ZeroDivisionError for a transform of scale zero."""

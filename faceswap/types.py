@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 
 from faceswap.geometry import Similarity
 
-Picture = UInt8[np.ndarray, "height width 3"]
+Picture = UInt8[np.ndarray, "_ _ 3"]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; may reach outside the picture."""
 
@@ -67,7 +67,7 @@ class Swap:
 
     image: Picture
     """Square, in the crop convention."""
-    mask: UInt8[np.ndarray, "height width"]
+    mask: UInt8[np.ndarray, "_ _"]
     """How much of each pixel to paste, 0..255; the same size as `image`."""
     to_crop: Similarity
     """From the frame's pixels to the pixels of `image`."""

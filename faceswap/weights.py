@@ -31,7 +31,7 @@ def weight_file(name: str) -> Path:
         ) from None
     if name not in manifest:
         raise ModelError(f"there are no weights called '{name}'", f"Choose one of: {', '.join(sorted(manifest))}")
-    path = folder / manifest[name]["file"]
+    path = folder / str(manifest[name]["file"])
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:

@@ -9,6 +9,7 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
+
 from faceswap_pipelines.actors import CAST, LEADS, Performance, Rendering, Stage, frames, perform
 
 MUST_FIND = 0.99

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from av.audio.stream import AudioStream
 from av.video.reformatter import ColorRange, Colorspace, ColorTrc
+
 from clips import (
     PATCHES,
     STEADY,
@@ -26,7 +27,6 @@ from clips import (
     times,
     worst,
 )
-
 from faceswap.errors import MediaError
 from faceswap.media.video import probe, read_frames
 from faceswap.types import Frame

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import tflite
+import tflite  # type: ignore[import-not-found]
 import torch
 from jaxtyping import Float, Int
 from safetensors.numpy import save_file
-from scipy.optimize import linear_sum_assignment
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 from faceswap.faces.align import cut
 from faceswap.faces.detect import MTCNNDetector
@@ -31,6 +31,7 @@ from faceswap.media.pictures import is_picture, read_picture
 Weights = dict[str, np.ndarray]
 Meshes = Float[np.ndarray, "faces 468 3"]
 Shape = Float[np.ndarray, "468 3"]
+Partners = Int[np.ndarray, " points"]
 
 
 def read_tflite(path: Path) -> Weights:
@@ -118,7 +119,7 @@ def turned(mesh: Shape, target: Shape) -> Shape:
     return np.asarray(mesh @ u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt)
 
 
-def mirror_partners(mean: Shape) -> Int[np.ndarray, "468"]:
+def mirror_partners(mean: Shape) -> Partners:
     """The point that each point becomes in a mirror: the pairing with the least distance in all."""
     distance = np.linalg.norm(mean[:, None] - mean[None] * [-1, 1, 1], axis=2)
     partner = np.asarray(linear_sum_assignment(distance)[1])

@@ -175,11 +175,10 @@ class Faceset(AbstractContextManager["Faceset"]):
         for aligned, record in faces:
             write_picture(self.path(record), aligned.image, quality=95)
             rows.append(_to_row(record))
-        marks = ", ".join("?" * 11)
         with self._db:
             self._db.executemany(
                 "INSERT OR REPLACE INTO face (file, source, frame, time, box, score, landmarks, transform, sharpness,"
-                f" state, reason) VALUES ({marks})",
+                " state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             self._db.execute("UPDATE source SET next_frame = ? WHERE id = ?", (next_frame, source.id))

@@ -13,7 +13,7 @@ from functools import cache
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from safetensors.numpy import load_file as load_numpy
 from safetensors.torch import load_file as load_torch
 from torch import Tensor, nn
@@ -29,6 +29,14 @@ INPUT_SIZE = 192
 
 MeshPoints = Float[np.ndarray, "468 3"]
 """x right, y down, z away from the viewer, all in pixels; z is 0 near the middle of the head, negative at the nose."""
+SomePoints = Float[np.ndarray, "n 3"]
+
+AnyPicture = UInt8[np.ndarray, "_ _ 3"]
+"""A `Picture` whose size need not be its neighbours'."""
+Pictures = Float[Tensor, "batch 3 192 192"]
+"""RGB, 0..1."""
+Meshes = Float[Tensor, "batch 468 3"]
+Logits = Float[Tensor, " batch"]
 
 # Closed outlines, in order; the brows are each an upper edge and a lower one.
 # fmt: off
@@ -115,10 +123,8 @@ class MeshNetwork(nn.Module):
         self.points = nn.Sequential(Block(128, 128, 2), Block(128, 128), Block(128, 128), *_read_out(468 * 3))
         self.presence = nn.Sequential(Block(128, 128, 2), *_read_out(1))
 
-    def forward(
-        self, x: Float[Tensor, "batch 3 192 192"]
-    ) -> tuple[Float[Tensor, "batch 468 3"], Float[Tensor, " batch"]]:
-        """x: RGB, 0..1. Points in pixels of x with 0 at its left and upper edge; presence as a logit."""
+    def forward(self, x: Pictures) -> tuple[Meshes, Logits]:
+        """Points in pixels of x, where 0 is its left and upper edge; and the presence of a face as a logit."""
         features = self.trunk(self.stem(_pad(x)))
         return self.points(features).reshape(-1, 468, 3), self.presence(features).reshape(-1)
 
@@ -137,6 +143,7 @@ def load_mesh_network(device: torch.device) -> MeshNetwork:
     return network.to(device).eval().requires_grad_(False)
 
 
+Corner = Float[np.ndarray, "2"]
 Place = Face | Mesh | Box | Similarity
 """Where a face is: as detected, as its mesh in the frame before, as a box, or the frame's way to the input square."""
 
@@ -170,7 +177,8 @@ def input_square(place: Place) -> Similarity:
             return _square(np.array([left, top]), np.array([right, bottom]))
 
 
-def _square(low: Float[np.ndarray, "2"], high: Float[np.ndarray, "2"]) -> Similarity:
+def _square(low: Corner, high: Corner) -> Similarity:
+    """The input square of an upright face that reaches from `low` to `high`."""
     side = max(float((high - low).max()), 1.0) * (1 + 2 * _MARGIN)
     scale = INPUT_SIZE / side
     shift = (INPUT_SIZE - 1) / 2 - scale * (low + high) / 2
@@ -191,7 +199,7 @@ class FaceMesh:
         """The meshes of several faces in one picture, in the order of `places`."""
         return self.locate_each([(image, place) for place in places])
 
-    def locate_each(self, faces: Sequence[tuple[Picture, Place]]) -> list[Mesh]:
+    def locate_each(self, faces: Sequence[tuple[AnyPicture, Place]]) -> list[Mesh]:
         """The mesh of each (picture, place), in one batch; the pictures may differ in size."""
         if not faces:
             return []
@@ -214,7 +222,7 @@ def _to_frame(points: MeshPoints, square: Similarity) -> MeshPoints:
 
 @cache
 def mean_mesh() -> MeshPoints:
-    """The mean of many faces, upright and frontal: symmetric about x = 0, `STABLE` points about the origin, RMS radius 1.
+    """The mean of many faces: frontal, symmetric about x = 0, RMS radius 1, its `STABLE` points about the origin.
 
     Read-only.
     """
@@ -248,11 +256,11 @@ def _opening(points: MeshPoints, eye: tuple[int, ...]) -> float:
 
 
 def mouth_opening(points: MeshPoints) -> float:
-    """How open the mouth is: the gap between the lips over the distance of the eyes' outer corners as seen, 0 .. 0.5."""
+    """How open the mouth is: the lips' gap over the distance of the eyes' outer corners as seen, 0 .. about 0.5."""
     lower, upper = points[[87, 14, 317]], points[[82, 13, 312]]
     return _seen(lower, upper) / max(_seen(points[[LEFT_EYE[0]]], points[[RIGHT_EYE[0]]]), 1e-9)
 
 
-def _seen(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> float:
+def _seen(a: SomePoints, b: SomePoints) -> float:
     """The mean distance of point pairs in the picture; the depth of lids and lips is mostly noise."""
     return float(np.linalg.norm(a[:, :2] - b[:, :2], axis=1).mean())

@@ -18,7 +18,6 @@ from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import av
 import numpy as np
@@ -136,7 +135,7 @@ class SegmentedWriter:
             if len(self._encoder.ticks) == self._encoding.segment_frames:
                 self._finish_segment(self._encoder)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> SegmentedWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:

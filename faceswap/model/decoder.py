@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
-from faceswap.model.blocks import Features, Residual, Upsample, activation, conv
+from faceswap.model.blocks import Features, Residual, Upsample, activation, conv, sub_pixel_conv
 from faceswap.model.encoder import stages
 
 
@@ -21,11 +23,11 @@ class Decoder(nn.Module):
         super().__init__()
         widths = stages(config)[::-1]
         layers: list[nn.Module] = [Residual(widths[0])]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [Upsample(inputs, outputs), conv(outputs, outputs), activation()]
             layers += [Residual(outputs) for _ in range(config.blocks)]
         self.layers = nn.Sequential(*layers)
-        self.head = nn.Sequential(nn.Conv2d(widths[-1], 16, 3, padding=1), nn.PixelShuffle(2))
+        self.head = nn.Sequential(sub_pixel_conv(widths[-1], 4, 3), nn.PixelShuffle(2))
 
     def forward(self, features: Features) -> Float[Tensor, "batch 4 size size"]:
         """R, G, B and mask as logits: a logistic function takes them to [0, 1]."""

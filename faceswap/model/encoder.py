@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from torch import nn
 
 from faceswap.config import ModelConfig
@@ -33,7 +35,7 @@ class Encoder(nn.Module):
         super().__init__()
         widths = stages(config)
         layers: list[nn.Module] = [nn.PixelUnshuffle(2), conv(12, widths[0]), activation()]
-        for inputs, outputs in zip(widths, widths[1:], strict=False):
+        for inputs, outputs in pairwise(widths):
             layers += [conv(inputs, outputs, stride=2), activation()]
         layers.append(Residual(widths[-1]))
         self.layers = nn.Sequential(*layers)

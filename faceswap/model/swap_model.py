@@ -30,9 +30,9 @@ class Decoded:
 class SwapModel(nn.Module):
     """Encode any face; decode it as any person.
 
-        latent = model.encode(pictures)          # what the face does
-        model.decode(latent, "a")                # ... done by a: reconstruction, if it was a's face
-        model.decode(latent, "b")                # ... done by b: the swap
+    latent = model.encode(pictures)          # what the face does
+    model.decode(latent, "a")                # ... done by a: reconstruction, if it was a's face
+    model.decode(latent, "b")                # ... done by b: the swap
     """
 
     def __init__(self, config: ModelConfig) -> None:

@@ -16,7 +16,7 @@ def blend(image: Picture, swap: Swap) -> Picture:
     if box is None:
         return result
     left, top, right, bottom = box
-    from_crop = swap.to_crop.inverse().then(Similarity(1.0, 0.0, -left, -top))
+    from_crop = swap.to_crop.inverse().then(Similarity(1.0, 0.0, float(-left), float(-top)))
     size = (right - left, bottom - top)
     # Cubic: a crop is mostly enlarged here, and linear interpolation would show its pixel grid.
     face = cv2.warpAffine(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from faceswap.types import Picture
 
@@ -28,11 +28,12 @@ def match_color(picture: Picture, reference: Picture, mask: UInt8[np.ndarray, "h
         gain = float(np.clip(wanted_spread / max(spread, 1e-3), *_GAIN))
         ours[..., channel] = (ours[..., channel] - mean) * gain + wanted_mean
     matched = cv2.cvtColor(ours, cv2.COLOR_Lab2RGB)
-    return np.clip(matched * 255 + 0.5, 0, 255).astype(np.uint8)
+    result: Picture = np.clip(matched * 255 + 0.5, 0, 255).astype(np.uint8)
+    return result
 
 
-def _to_lab(picture: Picture) -> np.ndarray:
-    return cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
+def _to_lab(picture: Picture) -> Float[np.ndarray, "height width 3"]:
+    return np.array(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
 
 
 def _moments(values: np.ndarray, weight: np.ndarray, total: float) -> tuple[float, float]:

@@ -20,7 +20,7 @@ from torch import Tensor
 from faceswap.types import Picture
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it asks the network for news
-import albumentations as A  # noqa: E402, N812  (the variable above must be set first; A is the name its docs use)
+import albumentations as A  # noqa: N812  (the variable above must be set first; A is the name its docs use)
 
 
 class Corruption:
@@ -64,7 +64,7 @@ _WARP_POINTS = 5
 
 
 def draw_geometry(batch: int, size: int, affine: float, warp: float, rng: torch.Generator) -> Geometry:
-    """Random places to sample a batch of `size` px pictures from, on the device of `rng`; strengths as in TrainConfig."""
+    """Random places to sample `batch` pictures of `size` px from, on `rng`'s device; strengths as in TrainConfig."""
     device = rng.device
     uniform = torch.rand(batch, 4, generator=rng, device=device) * 2 - 1
     angle = uniform[:, 0] * (affine * np.deg2rad(_ROTATION))

@@ -138,7 +138,7 @@ def load_model(folder: Path, device: torch.device) -> SwapModel:
         _read_about(checkpoint)
         model = build_model(config.model)
         model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
-        return model.to(device, memory_format=torch.channels_last).eval().requires_grad_(False)
+        return model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     model = _newest_readable(folder, read)
     if model is None:

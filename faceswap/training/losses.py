@@ -26,6 +26,10 @@ class Losses:
     mask: Float[Tensor, ""]
     total: Float[Tensor, ""]
 
+    def detach(self) -> Losses:
+        """The same values without the graph that led to them."""
+        return Losses(self.pixel.detach(), self.structure.detach(), self.mask.detach(), self.total.detach())
+
 
 def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
     """The weighted sum of L1, 1 - SSIM and the mask's L1; the first two count face pixels, above all eyes and mouth."""
@@ -40,14 +44,14 @@ def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -
 
 def weighted_mean(values: Float[Tensor, "batch 1 h w"], weight: Float[Tensor, "batch 1 h w"]) -> Float[Tensor, ""]:
     """The mean of `values` where `weight` says how much each counts."""
-    return (values * weight).sum() / weight.sum().clamp_min(1e-6)
+    mean: Tensor = (values * weight).sum() / weight.sum().clamp_min(1e-6)
+    return mean
 
 
 def ssim_map(x: Float[Tensor, "batch 3 h w"], y: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 1 h w"]:
     """Structural similarity around each pixel, -1..1, averaged over the channels (Wang et al., 2004)."""
-    channels = x.shape[1]
     moments = _blur(torch.cat([x, y, x * x, y * y, x * y], dim=1))
-    mx, my, xx, yy, xy = moments.split(channels, dim=1)
+    mx, my, xx, yy, xy = moments.chunk(5, dim=1)
     mxx, myy, mxy = mx * mx, my * my, mx * my
     likeness = ((2 * mxy + _C1) * (2 * (xy - mxy) + _C2)) / ((mxx + myy + _C1) * (xx - mxx + yy - myy + _C2))
     return likeness.mean(dim=1, keepdim=True)

@@ -29,7 +29,9 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) 
         rows.append((person, _pictures(faces)))
         for other in (person, *(p for p in banks if p != person)):
             decoded = model.decode(latent, other)
-            rows.append((f"{person} as {other}" if other != person else f"{person} rebuilt", _pictures(decoded.picture)))
+            rows.append(
+                (f"{person} as {other}" if other != person else f"{person} rebuilt", _pictures(decoded.picture))
+            )
             if other == person:
                 rows.append((f"{person} mask", _pictures(decoded.mask.expand(-1, 3, -1, -1))))
     return rows

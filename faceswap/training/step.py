@@ -82,7 +82,7 @@ class Metrics:
 
 def start_training(model_config: ModelConfig, config: TrainConfig, device: torch.device) -> TrainState:
     """A fresh model and optimizer on `device`."""
-    model = build_model(model_config, config.seed).to(device, memory_format=torch.channels_last)
+    model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
@@ -131,13 +131,9 @@ def train_step(state: TrainState, batches: Mapping[str, Batch], learning_rate: f
         group["lr"] = learning_rate
     inputs = torch.cat([batch.input for batch in batches.values()]).to(memory_format=torch.channels_last)
     with mixed_precision(state.device):
-        latents = state.model.encode(inputs).split([len(batch.input) for batch in batches.values()])
-        decoded = {
-            person: state.model.decode(latent, person) for person, latent in zip(batches, latents, strict=True)
-        }
-    losses = {
-        person: reconstruction_losses(decoded[person], batch, state.config) for person, batch in batches.items()
-    }
+        latents = torch.split(state.model.encode(inputs), [len(batch.input) for batch in batches.values()])
+        decoded = {person: state.model.decode(latent, person) for person, latent in zip(batches, latents, strict=True)}
+    losses = {person: reconstruction_losses(decoded[person], batch, state.config) for person, batch in batches.items()}
     state.optimizer.zero_grad(set_to_none=True)
     torch.stack([loss.total for loss in losses.values()]).sum().backward()  # type: ignore[no-untyped-call]  # torch's
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip_norm)
@@ -146,7 +142,7 @@ def train_step(state: TrainState, batches: Mapping[str, Batch], learning_rate: f
         state.optimizer.step()
     state.step += 1
     update_average(state.average, state.model, state.step, state.config.ema_spread)
-    return losses, sound
+    return {person: loss.detach() for person, loss in losses.items()}, sound
 
 
 def schedule(config: TrainConfig, step: int, progress: float) -> float:
@@ -163,7 +159,8 @@ def update_average(average: SwapModel, model: SwapModel, step: int, spread: floa
     models"): its window is `spread` of the training so far, whatever its length, so it needs no tuning to it.
     """
     beta = (1 - 1 / step) ** (_power(spread) + 1)
-    ours, theirs = list(average.parameters()), list(model.parameters())
+    ours: list[Tensor] = list(average.parameters())
+    theirs: list[Tensor] = list(model.parameters())
     torch._foreach_lerp_(ours, theirs, 1 - beta)
 
 
@@ -191,12 +188,16 @@ def tensors_of(state: TrainState) -> dict[str, Tensor]:
     return kept
 
 
+@torch.no_grad()
 def restore_tensors(state: TrainState, kept: Mapping[str, Tensor]) -> None:
     """Put back what `tensors_of` gave. Raises KeyError or RuntimeError if it is of another model."""
     state.model.load_state_dict({k.removeprefix("model."): v for k, v in kept.items() if k.startswith("model.")})
     for name, parameter in state.model.named_parameters():
-        if f"optimizer.step.{name}" in kept:
-            state.optimizer.state[parameter] = {
-                key: kept[f"optimizer.{key}.{name}"].to(parameter.device if key != "step" else "cpu", copy=True)
-                for key in ("step", "exp_avg", "exp_avg_sq")
-            }
+        if f"optimizer.step.{name}" not in kept:
+            continue
+        state.optimizer.state[parameter] = {
+            "step": kept[f"optimizer.step.{name}"].to(parameter.device),
+            # In the parameter's own memory layout: the fused kernel walks through both side by side.
+            "exp_avg": torch.empty_like(parameter).copy_(kept[f"optimizer.exp_avg.{name}"]),
+            "exp_avg_sq": torch.empty_like(parameter).copy_(kept[f"optimizer.exp_avg_sq.{name}"]),
+        }

@@ -93,10 +93,16 @@ def train(
     a: Annotated[Path, typer.Option("--a", help="Faceset of person a.", metavar="FACESET")],
     b: Annotated[Path, typer.Option("--b", help="Faceset of person b.", metavar="FACESET")],
     model: Annotated[Path, typer.Option(help="Folder of the model: made, or trained further.")],
-    person: Annotated[list[str] | None, typer.Option(metavar="NAME=FACESET", help="A further person; repeatable.")] = None,
-    preset: Annotated[str, typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.")] = "nano",
+    person: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FACESET", help="A further person; repeatable.")
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.")
+    ] = "nano",
     size: Annotated[int | None, typer.Option(help="Another picture side for a new model: a multiple of 16.")] = None,
-    minutes: Annotated[float | None, typer.Option(help="Train this long; the schedule ends with it. [default: 10]")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Train this long; the schedule ends with it. [default: 10]")
+    ] = None,
     steps: Annotated[int | None, typer.Option(help="Train this many steps instead.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the model if it is there already.")] = True,
     seed: Annotated[int, typer.Option(help="Of all randomness in training, for a new model.")] = 0,
@@ -114,7 +120,8 @@ def train(
         facesets = persons(a, b, person or [])
         job = TrainJob(facesets, model, preset, size, minutes, steps, resume, TrainConfig(seed=seed), device)
         result = show(train_model(job), json)
-    finish(result, json, f"Trained {result.steps} steps. Look at {result.preview}; then: faceswap swap VIDEO --model {model} --out OUT.mp4")
+    then = f"faceswap swap VIDEO --model {model} --out OUT.mp4"
+    finish(result, json, f"Trained {result.steps} steps. Look at {result.preview}; then: {then}")
 
 
 @app.command()
@@ -144,7 +151,9 @@ def swap(
 @faces_app.command("list")
 def faces_list(
     faceset: Annotated[Path, typer.Argument(help="A faceset.")],
-    rejected: Annotated[bool, typer.Option(help="The rejected faces, with the reasons, instead of the kept ones.")] = False,
+    rejected: Annotated[
+        bool, typer.Option(help="The rejected faces, with the reasons, instead of the kept ones.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List faces: file, frame, time, width in pixels, sharpness."""
@@ -173,7 +182,9 @@ def faces_show(
 @app.command("app")
 def app_command(
     port: Annotated[int, typer.Option(help="Port to listen on.")] = 7860,
-    host: Annotated[str, typer.Option(help="Address to listen on; this computer only, unless --auth is given.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; this computer only, unless --auth is given.")
+    ] = "127.0.0.1",
     projects: Annotated[Path, typer.Option(help="Folder that holds models and receives results.")] = Path("projects"),
     auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="Ask visitors for this.")] = None,
 ) -> None:

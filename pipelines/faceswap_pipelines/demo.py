@@ -88,10 +88,17 @@ def _side_by_side(source: Path, target: Path, swapped: Path) -> Picture:
 
 
 def _report(
-    clips: dict[str, Path], found: dict[str, float], trained: TrainResult, swapped: SwapResult, seconds: dict[str, float]
+    clips: dict[str, Path],
+    found: dict[str, float],
+    trained: TrainResult,
+    swapped: SwapResult,
+    seconds: dict[str, float],
 ) -> str:
     lines = ["# Demo report", ""]
-    lines += ["Two people who do not exist, drawn by formulae: " + " and ".join(c.stem for c in clips.values()) + ".", ""]
+    lines += [
+        "Two people who do not exist, drawn by formulae: " + " and ".join(c.stem for c in clips.values()) + ".",
+        "",
+    ]
     lines += [f"- faces kept of {name}: {share:.1%} of the frames" for name, share in found.items()]
     losses = ", ".join(f"{person} {loss:.3f}" for person, loss in trained.losses.items())
     lines += [

@@ -31,7 +31,7 @@ class Progress:
 Job = Generator[Progress, None, Result]
 
 
-def run(job: Job[Result], watch: Callable[[Progress], object] = lambda progress: None) -> Result:
+def run(job: Job[Result], watch: Callable[[Progress], object] = lambda _progress: None) -> Result:
     """Run a job to its end, showing each report to `watch`; its result.
 
     An exception in `watch` (a KeyboardInterrupt among them) closes the job, which saves what it has.

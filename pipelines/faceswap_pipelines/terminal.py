@@ -28,7 +28,7 @@ EXIT_ERROR = 3
 EXIT_STOPPED = 130
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """The user asked to stop, and the job has saved what it had."""
 
 
@@ -40,7 +40,7 @@ def job_errors() -> Iterator[None]:
     except FaceswapError as error:
         print(f"Error: {error}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
-    except (Stopped, KeyboardInterrupt):
+    except (StoppedError, KeyboardInterrupt):
         print("Stopped; what was done is saved. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
 
@@ -48,7 +48,7 @@ def job_errors() -> Iterator[None]:
 def show(job: Job[Result], quiet: bool) -> Result:
     """Run a job with a progress bar on stderr (none if `quiet`), stopping it cleanly on Ctrl-C or SIGTERM.
 
-    Raises Stopped after the job has saved.
+    Raises StoppedError after the job has saved.
     """
     from faceswap_pipelines.job import Progress as Report
     from faceswap_pipelines.job import run
@@ -78,7 +78,7 @@ def show(job: Job[Result], quiet: bool) -> Result:
                 note=report.note,
             )
             if stop.is_set():
-                raise Stopped
+                raise StoppedError
 
         return run(job, watch)
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
@@ -48,7 +48,7 @@ class TrainJob:
     steps: int | None = None
     """Exactly one of `minutes` and `steps`."""
     resume: bool = True
-    settings: TrainConfig = TrainConfig()
+    settings: TrainConfig = field(default_factory=TrainConfig)
     """For a new model; an existing one keeps its own."""
     device: str = "auto"
 

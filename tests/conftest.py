@@ -1,0 +1,66 @@
+"""Real, small data for all tests: two drawn actors on film, their facesets, and a model that has begun to learn.
+
+Shapes in annotations are checked at run time: jaxtyping's hook wraps every function of the library.
+"""
+
+from __future__ import annotations
+
+import os
+
+# As in the program's own entry point, and before torch is loaded: see faceswap_pipelines.cli.main.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("faceswap", "beartype.beartype")
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+
+from faceswap.media.video_write import write_clip
+from faceswap_pipelines.actors import LEADS, frames
+from faceswap_pipelines.extract import ExtractJob, extract
+from faceswap_pipelines.job import run
+from faceswap_pipelines.train import TrainJob, train_model
+
+CLIP_FRAMES = 48
+
+
+@dataclass(frozen=True)
+class Studio:
+    """What the session made once; tests read it and write elsewhere."""
+
+    clips: dict[str, Path]
+    facesets: dict[str, Path]
+    model: Path
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By person: a film of 48 frames, 256 px, 25 a second."""
+    folder = tmp_path_factory.mktemp("clips")
+    films = {person: folder / f"{actor.name}.mp4" for person, actor in zip("ab", LEADS, strict=True)}
+    for number, path in enumerate(films.values()):
+        drawn = (rendering.image for rendering in frames(LEADS[number], CLIP_FRAMES, 256, seed=number))
+        write_clip(path, drawn, Fraction(25))
+    return films
+
+
+@pytest.fixture(scope="session")
+def facesets(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """By person: the faces of their film."""
+    folder = tmp_path_factory.mktemp("facesets")
+    for person, clip in clips.items():
+        run(extract(ExtractJob((clip,), folder / person, device="cpu")))
+    return {person: folder / person for person in clips}
+
+
+@pytest.fixture(scope="session")
+def studio(clips: dict[str, Path], facesets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Studio:
+    """Films, facesets, and a model after 30 steps: it shows blurred faces, which is all that most tests need."""
+    model = tmp_path_factory.mktemp("models") / "model"
+    run(train_model(TrainJob(facesets, model, steps=30, device="cpu")))
+    return Studio(clips, facesets, model)
