@@ -12,7 +12,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("faceswap", "beartype.beartype")
+install_import_hook("faceswap", "typecheck.check")
 
 from dataclasses import dataclass
 from fractions import Fraction

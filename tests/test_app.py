@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import socket
@@ -33,10 +34,8 @@ from faceswap_pipelines.train import TrainJob, train_model
 FRAMES = 24
 LONG = 600
 
-pytestmark = [
-    # gradio's server and client leave sockets to the garbage collector, and starlette renames things.
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
+# gradio sets this pandas option for its own statistics after each failed event.
+pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +58,9 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(projects: Path) -> Iterator[str]:
+    """A running server."""
+    loop = asyncio.new_event_loop()  # gradio asks for one in this thread; it would make its own and leave it open
+    asyncio.set_event_loop(loop)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(projects / ".uploads"))
         site = page.build(projects)
@@ -66,17 +68,22 @@ def url(projects: Path) -> Iterator[str]:
         page.serve(site, projects, "127.0.0.1", port, None)
         yield f"http://127.0.0.1:{port}"
         site.close(verbose=False)
+    asyncio.set_event_loop(None)
+    loop.close()
 
 
 @pytest.fixture
-def client(url: str) -> Client:
-    return Client(url, verbose=False)
+def client(url: str) -> Iterator[Client]:
+    client = Client(url, verbose=False)
+    yield client
+    client.close()
 
 
 @pytest.fixture(autouse=True)
 def no_traceback(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     yield
-    assert "Traceback" not in capfd.readouterr().err
+    said = capfd.readouterr().err
+    assert "Traceback" not in said, said
 
 
 def free_port() -> int:

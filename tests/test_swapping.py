@@ -60,7 +60,7 @@ def test_a_face_beyond_the_picture_is_cut_off_not_an_error(shift: tuple[float, f
     assert result.shape == FRAME.shape
 
 
-def test_matching_gives_the_mean_and_spread_of_the_reference_inside_the_mask() -> None:
+def test_matching_gives_the_mean_of_the_reference_and_moves_the_spread_towards_its_own() -> None:
     yy, xx = np.mgrid[0:64, 0:64]
     ours = np.dstack([120 + 0.6 * xx, 100 + 0.3 * yy, 90 + 0.2 * xx]).astype(np.uint8)
     theirs = np.dstack([60 + 0.8 * xx, 70 + 0.4 * yy, 80 + 0.3 * xx]).astype(np.uint8)
@@ -73,7 +73,8 @@ def test_matching_gives_the_mean_and_spread_of_the_reference_inside_the_mask() -
         return cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)[inside]
 
     np.testing.assert_allclose(lab(matched).mean(axis=0), lab(theirs).mean(axis=0), atol=0.5)
-    np.testing.assert_allclose(lab(matched).std(axis=0), lab(theirs).std(axis=0), atol=0.7)
+    was, wanted, got = (lab(picture).std(axis=0) for picture in (ours, theirs, matched))
+    np.testing.assert_allclose(got, np.clip(wanted, 0.85 * was, 1.15 * was), atol=0.5)
 
 
 def test_matching_a_picture_to_itself_or_under_no_mask_changes_nothing() -> None:

@@ -35,45 +35,36 @@ footer { display: none !important; }
 
 
 def build_page(projects: Path) -> gr.Blocks:
-    """The page over a folder of projects."""
+    """The page over a folder of projects; its `stop_jobs()` has all jobs stop at their next report."""
     workshop = Workshop(projects, Path(get_upload_folder()))
-    with _Blocks(title="faceswap", analytics_enabled=False, delete_cache=(_KEPT, _KEPT), fill_width=True) as blocks:
-        blocks.handlers = _Page(workshop)
-        blocks.handlers.lay_out()
-        blocks.handlers.connect(blocks)
+    with gr.Blocks(title="faceswap", analytics_enabled=False, delete_cache=(_KEPT, _KEPT), fill_width=True) as blocks:
+        page = _Page(workshop)
+        page.lay_out()
+        page.connect(blocks)
+    blocks.stop_jobs = page.stop_all
     return blocks
 
 
-class _Choice(gr.Dropdown):  # type: ignore[misc]  # gradio ships no types
-    """A dropdown whose choice is checked where it is used: the base class would compare it with a list that may be
-    out of date, and log a traceback."""
-
-    is_template = True  # gradio: shown as the base class is
-
-    def preprocess(self, payload: object) -> str | None:
-        return payload if isinstance(payload, str) else None
+def _choice(**options: Any) -> gr.Dropdown:
+    """A dropdown whose choice is checked where it is used: gradio's own check knows only the list that the page was
+    built with, and logs a traceback. (Set on the object: gradio writes a .pyi file beside each subclass.)"""
+    dropdown = gr.Dropdown([], **options)
+    dropdown.preprocess = lambda payload: payload if isinstance(payload, str) else None
+    return dropdown
 
 
-class _Upload(gr.Video):  # type: ignore[misc]  # gradio ships no types
-    """A video from the visitor's computer and nowhere else: the base class would also fetch one from the network."""
+def _upload(**options: Any) -> gr.Video:
+    """A video from the visitor's computer and nowhere else: gradio would also fetch one from the network."""
+    video = gr.Video(sources=["upload"], **options)
+    move = video.async_move_resource_to_block_cache
 
-    is_template = True
-
-    async def async_move_resource_to_block_cache(self, url_or_file_path: str | Path | None) -> str | None:
-        if str(url_or_file_path or "").lower().startswith(("http:", "https:")):
+    async def move_local(place: str | Path | None) -> Any:
+        if "://" in str(place):
             raise _message(ConfigError("clips are not fetched from the network", "Upload the file itself"))
-        path: str | None = await super().async_move_resource_to_block_cache(url_or_file_path)
-        return path
+        return await move(place)
 
-
-class _Blocks(gr.Blocks):  # type: ignore[misc]  # gradio ships no types
-    """A page whose jobs stop when its server does; they would hold up the end of the program."""
-
-    handlers: _Page
-
-    def close(self, verbose: bool = True) -> None:
-        self.handlers.stop_all()
-        super().close(verbose)
+    video.async_move_resource_to_block_cache = move_local
+    return video
 
 
 class _StoppedError(Exception):
@@ -102,13 +93,13 @@ class _Page:
 
     def _lay_out_choices(self) -> None:
         with gr.Group():
-            self.model = _Choice([], label="Model", info="What 'faceswap train' has made of two persons' footage.")
+            self.model = _choice(label="Model", info="What 'faceswap train' has made of two persons' footage.")
             with gr.Row():
-                self.source = _Choice([], label="From", info="The person in the clip.", min_width=120)
-                self.target = _Choice([], label="To", info="The person whose face it gets.", min_width=120)
+                self.source = _choice(label="From", info="The person in the clip.", min_width=120)
+                self.target = _choice(label="To", info="The person whose face it gets.", min_width=120)
         with gr.Group():
-            self.clip = _Choice([], label="Clip", info="A video in the projects folder. Or upload one:")
-            self.upload = _Upload(show_label=False, sources=["upload"], height=200)
+            self.clip = _choice(label="Clip", info="A video in the projects folder. Or upload one:")
+            self.upload = _upload(show_label=False, height=200)
         self.crf = gr.Slider(
             0,
             51,

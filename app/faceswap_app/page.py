@@ -48,6 +48,7 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
         print(f"Open http://{_in_url(host)}:{port} in a browser. Ctrl-C ends the page.", file=sys.stderr)
         _wait_for_the_end()
     finally:
+        page.stop_jobs()  # the program would wait for them
         page.close(verbose=False)
 
 

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -252,7 +253,7 @@ def _to_row(record: FaceRecord) -> Sequence[object]:
     )
 
 
-def _from_row(row: Sequence[str]) -> FaceRecord:
+def _from_row(row: Sequence[Any]) -> FaceRecord:
     file, source, frame, time, box, score, landmarks, transform, sharpness, reason = row
     left, top, right, bottom = json.loads(box)
     face = Face((left, top, right, bottom), float(score), np.array(json.loads(landmarks)))

@@ -46,11 +46,12 @@ def sharpness(face: AlignedFace) -> float:
 
 def visible_share(face: AlignedFace, width: int, height: int) -> float:
     """The share (0..1) of the face's mask that lies inside its `width` x `height` picture."""
-    size = face.image.shape[0]
-    ys, xs = np.nonzero(face_mask(face.to_crop.apply(face.face.landmarks), size)[::4, ::4] > 127)
+    scale = face.image.shape[0] / _WORKING_SIDE
+    mask = face_mask(face.to_crop.apply(face.face.landmarks) / scale, _WORKING_SIDE)
+    ys, xs = np.nonzero(mask[::2, ::2] > 127)
     if len(xs) == 0:
         return 0.0
-    at = face.to_crop.inverse().apply(np.stack([xs, ys], axis=1) * 4.0)
+    at = face.to_crop.inverse().apply(np.stack([xs, ys], axis=1) * 2 * scale)
     inside = (at[:, 0] >= -0.5) & (at[:, 0] < width - 0.5) & (at[:, 1] >= -0.5) & (at[:, 1] < height - 0.5)
     return float(inside.mean())
 

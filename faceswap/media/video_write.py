@@ -48,7 +48,7 @@ def open_writer(
     *,
     crf: int = 18,
     preset: str = "medium",
-    segment_frames: int = 250,
+    segment_frames: int = 60,
     signature: str,
 ) -> SegmentedWriter:
     """A writer for the edited copy of `source`, to be used in a `with` block; goes on where an earlier one stopped.
@@ -134,6 +134,11 @@ class SegmentedWriter:
             self._encoder.encode(image, self._next_ticks(time))
             if len(self._encoder.ticks) == self._encoding.segment_frames:
                 self._finish_segment(self._encoder)
+
+    def discard(self) -> None:
+        """Throws away all that was written: nothing is left on disk. The writer cannot be used any more."""
+        self._drop_unfinished()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def __enter__(self) -> SegmentedWriter:
         return self

@@ -106,6 +106,7 @@ def train(
     steps: Annotated[int | None, typer.Option(help="Train this many steps instead.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the model if it is there already.")] = True,
     seed: Annotated[int, typer.Option(help="Of all randomness in training, for a new model.")] = 0,
+    save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 30.0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -118,7 +119,9 @@ def train(
         if minutes is None and steps is None:
             minutes = 10.0
         facesets = persons(a, b, person or [])
-        job = TrainJob(facesets, model, preset, size, minutes, steps, resume, TrainConfig(seed=seed), device)
+        job = TrainJob(
+            facesets, model, preset, size, minutes, steps, resume, TrainConfig(seed=seed), device, save_every
+        )
         result = show(train_model(job), json)
     then = f"faceswap swap VIDEO --model {model} --out OUT.mp4"
     finish(result, json, f"Trained {result.steps} steps. Look at {result.preview}; then: {then}")

@@ -12,7 +12,6 @@ import numpy as np
 
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.align import align
-from faceswap.faces.detect import Detector, MTCNNDetector
 from faceswap.faces.faceset import FaceRecord, Faceset, Source
 from faceswap.faces.quality import QualityLimits, reason_to_reject, sharpness
 from faceswap.faces.track import MainFace
@@ -20,7 +19,7 @@ from faceswap.media.pictures import is_picture, is_video, read_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.types import AlignedFace, Face, Frame, Picture
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.stages import ahead, batched, find_faces
+from faceswap_pipelines.stages import FaceFinder, ahead, batched, find_faces
 
 _STRANGER = "not the main person"
 _REPEATED = "like the face before it"
@@ -67,12 +66,12 @@ def extract(job: ExtractJob) -> Job[ExtractResult]:
     Raises FaceError if no face is kept at all.
     """
     inputs = list_media(job.inputs)
-    detector = MTCNNDetector(pick_device(job.device), job.min_face)
+    finder = FaceFinder(pick_device(job.device), job.min_face)
     frames, failed = 0, {}
     with Faceset.create(job.out, job.size) as faceset:
         for path in inputs:
             try:
-                frames += yield from _extract_one(path, job, faceset, detector)
+                frames += yield from _extract_one(path, job, faceset, finder)
             except MediaError as error:
                 if len(inputs) == 1:
                     raise
@@ -100,7 +99,7 @@ def list_media(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _extract_one(path: Path, job: ExtractJob, faceset: Faceset, detector: Detector) -> Job[int]:
+def _extract_one(path: Path, job: ExtractJob, faceset: Faceset, finder: FaceFinder) -> Job[int]:
     """Work through one video or picture; how many frames were looked at."""
     if not path.is_file():
         raise MediaError(f"{path} does not exist", "Check the name")
@@ -121,7 +120,7 @@ def _extract_one(path: Path, job: ExtractJob, faceset: Faceset, detector: Detect
     chooser = _Chooser(job, faceset, source, (width, height))
     done = source.next_frame - job.frames[0]
     start = done
-    for some in batched(find_faces(frames, detector), _COMMIT_EVERY):
+    for some in batched(find_faces(frames, finder), _COMMIT_EVERY):
         faceset.add(source, chooser.choose(some), some[-1][0].index + 1)
         done += len(some)
         yield Progress(f"Faces of {path.name}", done, total, "frames", f"{chooser.kept} kept")

@@ -10,11 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TypeVar
 
-from faceswap.faces.detect import Detector
+import torch
+
+from faceswap.faces.detect import Detector, MTCNNDetector
+from faceswap.faces.landmarks import FaceMesh, Mesh, five_points
 from faceswap.faces.track import MainFace, smooth_landmarks
-from faceswap.types import Face, Frame
+from faceswap.types import Face, Frame, Picture
 
 T = TypeVar("T")
+
+_LEAST_PRESENCE = 0.5  # of the mesh network's score that what it looks at is a face
 
 _REACH = 0.18  # seconds before and after a frame from which its landmarks are steadied: four frames at 25 a second
 
@@ -74,10 +79,33 @@ def ahead(items: Iterable[T], depth: int = 8) -> Iterator[T]:
         thread.join()
 
 
-def find_faces(frames: Iterable[Frame], detector: Detector, batch: int = 8) -> Iterator[tuple[Frame, list[Face]]]:
+class FaceFinder:
+    """Finds faces in frames: a detector says where, the face mesh says exactly where, and whether it is a face."""
+
+    def __init__(self, device: torch.device, min_face: int | None = None) -> None:
+        self._detector: Detector = MTCNNDetector(device, min_face)
+        self._mesh = FaceMesh(device)
+
+    def find(self, images: Sequence[Picture]) -> list[list[Face]]:
+        """The faces of each picture (all of one size), the largest first."""
+        found = self._detector.detect(images)
+        places = [(image, face) for image, faces in zip(images, found, strict=True) for face in faces]
+        meshes = iter(self._mesh.locate_each(places))
+        return [self._confirmed([(face, next(meshes)) for face in faces]) for faces in found]
+
+    @staticmethod
+    def _confirmed(faces: Sequence[tuple[Face, Mesh]]) -> list[Face]:
+        return [
+            dataclasses.replace(face, landmarks=five_points(mesh.points))
+            for face, mesh in faces
+            if mesh.presence >= _LEAST_PRESENCE
+        ]
+
+
+def find_faces(frames: Iterable[Frame], finder: FaceFinder, batch: int = 8) -> Iterator[tuple[Frame, list[Face]]]:
     """Each frame with the faces in it, the largest first. All frames have one size."""
     for some in batched(frames, batch):
-        yield from zip(some, detector.detect([frame.image for frame in some]), strict=True)
+        yield from zip(some, finder.find([frame.image for frame in some]), strict=True)
 
 
 def follow_main_face(found: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[Frame, Face | None]]:

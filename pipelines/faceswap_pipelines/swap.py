@@ -12,7 +12,6 @@ import numpy as np
 
 from faceswap.errors import FaceError, ModelError, OutputError
 from faceswap.faces.align import align
-from faceswap.faces.detect import MTCNNDetector
 from faceswap.media.pictures import is_picture, read_picture, write_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer
@@ -22,7 +21,7 @@ from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import latest_checkpoint, load_model
 from faceswap.types import AlignedFace, Face, Frame, Picture, Swap
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.stages import ahead, batched, find_faces, follow_main_face
+from faceswap_pipelines.stages import FaceFinder, ahead, batched, find_faces, follow_main_face
 
 _BATCH = 8
 _REDONE = 20  # frames decoded again after an interruption, so that the first new one is steadied by those before it
@@ -78,10 +77,10 @@ def swap(job: SwapJob) -> Job[SwapResult]:
             f"the model knows no person '{job.source}'", f"Choose one of: {', '.join(model.config.persons)}"
         )
     swapper = Swapper(model, job.target)
-    detector = MTCNNDetector(device, job.min_face)
+    finder = FaceFinder(device, job.min_face)
     if is_picture(job.video):
-        return (yield from _swap_picture(job, swapper, detector))
-    return (yield from _swap_video(job, swapper, detector))
+        return (yield from _swap_picture(job, swapper, finder))
+    return (yield from _swap_video(job, swapper, finder))
 
 
 def swapped_frames(
@@ -96,7 +95,7 @@ def swapped_frames(
             yield frame, frame.image if made is None else blend(frame.image, made), made
 
 
-def _swap_video(job: SwapJob, swapper: Swapper, detector: MTCNNDetector) -> Job[SwapResult]:
+def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapResult]:
     info = probe(job.video)
     first, stop = job.frames
     last = info.frame_count if stop is None else stop if info.frame_count is None else min(stop, info.frame_count)
@@ -108,7 +107,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, detector: MTCNNDetector) -> Job[
         frames = ahead(read_frames(job.video, max(first, first + done - _REDONE), stop))
         begun = done
         swapped = 0
-        for frame, picture, made in swapped_frames(follow_main_face(find_faces(frames, detector, _BATCH)), swapper):
+        for frame, picture, made in swapped_frames(follow_main_face(find_faces(frames, finder, _BATCH)), swapper):
             if frame.index < first + begun:
                 continue
             writer.write(picture, frame.time)
@@ -118,16 +117,17 @@ def _swap_video(job: SwapJob, swapper: Swapper, detector: MTCNNDetector) -> Job[
             rate = (done - begun) / (time.monotonic() - start_time)
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
         if swapped == 0 and begun == 0:
+            writer.discard()
             raise _no_face(job)
     rate = (done - begun) / (time.monotonic() - start_time)
     return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job))
 
 
-def _swap_picture(job: SwapJob, swapper: Swapper, detector: MTCNNDetector) -> Job[SwapResult]:
+def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapResult]:
     start_time = time.monotonic()
     yield Progress(f"Swapping {job.video.name}", 0, 1, "frames")
     image = read_picture(job.video)
-    faces = detector.detect([image])[0]
+    faces = finder.find([image])[0]
     if not faces:
         raise _no_face(job)
     aligned: AlignedFace = align(image, faces[0], swapper.size)

@@ -46,14 +46,14 @@ def job_errors() -> Iterator[None]:
 
 
 def show(job: Job[Result], quiet: bool) -> Result:
-    """Run a job with a progress bar on stderr (none if `quiet`), stopping it cleanly on Ctrl-C or SIGTERM.
+    """Run a job with a progress bar on stderr (none if `quiet` or not on a terminal).
 
-    Raises StoppedError after the job has saved.
+    Ctrl-C and SIGTERM stop it cleanly: it saves, then StoppedError is raised.
     """
     from faceswap_pipelines.job import Progress as Report
     from faceswap_pipelines.job import run
 
-    console = Console(stderr=True, quiet=quiet)
+    console = Console(stderr=True)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -62,11 +62,13 @@ def show(job: Job[Result], quiet: bool) -> Result:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
         console=console,
+        disable=quiet or not console.is_terminal,
     )
     tasks: dict[str, int] = {}
-    with _stop_requested() as stop, bar:
+    with _stop_requested() as stop:
 
         def watch(report: Report) -> None:
+            bar.start()
             if report.title not in tasks:
                 tasks[report.title] = bar.add_task(report.title, count="", note="")
             total = "" if report.total is None else f"/{report.total:.0f}"
@@ -80,7 +82,10 @@ def show(job: Job[Result], quiet: bool) -> Result:
             if stop.is_set():
                 raise StoppedError
 
-        return run(job, watch)
+        try:
+            return run(job, watch)
+        finally:
+            bar.stop()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,7 +29,6 @@ from faceswap.training.step import Budget, Metrics, TrainState, start_training, 
 from faceswap_pipelines.job import Job, Progress, pick_device
 
 _FEWEST_FACES = 10
-_SAVE_EVERY = 30.0  # seconds of training that a killed process can cost
 _PREVIEW_GROWTH = 1.25  # each preview waits this much longer than the one before, so that a night leaves few files
 _NOTE_EVERY = 1.0  # seconds between two lines of stats.jsonl
 _MARGIN = 1.5  # faces lie in the bank this much larger than the model's picture, so that turning them does not blur
@@ -51,6 +51,8 @@ class TrainJob:
     settings: TrainConfig = field(default_factory=TrainConfig)
     """For a new model; an existing one keeps its own."""
     device: str = "auto"
+    save_every: float = 30.0
+    """Seconds of training that a killed process can cost."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
             bank = Bank(samples, state.model.config.size, state.config, number, state.step, device)
             stack.callback(bank.close)
             banks[person] = bank
-        recorder = stack.enter_context(_recording(job.model, state, budget, banks))
+        recorder = stack.enter_context(_recording(job, state, budget, banks))
         metrics = None
         for metrics in train(state, banks, budget):
             recorder.note(metrics)
@@ -165,13 +167,14 @@ def _new_config(job: TrainJob, persons: tuple[str, ...]) -> ModelConfig:
 class _Recorder:
     """Writes what training leaves behind: stats.jsonl, checkpoints, previews."""
 
-    def __init__(self, folder: Path, state: TrainState, budget: Budget, banks: Mapping[str, Bank]) -> None:
-        self._folder, self._state, self._budget, self._banks = folder, state, budget, banks
-        self._stats = folder / "stats.jsonl"
-        self._noted = self._saved = time.monotonic()
+    def __init__(self, job: TrainJob, state: TrainState, budget: Budget, banks: Mapping[str, Bank]) -> None:
+        self._folder, self._save_every = job.model, job.save_every
+        self._state, self._budget, self._banks = state, budget, banks
+        self._stats = job.model / "stats.jsonl"
+        self._noted, self._saved = -math.inf, time.monotonic()
         self._next_preview = 0.0
         self._saved_step: int | None = None
-        self.preview = folder / "previews" / "latest.png"
+        self.preview = job.model / "previews" / "latest.png"
         self.preview.parent.mkdir(exist_ok=True)
         _forget_after(self._stats, state.step)
 
@@ -182,7 +185,7 @@ class _Recorder:
             self._noted = now
             with self._stats.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(_as_line(metrics)) + "\n")
-        if now - self._saved >= _SAVE_EVERY:
+        if now - self._saved >= self._save_every:
             self.save()
             self._saved = time.monotonic()
 
@@ -200,9 +203,9 @@ class _Recorder:
 
 
 @contextmanager
-def _recording(folder: Path, state: TrainState, budget: Budget, banks: Mapping[str, Bank]) -> Iterator[_Recorder]:
+def _recording(job: TrainJob, state: TrainState, budget: Budget, banks: Mapping[str, Bank]) -> Iterator[_Recorder]:
     """A recorder that saves once more however training ends, unless the state itself may be broken."""
-    recorder = _Recorder(folder, state, budget, banks)
+    recorder = _Recorder(job, state, budget, banks)
     try:
         yield recorder
     except GeneratorExit:  # stopped between two steps: the state is whole

@@ -1,0 +1,237 @@
+"""The program as its users meet it: what commands print, refuse, and leave on disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from conftest import CLIP_FRAMES, Studio
+from faceswap.faces.faceset import Faceset
+from faceswap.media.pictures import read_picture, write_picture
+from faceswap.media.video import probe, read_frames
+from faceswap.media.video_write import write_clip
+from faceswap_pipelines.cli import app
+
+RNG = np.random.default_rng(0)
+
+
+def command(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def refused(result: Result, *parts: str) -> None:
+    """Exit code 3 and one line on stderr that says what is wrong and what to do; no traceback."""
+    assert result.exit_code == 3, result.output
+    assert result.stderr.startswith("Error: ")
+    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
+    for part in parts:
+        assert part in result.stderr
+
+
+@pytest.fixture(scope="module")
+def faceless(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A film of coloured noise."""
+    path = tmp_path_factory.mktemp("noise") / "noise.mp4"
+    write_clip(path, (RNG.integers(0, 255, (128, 160, 3), np.uint8) for _ in range(10)), Fraction(25))
+    return path
+
+
+def test_extract_keeps_nearly_every_face(studio: Studio) -> None:
+    for folder in studio.facesets.values():
+        with Faceset.open(folder) as faceset:
+            kept = faceset.records(kept_only=True)
+        assert len(kept) >= 0.99 * CLIP_FRAMES
+        assert [record.frame for record in kept] == sorted(record.frame for record in kept)
+        assert read_picture(folder / "faces" / kept[0].file).shape == (256, 256, 3)
+
+
+def test_extract_again_does_nothing_twice(studio: Studio, tmp_path: Path) -> None:
+    first = command("extract", studio.clips["a"], "--out", tmp_path / "f", "--frames", "0:6", "--json")
+    again = command("extract", studio.clips["a"], "--out", tmp_path / "f", "--frames", "0:6", "--json")
+    assert json.loads(first.stdout)["frames"] == 6
+    assert json.loads(again.stdout)["frames"] == 0
+    assert json.loads(again.stdout)["kept"] == json.loads(first.stdout)["kept"] == 6
+
+
+def test_extract_from_a_folder_of_pictures_passes_over_a_broken_one(studio: Studio, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for frame in read_frames(studio.clips["b"], 0, 3):
+        write_picture(folder / f"{frame.index}.png", frame.image)
+    (folder / "broken.jpg").write_bytes(b"\xff\xd8\xff nothing more")
+    result = command("extract", folder, "--out", tmp_path / "f", "--json")
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["kept"] == 3
+    assert "broken.jpg" in result.stderr
+
+
+def test_similar_blurred_small_and_cut_off_faces_are_left_out_with_the_reason(studio: Studio, tmp_path: Path) -> None:
+    import cv2
+
+    frame = next(read_frames(studio.clips["a"]))
+    pictures = {
+        "sharp": frame.image,
+        "blurred": cv2.GaussianBlur(frame.image, (0, 0), 6),
+        "cut": np.ascontiguousarray(frame.image[:, 128:]),
+    }
+    for name, picture in pictures.items():
+        write_picture(tmp_path / f"{name}.png", picture)
+        result = command("extract", tmp_path / f"{name}.png", "--out", tmp_path / "all", "--json")
+        assert result.exit_code == 0, result.output
+    rejected = json.loads(result.stdout)["rejected"]
+    assert rejected.get("blurred") == 1
+    still = [frame.image] * 5
+    write_clip(tmp_path / "still.mp4", still, Fraction(25))
+    command("extract", tmp_path / "still.mp4", "--out", tmp_path / "still", "--skip-similar", 1)
+    listed = command("faces", "list", tmp_path / "still", "--rejected", "--json")
+    assert [row["reason"] for row in json.loads(listed.stdout)] == ["like the face before it"] * 4
+
+
+def test_a_deleted_crop_is_an_excluded_face_not_an_error(studio: Studio, tmp_path: Path) -> None:
+    command("extract", studio.clips["a"], "--out", tmp_path / "f", "--frames", "0:12")
+    for path in sorted((tmp_path / "f" / "faces").glob("*.jpg"))[:3]:
+        path.unlink()
+    listed = command("faces", "list", tmp_path / "f", "--json")
+    assert len(json.loads(listed.stdout)) == 9
+    shown = command("faces", "show", tmp_path / "f", "--json")
+    assert json.loads(shown.stdout)["kept"] == 9
+    assert read_picture(tmp_path / "f" / "sheet.png").shape[1] > 1000
+
+
+def test_swap_changes_the_face_and_nothing_else(studio: Studio, tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    result = command("swap", studio.clips["a"], "--model", studio.model, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    assert said["frames"] == CLIP_FRAMES
+    assert said["swapped"] >= 0.99 * CLIP_FRAMES
+    assert Path(said["sheet"]).is_file()
+    before, after = list(read_frames(studio.clips["a"])), list(read_frames(out))
+    assert [frame.time for frame in after] == [frame.time for frame in before]
+    change = np.abs(np.stack([f.image for f in after]).astype(int) - np.stack([f.image for f in before])).max(axis=3)
+    assert np.percentile(change[:, :20], 99) <= 4  # the top of the picture: only the codec's noise
+    assert change[:, 110:170, 100:156].mean() > 5  # the middle of the face
+
+
+def test_swap_of_a_picture_and_of_a_range(studio: Studio, tmp_path: Path) -> None:
+    picture = tmp_path / "still.png"
+    write_picture(picture, next(read_frames(studio.clips["b"])).image)
+    result = command("swap", picture, "--model", studio.model, "--out", tmp_path / "o.png", "--from", "b", "--to", "a")
+    assert result.exit_code == 0, result.output
+    assert not np.array_equal(read_picture(tmp_path / "o.png"), read_picture(picture))
+    result = command(
+        "swap", studio.clips["a"], "--model", studio.model, "--out", tmp_path / "part.mp4", "--frames", "10:17"
+    )
+    assert result.exit_code == 0, result.output
+    assert len(list(read_frames(tmp_path / "part.mp4"))) == 7
+
+
+def test_frames_without_a_face_pass_through(studio: Studio, tmp_path: Path) -> None:
+    images = [frame.image for frame in read_frames(studio.clips["a"], 0, 6)]
+    empty = np.full_like(images[0], 128)
+    write_clip(tmp_path / "mixed.mp4", [*images, *[empty] * 6], Fraction(25))
+    result = command("swap", tmp_path / "mixed.mp4", "--model", studio.model, "--out", tmp_path / "o.mp4", "--json")
+    said = json.loads(result.stdout)
+    assert (said["frames"], said["swapped"]) == (12, 6)
+    last = list(read_frames(tmp_path / "o.mp4"))[-1].image
+    assert np.abs(last.astype(int) - 128).max() <= 3
+
+
+def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: Path) -> None:
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m", "--json")
+    assert json.loads(command(*words, "--steps", 3).stdout)["steps"] == 3
+    assert json.loads(command(*words, "--steps", 2).stdout)["steps"] == 5
+    refused(command(*words, "--steps", 2, "--no-resume"), "there is a model")
+    lines = [json.loads(line) for line in (tmp_path / "m" / "stats.jsonl").read_text().splitlines()]
+    assert all(set(line["losses"]) == {"a", "b"} for line in lines)
+    assert read_picture(tmp_path / "m" / "previews" / "latest.png").shape[1] > 500
+
+
+def test_three_persons_any_to_any(studio: Studio, tmp_path: Path) -> None:
+    third = f"carla={studio.facesets['a']}"
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--person", third)
+    result = command(*words, "--model", tmp_path / "m", "--steps", 2)
+    assert result.exit_code == 0, result.output
+    out = tmp_path / "o.mp4"
+    result = command(
+        *("swap", studio.clips["b"], "--model", tmp_path / "m", "--out", out),
+        *("--from", "b", "--to", "carla", "--frames", "0:3"),
+    )
+    assert result.exit_code == 0, result.output
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "text", "truncated"])
+def test_unusable_videos(kind: str, studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "video.mp4"
+    whole = studio.clips["a"].read_bytes()
+    if kind != "missing":
+        path.write_bytes({"empty": b"", "text": b"hello, " * 99, "truncated": whole[: len(whole) // 3]}[kind])
+    refused(command("extract", path, "--out", tmp_path / "f"), "video.mp4")
+    refused(command("swap", path, "--model", studio.model, "--out", tmp_path / "o.mp4"), "video.mp4")
+    assert not (tmp_path / "o.mp4").exists()
+
+
+def test_no_face_anywhere(faceless: Path, studio: Studio, tmp_path: Path) -> None:
+    refused(command("extract", faceless, "--out", tmp_path / "f"), "no face was found", "--min-face")
+    refused(command("swap", faceless, "--model", studio.model, "--out", tmp_path / "o.mp4"), "no face was found")
+    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+
+
+def test_too_few_faces(studio: Studio, tmp_path: Path) -> None:
+    command("extract", studio.clips["a"], "--out", tmp_path / "few", "--frames", "0:4")
+    words = ("--b", studio.facesets["b"], "--model", tmp_path / "m", "--steps", 1)
+    refused(command("train", "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
+    refused(command("train", "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
+
+
+def test_unusable_models(studio: Studio, tmp_path: Path) -> None:
+    words = ("swap", studio.clips["a"], "--out", tmp_path / "o.mp4", "--model")
+    refused(command(*words, tmp_path / "nowhere"), "not a model")
+    config = (studio.model / "config.toml").read_text()
+    half = tmp_path / "half"
+    half.mkdir()
+    (half / "config.toml").write_text(config)
+    refused(command(*words, half), "no checkpoint yet")
+    (half / "config.toml").write_text(config.replace("version = 1", "version = 7"))
+    refused(command(*words, half), "another version")
+    (half / "config.toml").write_text("size = ")
+    refused(command(*words, half), "cannot be read as TOML")
+    refused(command(*words, studio.model, "--to", "carol"), "no person 'carol'", "a, b")
+
+
+def test_unusable_outputs(studio: Studio, tmp_path: Path) -> None:
+    words = ("swap", studio.clips["a"], "--model", studio.model, "--frames", "0:2", "--out")
+    (tmp_path / "there.mp4").write_bytes(b"precious")
+    refused(command(*words, tmp_path / "there.mp4"), "exists already", "--overwrite")
+    assert (tmp_path / "there.mp4").read_bytes() == b"precious"
+    assert command(*words, tmp_path / "there.mp4", "--overwrite").exit_code == 0
+    assert probe(tmp_path / "there.mp4").width == 256
+    refused(command(*words, tmp_path / "no" / "such" / "folder.mp4"), "does not exist")
+    refused(command(*words, tmp_path / "out.exe"), "out.exe")
+    refused(command(*words, studio.clips["a"], "--overwrite"), "input itself")
+
+
+def test_wrong_devices_and_values(studio: Studio, tmp_path: Path) -> None:
+    words = ("extract", studio.clips["a"], "--out", tmp_path / "f")
+    refused(command(*words, "--device", "cuda:63"), "cuda:63", "--device cpu")
+    refused(command(*words, "--device", "abacus"), "not a device")
+    refused(command(*words, "--frames", "9:3"), "not a range")
+    train = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m")
+    refused(command(*train, "--minutes", 0), "above zero")
+    refused(command(*train, "--preset", "huge"), "nano, base, large")
+    refused(command(*train, "--size", 70), "multiple of 16")
+    refused(command(*train, "--person", "carol"), "NAME=FACESET")
+    assert command("extract").exit_code == 2
+
+
+def test_a_missing_detector_is_named_with_the_remedy(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
+    refused(command("extract", studio.clips["a"], "--out", tmp_path / "f"), "facenet-pytorch", "--no-deps")

@@ -1,0 +1,49 @@
+"""The same code on CUDA: training, checkpoints that move between devices, swapping."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from faceswap.config import ModelConfig, TrainConfig
+from faceswap.faces.align import TEMPLATE
+from faceswap.geometry import Similarity
+from faceswap.swapping.infer import Swapper
+from faceswap.training.bank import Bank, Sample
+from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, save_checkpoint
+from faceswap.training.step import Budget, start_training, train
+from faceswap.types import AlignedFace, Face
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
+]
+
+CONFIG, SETTINGS = ModelConfig(("a", "b")), TrainConfig()
+
+
+def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(tmp_path: Path) -> None:
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    yy, xx = np.mgrid[0:96, 0:96] / 96
+    faces = [np.dstack([200 * xx, 200 * yy, 100 + 60 * np.sin(9 * xx + i)]).astype(np.uint8) for i in range(12)]
+    mask = np.full((96, 96), 255, np.uint8)
+    banks = {p: Bank([Sample(f, mask, mask) for f in faces], 64, SETTINGS, i, 0, gpu) for i, p in enumerate("ab")}
+    state, budget = start_training(CONFIG, SETTINGS, gpu), Budget(steps=80)
+    totals = [sum(float(loss.total) for loss in metrics.losses.values()) for metrics in train(state, banks, budget)]
+    for bank in banks.values():
+        bank.close()
+    assert np.mean(totals[-5:]) < 0.5 * np.mean(totals[:5])
+
+    create_model_folder(tmp_path, CONFIG, SETTINGS)
+    save_checkpoint(tmp_path, state, budget)
+    loaded = load_checkpoint(tmp_path, cpu)
+    assert loaded is not None
+    assert loaded[0].step == 80
+    face = Face((0.0, 0.0, 64.0, 64.0), 1.0, TEMPLATE * 64 - 0.5)
+    aligned = AlignedFace(faces[0][:64, :64].copy(), Similarity(1.0, 0.0, 0.0, 0.0), face)
+    there, here = (Swapper(load_model(tmp_path, d), "b").swap([aligned])[0] for d in (gpu, cpu))
+    assert np.abs(there.image.astype(int) - here.image.astype(int)).max() <= 8
+    assert np.abs(there.mask.astype(int) - here.mask.astype(int)).max() <= 8

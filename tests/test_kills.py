@@ -1,0 +1,90 @@
+"""SIGKILL at random moments, then the same command again: nothing that was done is lost, and the end is right."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+from safetensors.numpy import load_file
+
+from conftest import Studio
+from faceswap.faces.faceset import Faceset
+from faceswap.media.video import read_frames
+from faceswap.media.video_write import write_clip
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
+
+MOMENT = random.Random(int(time.time()))
+
+
+def start(*words: object) -> subprocess.Popen[bytes]:
+    program = [sys.executable, "-m", "faceswap_pipelines.cli", *map(str, words)]
+    return subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+def kill_when(begun: Callable[[], bool], *words: object) -> None:
+    """Start a command, wait until it has begun to leave something on disk, then kill it a random moment later."""
+    process = start(*words)
+    deadline = time.monotonic() + 120
+    while not begun() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert begun(), process.stderr and process.stderr.read()
+    time.sleep(MOMENT.uniform(0, 0.4))
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def finish(*words: object) -> None:
+    process = start(*words)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors.decode()
+
+
+def test_extract(studio: Studio, tmp_path: Path) -> None:
+    words = ("extract", studio.clips["a"], "--out", tmp_path / "f", "--device", "cpu")
+    kill_when(lambda: any((tmp_path / "f" / "faces").glob("*.jpg")), *words)
+    finish(*words)
+    with Faceset.open(tmp_path / "f") as ours, Faceset.open(studio.facesets["a"]) as whole:
+        got = [(r.frame, r.reason) for r in ours.records()]
+        assert got == [(r.frame, r.reason) for r in whole.records()]
+        for record in ours.records():
+            assert ours.path(record).read_bytes() == whole.path(record).read_bytes()
+
+
+def test_train(studio: Studio, tmp_path: Path) -> None:
+    def words(model: Path) -> tuple[object, ...]:
+        sets = ("--a", studio.facesets["a"], "--b", studio.facesets["b"])
+        return ("train", *sets, "--model", model, "--steps", 24, "--save-every", 1, "--device", "cpu")
+
+    killed = tmp_path / "killed"
+    kill_when(lambda: any((killed / "checkpoint").glob("*[0-9]")), *words(killed))
+    finish(*words(killed))
+    finish(*words(tmp_path / "whole"))
+    got, wanted = (
+        load_file(m / "checkpoint" / "00000024" / "weights.safetensors") for m in (killed, tmp_path / "whole")
+    )
+    assert all((got[name] == wanted[name]).all() for name in wanted)
+
+
+def test_swap(studio: Studio, tmp_path: Path) -> None:
+    images = [frame.image for frame in read_frames(studio.clips["a"])]
+    video = tmp_path / "long.mp4"
+    write_clip(video, images + images[::-1] + images, Fraction(25))
+    out = tmp_path / "out.mp4"
+    words = ("swap", video, "--model", studio.model, "--out", out, "--device", "cpu")
+    kill_when(lambda: any(tmp_path.glob(".out.mp4.partial/*.nut")), *words)
+    assert not out.exists()
+    first = next(tmp_path.glob(".out.mp4.partial/000000.nut"))
+    done = first.stat().st_mtime_ns
+    finish(*words)
+    assert done < out.stat().st_mtime_ns
+    assert [f.time for f in read_frames(out)] == [f.time for f in read_frames(video)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "out.mp4", "out.sheet.png"]
