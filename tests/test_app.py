@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -21,35 +20,36 @@ import pytest
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
+from conftest import Studio
 from faceswap.errors import ConfigError, OutputError
-from faceswap.media.video import probe
+from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import write_clip
 from faceswap_app import page
 from faceswap_app.work import Workshop
-from faceswap_pipelines.actors import LEADS, frames
-from faceswap_pipelines.extract import ExtractJob, extract
-from faceswap_pipelines.job import run
-from faceswap_pipelines.train import TrainJob, train_model
 
 FRAMES = 24
-LONG = 600
+LONG = 300
 
-# gradio sets this pandas option for its own statistics after each failed event.
-pytestmark = pytest.mark.filterwarnings("ignore:'future.no_silent_downcasting' is deprecated")
+START = "import sys; from faceswap_app.page import main; sys.argv = ['faceswap-app', *sys.argv[1:]]; main()"
+
+
+@dataclass(frozen=True)
+class Server:
+    """The program, running."""
+
+    url: str
+    log: Path
+    """What it says on stderr."""
 
 
 @pytest.fixture(scope="module")
-def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def projects(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A projects folder with a model, a clip, a long one, one without a face, and a text that is called a video."""
-    root = tmp_path_factory.mktemp("site")
-    folder = root / "projects"
-    (folder / "demo").mkdir(parents=True)
-    for number, (person, clip) in enumerate({"a": folder / "demo" / "ada.mp4", "b": root / "outside.mp4"}.items()):
-        drawn = [rendering.image for rendering in frames(LEADS[number], FRAMES, 256, seed=number)]
-        write_clip(clip, drawn, Fraction(25))
-        run(extract(ExtractJob((clip,), root / person, device="cpu")))
-    facesets = {person: root / person for person in "ab"}
-    run(train_model(TrainJob(facesets, folder / "demo" / "model", steps=6, device="cpu")))
+    folder = tmp_path_factory.mktemp("site") / "projects"
+    shutil.copytree(studio.model, folder / "demo" / "model")
+    drawn = [frame.image for frame in read_frames(studio.clips["a"], 0, FRAMES)]
+    write_clip(folder / "demo" / "ada.mp4", drawn, Fraction(25))
+    shutil.copy(folder / "demo" / "ada.mp4", folder.parent / "outside.mp4")
     write_clip(folder / "long.mp4", (drawn[i % FRAMES] for i in range(LONG)), Fraction(25))
     write_clip(folder / "empty.mp4", [np.full((128, 128, 3), 90, np.uint8)] * 8, Fraction(25))
     (folder / "text.mp4").write_text("no video")
@@ -57,33 +57,39 @@ def projects(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def url(projects: Path) -> Iterator[str]:
-    """A running server."""
-    loop = asyncio.new_event_loop()  # gradio asks for one in this thread; it would make its own and leave it open
-    asyncio.set_event_loop(loop)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GRADIO_TEMP_DIR", str(projects / ".uploads"))
-        site = page.build(projects)
-        port = free_port()
-        page.serve(site, projects, "127.0.0.1", port, None)
-        yield f"http://127.0.0.1:{port}"
-        site.close(verbose=False)
-    asyncio.set_event_loop(None)
-    loop.close()
+def server(projects: Path) -> Iterator[Server]:
+    """The program itself, in a process of its own; in the end SIGTERM must end it without a word."""
+    port = free_port()
+    server = Server(f"http://127.0.0.1:{port}", projects.parent / "log.txt")
+    options = ["--projects", str(projects), "--port", str(port), "--auth", "me:secret"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
+    with (
+        server.log.open("w") as log,
+        subprocess.Popen([sys.executable, "-c", START, *options], stderr=log, env=environment) as process,
+    ):
+        try:
+            wait_for(lambda: "Ctrl-C" in server.log.read_text() or process.poll() is not None, seconds=60)
+            assert process.poll() is None, server.log.read_text()
+            yield server
+        finally:
+            process.terminate()
+        assert process.wait(20) == 0
+    assert server.log.read_text() == f"Open {server.url} in a browser. Ctrl-C ends the page.\n"
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[Client]:
-    client = Client(url, verbose=False)
+def client(server: Server) -> Iterator[Client]:
+    client = Client(server.url, auth=("me", "secret"), verbose=False)
     yield client
     client.close()
+    assert "Traceback" not in server.log.read_text()
 
 
-@pytest.fixture(autouse=True)
-def no_traceback(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    yield
-    said = capfd.readouterr().err
-    assert "Traceback" not in said, said
+def wait_for(done: Callable[[], object], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def free_port() -> int:
@@ -157,8 +163,8 @@ def test_a_model_that_was_removed(client: Client, projects: Path, tmp_path: Path
         swap(client, model="second")
 
 
-def test_clips_are_not_fetched_from_the_network(client: Client, url: str) -> None:
-    address = {"path": f"{url}/nothing.mp4", "meta": {"_type": "gradio.FileData"}}
+def test_clips_are_not_fetched_from_the_network(client: Client, server: Server) -> None:
+    address = {"path": f"{server.url}/nothing.mp4", "meta": {"_type": "gradio.FileData"}}
     with pytest.raises(AppError, match="not fetched from the network"):
         swap(client, None, upload=address)
 
@@ -166,10 +172,7 @@ def test_clips_are_not_fetched_from_the_network(client: Client, url: str) -> Non
 def test_stop_closes_the_job_and_the_next_one_works(client: Client, projects: Path) -> None:
     job = client.submit("demo/model", "a", "b", "long.mp4", None, 23, api_name="/swap")
     partial = projects / "results" / ".long_a_to_b.mp4.partial"
-    deadline = time.monotonic() + 20
-    while not list(partial.glob("*.part")):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_for(lambda: list(partial.glob("*.part")))
     assert client.predict(api_name="/stop") == "Stopping…"
     assert "Stopped" in job.result(timeout=20)[1]
     assert not (projects / "results" / "long_a_to_b.mp4").exists()
@@ -186,13 +189,17 @@ def test_offers_what_is_there_and_nothing_else(projects: Path, tmp_path: Path) -
     (projects / "link.mp4").unlink()
 
 
-def test_gives_nothing_away(url: str, projects: Path) -> None:
-    for path in (projects / "demo" / "model" / "config.toml", projects.parent / "outside.mp4", "/etc/passwd"):
-        assert httpx.get(f"{url}/gradio_api/file={path}").status_code in (403, 404)
-    config = httpx.get(f"{url}/config").json()
-    assert not config.get("run_history")
-    assert not config.get("analytics_enabled")
-    assert not config.get("is_space")
+def test_gives_nothing_away(server: Server, projects: Path) -> None:
+    with httpx.Client(base_url=server.url) as visitor:
+        assert visitor.get("/config").status_code == 401
+        assert visitor.post("/login", data={"username": "me", "password": "wrong"}).status_code == 400
+        assert visitor.post("/login", data={"username": "me", "password": "secret"}).status_code == 200
+        config = visitor.get("/config").json()
+        assert not config["run_history"]
+        assert not config["analytics_enabled"]
+        for path in (projects / "demo" / "model" / "config.toml", projects.parent / "outside.mp4", "/etc/passwd"):
+            assert visitor.get(f"/gradio_api/file={path}").status_code == 403
+        assert visitor.get("/monitoring").status_code in (403, 404)
 
 
 @pytest.mark.parametrize("auth", ["", "user", "user:", ":password"])
@@ -227,25 +234,3 @@ def test_a_projects_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="--projects"):
         page.build(tmp_path / "file" / "projects")
-
-
-def test_the_command_serves_asks_for_the_password_and_ends_on_sigterm(tmp_path: Path) -> None:
-    port = free_port()
-    start = "import sys; from faceswap_app.page import main; sys.argv = ['faceswap-app', *sys.argv[1:]]; main()"
-    options = ["--projects", str(tmp_path / "new"), "--port", str(port), "--auth", "me:secret"]
-    with subprocess.Popen(
-        [sys.executable, "-c", start, *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        said: list[str] = []
-        assert process.stderr
-        reader = threading.Thread(target=lambda: said.extend(process.stderr or ()), daemon=True)
-        reader.start()
-        deadline = time.monotonic() + 60
-        while not any("Ctrl-C" in line for line in said) and process.poll() is None:
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
-        assert httpx.get(f"http://127.0.0.1:{port}/config").status_code == 401
-        process.terminate()
-        assert process.wait(20) == 0
-        reader.join(5)
-    assert [f"Open http://127.0.0.1:{port} in a browser. Ctrl-C ends the page.\n"] == said

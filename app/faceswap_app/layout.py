@@ -30,6 +30,8 @@ CSS = """
 .gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
 #empty { border-left: 4px solid var(--color-accent); border-radius: 4px; padding: .8rem 1.2rem !important;
          background: var(--block-background-fill); }
+#upload, #upload button { border: none !important; outline: none !important; box-shadow: none !important; }
+#upload button:focus-visible { outline: 2px solid var(--color-accent) !important; outline-offset: -4px; }
 footer { display: none !important; }
 """
 
@@ -99,7 +101,7 @@ class _Page:
                 self.target = _choice(label="To", info="The person whose face it gets.", min_width=120)
         with gr.Group():
             self.clip = _choice(label="Clip", info="A video in the projects folder. Or upload one:")
-            self.upload = _upload(show_label=False, height=200)
+            self.upload = _upload(show_label=False, height=180, elem_id="upload")
         self.crf = gr.Slider(
             0,
             51,
@@ -137,7 +139,10 @@ class _Page:
         choices = [self.model, self.source, self.target, self.clip, self.upload, self.crf]
         begun = self.start.click(self._begin, None, [*buttons, *results], **private)
         swapped = begun.then(self._swap, choices, results, api_name="swap", show_progress_on=self.video, **_DEVICE)
-        swapped.then(lambda: [gr.Button(interactive=True), gr.Button(interactive=False)], None, buttons, **private)
+        ready = [gr.update(interactive=True), gr.update(interactive=False)]
+        swapped.success(lambda: ready, None, buttons, **private)
+        # Not .then() for both: in a browser it did not come after an error (gradio 6.31).
+        swapped.failure(lambda: [*ready, _BEFORE], None, [*buttons, self.note], **private)
         self.stop.click(self._stop, None, self.note, api_name="stop", **_QUICK)
 
     def _look(self, model: str | None, clip: str | None) -> list[Any]:

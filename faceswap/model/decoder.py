@@ -22,7 +22,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = stages(config)[::-1]
-        layers: list[nn.Module] = [Residual(widths[0])]
+        layers: list[nn.Module] = []
         for inputs, outputs in pairwise(widths):
             layers += [Upsample(inputs, outputs), conv(outputs, outputs), activation()]
             layers += [Residual(outputs) for _ in range(config.blocks)]

@@ -7,7 +7,7 @@ from itertools import pairwise
 from torch import nn
 
 from faceswap.config import ModelConfig
-from faceswap.model.blocks import Features, Residual, activation, conv
+from faceswap.model.blocks import Features, activation, conv
 
 
 def stages(config: ModelConfig) -> list[int]:
@@ -37,7 +37,6 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = [nn.PixelUnshuffle(2), conv(12, widths[0]), activation()]
         for inputs, outputs in pairwise(widths):
             layers += [conv(inputs, outputs, stride=2), activation()]
-        layers.append(Residual(widths[-1]))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, picture: Features) -> Features:
