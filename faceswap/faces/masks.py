@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 Mask = UInt8[np.ndarray, "size size"]
 
 # In units of the distance from the eyes to the mouth, measured along that axis.
-_FOREHEAD = 0.90  # from the eyes up to just under the hairline
+_FOREHEAD = 0.82  # from the eyes up, a little under the hairline: fringes must not be pasted
 _CHIN = 0.66  # from the mouth down to the tip of the chin
 _HALF_WIDTH = 0.88
 _TURN = 0.55  # how far the outline slides back when the nose moves sideways
