@@ -5,11 +5,6 @@ Shapes in annotations are checked at run time: jaxtyping's hook wraps every func
 
 from __future__ import annotations
 
-import os
-
-# As in the program's own entry point, and before torch is loaded: see faceswap_pipelines.cli.main.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
 from jaxtyping import install_import_hook
 
 install_import_hook("faceswap", "typecheck.check")

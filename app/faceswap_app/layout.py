@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from faceswap_pipelines.swap import SwapResult
 _KEPT = 86_400  # seconds that uploads, and copies of results for watching, are kept
 _DEVICE = {"concurrency_limit": 1, "concurrency_id": "device"}  # of all events that compute: one at a time
 _QUICK = {"queue": False, "show_progress": "hidden"}  # of all others: they answer while a job runs
+_LONGEST_PROBLEM = 400  # characters
 _BEFORE = "The swapped clip will appear here."
 
 # Fonts that every system has: none is fetched.
@@ -27,7 +29,7 @@ THEME = gr.themes.Default(
     primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["monospace"]
 )
 CSS = """
-.gradio-container { max-width: 1240px !important; margin: 0 auto !important; }
+.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
 #empty { border-left: 4px solid var(--color-accent); border-radius: 4px; padding: .8rem 1.2rem !important;
          background: var(--block-background-fill); }
 #upload, #upload button { border: none !important; outline: none !important; box-shadow: none !important; }
@@ -203,7 +205,7 @@ class _Page:
             with _messages():
                 result = self._workshop.swap((model, source, target, upload or clip), round(crf), watch)
         except _StoppedError:
-            return [None, "Stopped. Nothing was written.", gr.skip(), gr.skip()]
+            return [None, "Stopped. No result was written.", gr.skip(), gr.skip()]
         finally:
             self._stops.pop(str(request.session_hash), None)
         return self._shown(result)
@@ -244,13 +246,13 @@ def _messages() -> Iterator[None]:
 
 
 def _message(error: FaceswapError) -> gr.Error:
-    return gr.Error(_text(error), title="That did not work", duration=None, print_exception=False)
+    return gr.Error(_text(error), duration=None, print_exception=False)
 
 
 def _text(error: FaceswapError) -> str:
-    """The error as a sentence; gradio shows messages as HTML."""
-    text = str(error)
-    return html.escape(text[:1].upper() + text[1:], quote=False)
+    """The error in two sentences that fit on the page; gradio shows messages as HTML."""
+    problem = textwrap.shorten(error.problem, _LONGEST_PROBLEM, placeholder=" …")
+    return html.escape(f"{problem[:1].upper()}{problem[1:]}. {error.remedy}.", quote=False)
 
 
 def _how_to_begin(workshop: Workshop) -> str:

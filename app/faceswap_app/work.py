@@ -96,7 +96,10 @@ class Workshop:
         if not any(path.is_relative_to(folder) for folder in (self.projects, self._uploads)):
             raise ConfigError(f"the {what} '{choice}' lies outside the projects folder", "Choose one from the list")
         if not exists:
-            raise ConfigError(f"the {what} '{choice}' is not there any more", "Press 'Look again' and choose another")
+            raise ConfigError(
+                f"the {what} '{choice}' is not there any more",
+                "Press 'Look for new models and clips' and choose another",
+            )
         return path
 
     def _free(self, stem: str) -> Path:

@@ -160,7 +160,7 @@ def _newest_readable(folder: Path, read: Callable[[Path], Loaded]) -> Loaded | N
     if failure is None:
         return None
     raise ModelError(
-        f"no checkpoint of the model {folder} can be read ({failure})",
+        f"no checkpoint of the model {folder} can be read ({str(failure).splitlines()[0]})",
         "If its config.toml was edited, put it back as it was; otherwise train into a new folder",
     ) from failure
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,9 +30,6 @@ MinFace = Annotated[
 
 def main() -> None:
     """The entry point `faceswap`."""
-    # Torch's worker threads would otherwise spin while they wait, and starve the video's decoder and encoder:
-    # a third of the speed on two cores. Read once, when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     app()
 
 

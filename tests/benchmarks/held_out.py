@@ -9,10 +9,7 @@ face mask (what a swap pastes) and over the whole crop, the mask's intersection 
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program itself does
 
 import numpy as np
 import torch

@@ -15,8 +15,6 @@ import resource
 import time
 from itertools import pairwise
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as the program itself does
-
 import numpy as np
 import torch
 from torch import nn
