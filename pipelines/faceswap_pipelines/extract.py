@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -52,6 +53,7 @@ class ExtractResult:
     faceset: str
     frames: int
     """Looked at in this run."""
+    frames_per_second: float
     kept: int
     rejected: dict[str, int]
     """By reason."""
@@ -67,7 +69,7 @@ def extract(job: ExtractJob) -> Job[ExtractResult]:
     """
     inputs = list_media(job.inputs)
     finder = FaceFinder(pick_device(job.device), job.min_face)
-    frames, failed = 0, {}
+    frames, failed, start = 0, {}, time.monotonic()
     with Faceset.create(job.out, job.size) as faceset:
         for path in inputs:
             try:
@@ -82,7 +84,8 @@ def extract(job: ExtractJob) -> Job[ExtractResult]:
     kept = len(records) - len(reasons)
     if kept == 0:
         raise FaceError(*_why_none(inputs, counts, failed))
-    return ExtractResult(str(job.out), frames, kept, counts, failed)
+    rate = frames / (time.monotonic() - start)
+    return ExtractResult(str(job.out), frames, rate, kept, counts, failed)
 
 
 def list_media(inputs: Sequence[Path]) -> list[Path]:
