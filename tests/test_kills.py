@@ -13,12 +13,14 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.numpy import load_file
 
 from conftest import Studio
 from faceswap.faces.faceset import Faceset
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
+from faceswap.training.checkpoint import load_checkpoint
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
 
@@ -72,6 +74,23 @@ def test_train(studio: Studio, tmp_path: Path) -> None:
         load_file(m / "checkpoint" / "00000024" / "weights.safetensors") for m in (killed, tmp_path / "whole")
     )
     assert all((got[name] == wanted[name]).all() for name in wanted)
+
+
+def test_ctrl_c_saves_and_says_how_to_go_on(studio: Studio, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    sets = ("--a", studio.facesets["a"], "--b", studio.facesets["b"])
+    process = start("train", *sets, "--model", model, "--steps", 100_000, "--save-every", 1000, "--device", "cpu")
+    deadline = time.monotonic() + 120
+    while not (model / "stats.jsonl").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"Run the same command again" in errors
+    assert b"Traceback" not in errors
+    saved = load_checkpoint(model, torch.device("cpu"))
+    assert saved is not None
+    assert saved[0].step >= 1
 
 
 def test_swap(studio: Studio, tmp_path: Path) -> None:

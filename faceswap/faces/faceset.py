@@ -13,8 +13,8 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -153,6 +153,18 @@ class Faceset(AbstractContextManager["Faceset"]):
     ) -> None:
         self.close()
 
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written inside, or nothing of it. Raises OutputError where the disk does not let us."""
+        try:
+            with self._db:
+                yield
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"the faceset {self.folder} cannot be written ({error})",
+                "Check the disk's space and that no other program has the faceset open, then run the same again",
+            ) from error
+
     def path(self, record: FaceRecord) -> Path:
         """Where the crop of `record` lies, or lay before somebody deleted it."""
         return self.folder / "faces" / record.file
@@ -160,7 +172,7 @@ class Faceset(AbstractContextManager["Faceset"]):
     def source(self, path: Path, frames: tuple[int, int | None] = (0, None)) -> Source:
         """The entry of this video or picture for this frame range, made if it is new."""
         key = _fingerprint(path, frames)
-        with self._db:
+        with self._transaction():
             self._db.execute(
                 "INSERT INTO source (path, fingerprint, next_frame) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
                 (str(path), key, frames[0]),
@@ -176,7 +188,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         for aligned, record in faces:
             write_picture(self.path(record), aligned.image, quality=95)
             rows.append(_to_row(record))
-        with self._db:
+        with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO face (file, source, frame, time, box, score, landmarks, transform, sharpness,"
                 " state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -186,7 +198,7 @@ class Faceset(AbstractContextManager["Faceset"]):
 
     def finish(self, source: Source) -> None:
         """Note that nothing of `source` is left to look at."""
-        with self._db:
+        with self._transaction():
             self._db.execute("UPDATE source SET finished = 1 WHERE id = ?", (source.id,))
 
     def records(self, kept_only: bool = False) -> list[FaceRecord]:

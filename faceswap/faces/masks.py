@@ -16,7 +16,7 @@ Mask = UInt8[np.ndarray, "size size"]
 _FOREHEAD = 0.82  # from the eyes up, a little under the hairline: fringes must not be pasted
 _CHIN = 0.66  # from the mouth down to the tip of the chin
 _HALF_WIDTH = 0.88
-_TURN = 0.55  # how far the outline slides back when the nose moves sideways
+_TURN = 0.9  # how far the outline slides back when the nose moves sideways
 _FEATHER = 0.10
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import signal
 import sys
@@ -26,6 +27,7 @@ Result = TypeVar("Result")
 
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 
 
 class StoppedError(Exception):
@@ -39,6 +41,11 @@ def job_errors() -> Iterator[None]:
         yield
     except FaceswapError as error:
         print(f"Error: {error}", file=sys.stderr)
+        raise typer.Exit(EXIT_ERROR) from None
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        print(f"Error: {error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except (StoppedError, KeyboardInterrupt):
         print("Stopped; what was done is saved. Run the same command again to go on.", file=sys.stderr)

@@ -76,8 +76,8 @@ ADA = Actor(
     name="ada", skin=(166, 108, 78), hair=(36, 25, 23), iris=(74, 44, 26), lips=(150, 62, 66), shirt=(206, 124, 52),
     backdrop=(92, 122, 112), skull_width=0.73, jaw_width=0.52, jaw_height=0.56, chin=0.025, neck=0.31,
     nose_width=0.110, nose_length=0.33, nose_height=0.15, eye_x=0.300, eye_width=0.162, eye_height=0.090,
-    eye_tilt=0.13, brow=0.027, brow_y=-0.215, brow_arch=0.09, lip=0.088, mouth_width=0.245, hairline=-0.52,
-    sweep=-0.25, volume=0.14, hair_length=1.12, blush=0.20, lines=0.08, seed=8,
+    eye_tilt=0.13, brow=0.027, brow_y=-0.215, brow_arch=0.09, lip=0.088, mouth_width=0.245, hairline=-0.60,
+    sweep=-0.08, volume=0.14, hair_length=1.12, blush=0.20, lines=0.08, seed=8,
 )  # fmt: skip
 
 BRUNO = Actor(
