@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
+import faceswap
 from conftest import CLIP_FRAMES, Studio
 from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import read_picture, write_picture
@@ -40,6 +41,14 @@ def faceless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("noise") / "noise.mp4"
     write_clip(path, (RNG.integers(0, 255, (128, 160, 3), np.uint8) for _ in range(10)), Fraction(25))
     return path
+
+
+def test_the_program_says_its_version_and_explains_itself() -> None:
+    assert command("--version").stdout.strip() == faceswap.__version__
+    for words in ((), ("demo",), ("extract",), ("train",), ("swap",), ("faces",), ("faces", "list"), ("app",)):
+        result = command(*words, "--help")
+        assert result.exit_code == 0
+        assert "Usage" in result.stdout
 
 
 def test_extract_keeps_nearly_every_face(studio: Studio) -> None:
