@@ -19,7 +19,7 @@ Points = Float[np.ndarray, "n 2"]
 class Similarity:
     """The map (x, y) -> (a x - b y + tx, b x + a y + ty): multiplication by a + ib, then a shift.
 
-    Its scale is hypot(a, b) and its angle atan2(b, a). Four numbers, so that averaging transforms over
+    Four numbers, so that averaging transforms over
     time, storing them, and inverting them are all exact and simple.
     """
 
@@ -27,11 +27,6 @@ class Similarity:
     b: float
     tx: float
     ty: float
-
-    @classmethod
-    def from_scale(cls, scale: float) -> Similarity:
-        """Scaling about the origin."""
-        return cls(scale, 0.0, 0.0, 0.0)
 
     @classmethod
     def resize(cls, scale: float) -> Similarity:
@@ -68,11 +63,6 @@ class Similarity:
     def scale(self) -> float:
         """How many times longer a line becomes."""
         return math.hypot(self.a, self.b)
-
-    @property
-    def angle(self) -> float:
-        """Rotation in degrees; positive turns x towards y, clockwise on the screen."""
-        return math.degrees(math.atan2(self.b, self.a))
 
     @property
     def matrix(self) -> Float[np.ndarray, "2 3"]:
