@@ -16,6 +16,8 @@ from faceswap.geometry import Similarity
 Picture = UInt8[np.ndarray, "_ _ 3"]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; may reach outside the picture."""
+MeshPoints = Float[np.ndarray, "468 3"]
+"""x right, y down, z away from the viewer, all in pixels; z is 0 near the middle of the head, negative at the nose."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Frame:
 
 
 @dataclass(frozen=True)
-class Face:
-    """One face found in a picture."""
+class Detection:
+    """Where a detector has found a face."""
 
     box: Box
     score: float
@@ -39,15 +41,46 @@ class Face:
     landmarks: Float[np.ndarray, "5 2"]
     """The two eyes, the nose tip and the two mouth corners, left to right as the viewer sees them."""
 
-    @property
-    def size(self) -> float:
-        """The longer side of the box, in pixels."""
-        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one picture: the surface of it that `faceswap.faces.landmarks` finds."""
+
+    points: MeshPoints
+    """In the picture's pixels, float32."""
+    presence: float
+    """How sure the mesh network is that it looks at a face, 0..1."""
+    track: int = 0
+    """The same number in every frame through which a face could be followed."""
 
     @property
-    def area(self) -> float:
-        """The area of the box, in square pixels."""
-        return (self.box[2] - self.box[0]) * (self.box[3] - self.box[1])
+    def box(self) -> Box:
+        """Around the points."""
+        (left, top), (right, bottom) = self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)
+        return float(left), float(top), float(right), float(bottom)
+
+    @property
+    def size(self) -> float:
+        """The longer side of the box, in pixels: from the forehead to the chin, as a rule."""
+        left, top, right, bottom = self.box
+        return max(right - left, bottom - top)
+
+    def points_after(self, move: Similarity) -> MeshPoints:
+        """The points where `move` takes them, depth to scale."""
+        moved = move.apply(self.points[:, :2])
+        return np.column_stack([moved, self.points[:, 2] * move.scale]).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class FrameFaces:
+    """The faces of one frame of a video, without its picture."""
+
+    index: int
+    time: Fraction
+    """As in `Frame`."""
+    cut: bool
+    """Whether another scene begins with this frame."""
+    faces: tuple[Face, ...]
 
 
 @dataclass(frozen=True)
@@ -59,6 +92,11 @@ class AlignedFace:
     to_crop: Similarity
     """From the frame's pixels to the crop's."""
     face: Face
+
+    @property
+    def crop_points(self) -> MeshPoints:
+        """The face's points in the crop's pixels."""
+        return self.face.points_after(self.to_crop)
 
 
 @dataclass(frozen=True)

@@ -1,51 +1,38 @@
 """The crop convention: where a face lies in an aligned crop, and how to get it there.
 
-The five points of an upright, frontal mean face are put where `TEMPLATE` says; the rest of the face follows
-from human proportions: the hairline comes to about 0.08 of the crop's height, the chin to 0.92, and the chin under
-a wide open mouth to 0.96. Shares of the crop's side, so that one convention serves every crop size.
+A crop is square. The mean face's origin, between the eyes and the nose tip, lies at `_CENTRE`, its vertical stands
+upright, and `_UNIT` of the crop's side is one unit of the mean mesh, which makes the eyes' distance in a frontal
+face 0.275 of the side; the hairline then comes to about 0.08 of the crop's height, the chin to 0.92, and the chin
+under a wide open mouth to 0.96. All are shares of the side, so that one convention serves every crop size.
+
+The place of a face is that of its bones: points of nose, forehead, temples and cheekbones, fitted as a rigid body in
+space. So a crop neither shakes when its face speaks or blinks nor grows when it turns away.
 """
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-from jaxtyping import Float
+import math
 
-from faceswap.geometry import Points, Similarity
-from faceswap.types import AlignedFace, Face, Picture
+from faceswap.faces.landmarks import rigid
+from faceswap.geometry import Similarity
+from faceswap.media.pictures import cut
+from faceswap.types import AlignedFace, Face, MeshPoints, Picture
 
-# Proportions of the widely used 112 px five-point mean face, scaled to an inter-ocular distance of 0.275 and
-# shifted so that forehead and chin have the same room.
-TEMPLATE: Points = np.array(
-    [[0.3625, 0.405], [0.6375, 0.404], [0.501, 0.561], [0.388, 0.722], [0.616, 0.721]],
-)
-TEMPLATE.setflags(write=False)
+_CENTRE = (0.5, 0.42)
+_UNIT = 0.2747
 
 
-def crop_transform(landmarks: Float[np.ndarray, "5 2"], size: int) -> Similarity:
-    """The similarity from the frame's pixels to those of a `size` x `size` crop.
-
-    `landmarks`: eyes, nose tip, mouth corners in frame pixels, as in `Face.landmarks`.
-    """
-    return Similarity.fit(landmarks, TEMPLATE * size - 0.5)
-
-
-def cut(image: Picture, to_crop: Similarity, size: int) -> Picture:
-    """The crop that `to_crop` describes; beyond the picture's edge its border pixels are repeated.
-
-    A crop much smaller than its source is averaged, not sampled: the source is first halved until the
-    remaining reduction is under two, so that fine texture does not turn into noise.
-    """
-    while to_crop.scale < 0.5:
-        half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
-        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
-        to_crop = Similarity.resize(2.0).then(to_crop)
-    return cv2.warpAffine(
-        image, to_crop.matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.uint8, copy=False)
+def crop_transform(points: MeshPoints, size: int) -> Similarity:
+    """The similarity from the pixels of the frame, in which the mesh `points` lie, to those of a `size` px crop."""
+    fit = rigid(points)
+    zoom = _UNIT * size / fit.scale
+    a, b = zoom * math.cos(fit.roll), -zoom * math.sin(fit.roll)
+    upright = Similarity(a, b, 0.0, 0.0)
+    x, y = upright.apply(fit.centre[None])[0]
+    return Similarity(a, b, _CENTRE[0] * size - 0.5 - float(x), _CENTRE[1] * size - 0.5 - float(y))
 
 
 def align(image: Picture, face: Face, size: int) -> AlignedFace:
     """Cut `face` out of `image`, upright, as a `size` x `size` crop."""
-    to_crop = crop_transform(face.landmarks, size)
+    to_crop = crop_transform(face.points, size)
     return AlignedFace(cut(image, to_crop, size), to_crop, face)

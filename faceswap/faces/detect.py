@@ -3,27 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 
 from faceswap.errors import DependencyError
-from faceswap.types import Face, Picture
+from faceswap.types import Detection, Picture
 
 # Faces narrower than this share of the frame's short side are not looked for: the search costs the more the
 # smaller the faces may be, and people who swap faces in a clip do it with faces one can see.
 _SMALLEST_FACE = 1 / 8
-# Detection runs on frames reduced to this short side: its last network looks at 48 x 48 px faces anyway, and much
-# of its time goes into resampling.
-_WORKING_SIDE = 360
+# Detection runs on frames reduced to this short side: its networks look at faces of 12 to 48 px anyway, and much of
+# its time goes into resampling.
+_WORKING_SIDE = 240
 
 
+@runtime_checkable
 class Detector(Protocol):
     """Finds the faces in a batch of pictures."""
 
-    def detect(self, images: Sequence[Picture]) -> list[list[Face]]:
+    def detect(self, images: Sequence[Picture]) -> list[list[Detection]]:
         """The faces of each picture (all of one size), the largest first, in that picture's own pixels."""
         ...
 
@@ -43,7 +44,7 @@ class MTCNNDetector:
         self._min_face = min_face
         self._min_score = min_score
 
-    def detect(self, images: Sequence[Picture]) -> list[list[Face]]:
+    def detect(self, images: Sequence[Picture]) -> list[list[Detection]]:
         """See `Detector.detect`."""
         if not images:
             return []
@@ -60,7 +61,7 @@ class MTCNNDetector:
         back = np.array([width / size[0], height / size[1]])
         return [self._faces(*found, back) for found in zip(boxes, scores, points, strict=True)]
 
-    def _faces(self, boxes: Any, scores: Any, points: Any, back: np.ndarray) -> list[Face]:
+    def _faces(self, boxes: Any, scores: Any, points: Any, back: np.ndarray) -> list[Detection]:
         if boxes is None:
             return []
         faces = []
@@ -69,8 +70,8 @@ class MTCNNDetector:
             if score < self._min_score or np.ptp(five) < 4:
                 continue
             left, top, right, bottom = (float(v) for v in np.asarray(box, np.float64) * np.tile(back, 2))
-            faces.append(Face((left, top, right, bottom), float(score), five))
-        return sorted(faces, key=lambda face: -face.area)
+            faces.append(Detection((left, top, right, bottom), float(score), five))
+        return sorted(faces, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
 
 
 def _load_mtcnn(device: torch.device) -> Any:  # facenet-pytorch ships no types

@@ -3,18 +3,21 @@
     PERSON/faces/*.jpg     crops that one can look through and delete by hand: a deleted file is an excluded face
     PERSON/faceset.db      SQLite: where each face comes from, how it was cut, and whether it is kept
 
-Nothing is ever removed by the program: leaving a face out is a state with a reason. Every change is one
-transaction and pictures are written before the rows that name them, so a killed process leaves a faceset
-that is whole up to some frame, from where extraction goes on.
+Nothing is ever removed by the program: leaving a face out is a state with a reason, and every change of states can be
+undone. Every change is one transaction and pictures are written before the rows that name them, so a killed process
+leaves a faceset that is whole up to some frame, from where extraction goes on.
+
+Sorting puts a number and a tilde before the names of the pictures; what follows the tilde says which face it is.
 """
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,13 +27,20 @@ from typing import Any
 import numpy as np
 
 from faceswap.errors import FaceError, OutputError
+from faceswap.faces.database import create_database, open_database, transaction
+from faceswap.faces.identity import Embedding
+from faceswap.faces.quality import Measures
 from faceswap.geometry import Similarity
+from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import write_picture
 from faceswap.types import AlignedFace, Face
 
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = """
-CREATE TABLE about (version INTEGER NOT NULL, crop_size INTEGER NOT NULL);
+CREATE TABLE about (
+    crop_size INTEGER NOT NULL,
+    person BLOB                           -- whose faces these are: 128 float64, little-endian
+);
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
     path TEXT NOT NULL,
@@ -39,18 +49,33 @@ CREATE TABLE source (
     finished INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE face (
-    id INTEGER PRIMARY KEY,
-    file TEXT NOT NULL UNIQUE,            -- name inside faces/
+    file TEXT PRIMARY KEY,                -- name inside faces/, without a number from sorting
     source INTEGER NOT NULL REFERENCES source(id),
     frame INTEGER NOT NULL,
     time TEXT NOT NULL,                   -- exact seconds, as a fraction
-    box TEXT NOT NULL,                    -- JSON: left, top, right, bottom in source pixels
-    score REAL NOT NULL,
-    landmarks TEXT NOT NULL,              -- JSON: five points in source pixels
+    track INTEGER NOT NULL,
+    presence REAL NOT NULL,
+    points BLOB NOT NULL,                 -- 468 x 3 float32, little-endian, pixels of the source
     transform TEXT NOT NULL,              -- JSON: a, b, tx, ty from source to crop pixels
+    size REAL NOT NULL,                   -- this and the next ones: see faceswap.faces.quality.Measures
     sharpness REAL NOT NULL,
-    state TEXT NOT NULL CHECK (state IN ('kept', 'rejected')),
-    reason TEXT                           -- why it was rejected
+    brightness REAL NOT NULL,
+    yaw REAL NOT NULL,
+    pitch REAL NOT NULL,
+    roll REAL NOT NULL,
+    eyes REAL NOT NULL,
+    mouth REAL NOT NULL,
+    embedding BLOB,                       -- 128 float64, little-endian, once somebody has asked who it is
+    reason TEXT                           -- why it is rejected; NULL: it is kept
+);
+CREATE TABLE change (                     -- of states, by commands that can be undone
+    id INTEGER PRIMARY KEY,
+    command TEXT NOT NULL
+);
+CREATE TABLE changed (
+    change INTEGER NOT NULL REFERENCES change(id) ON DELETE CASCADE,
+    file TEXT NOT NULL,
+    before TEXT                           -- the reason that it had
 );
 """
 
@@ -71,15 +96,17 @@ class FaceRecord:
     """One face of a faceset, without its picture."""
 
     file: str
-    """Name inside `faces/`."""
+    """Name inside `faces/`, without a number from sorting."""
     source: int
     frame: int
     time: Fraction
     face: Face
     to_crop: Similarity
-    sharpness: float
-    reason: str | None
-    """Why it was rejected; None for a face that is kept."""
+    measures: Measures
+    reason: str | None = None
+    """Why it is rejected; None for a face that is kept."""
+    embedding: Embedding | None = None
+    """Who it is, once somebody has asked."""
 
     @property
     def kept(self) -> bool:
@@ -93,6 +120,7 @@ class Faceset(AbstractContextManager["Faceset"]):
     def __init__(self, folder: Path, database: sqlite3.Connection) -> None:
         self.folder = folder
         self._db = database
+        self._listed: dict[str, str] | None = None
         self.crop_size: int = database.execute("SELECT crop_size FROM about").fetchone()[0]
 
     @classmethod
@@ -105,7 +133,8 @@ class Faceset(AbstractContextManager["Faceset"]):
         try:
             (folder / "faces").mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                _initialise(path, crop_size)
+                about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size,))
+                create_database(path, _SCHEMA, _VERSION, about)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
@@ -129,9 +158,8 @@ class Faceset(AbstractContextManager["Faceset"]):
                 f"Make one first: faceswap extract VIDEO --out {folder}",
             )
         try:
-            database = sqlite3.connect(path, timeout=30)
-            version = database.execute("SELECT version FROM about").fetchone()[0]
-        except (sqlite3.Error, TypeError) as error:
+            database, version = open_database(path)
+        except sqlite3.Error as error:
             raise FaceError(
                 f"the faceset database {path} cannot be read ({error})",
                 f"Delete the folder {folder} and extract again",
@@ -153,25 +181,23 @@ class Faceset(AbstractContextManager["Faceset"]):
     ) -> None:
         self.close()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """All that is written inside, or nothing of it. Raises OutputError where the disk does not let us."""
-        try:
-            with self._db:
-                yield
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"the faceset {self.folder} cannot be written ({error})",
-                "Check the disk's space and that no other program has the faceset open, then run the same again",
-            ) from error
+    def _transaction(self) -> AbstractContextManager[None]:
+        return transaction(self._db, f"the faceset {self.folder}")
 
     def path(self, record: FaceRecord) -> Path:
         """Where the crop of `record` lies, or lay before somebody deleted it."""
-        return self.folder / "faces" / record.file
+        return self.folder / "faces" / self._names().get(record.file, record.file)
+
+    def _names(self) -> dict[str, str]:
+        """What the pictures are called now, with the numbers that sorting gave them."""
+        if self._listed is None:
+            present = (path.name for path in (self.folder / "faces").glob("*.jpg"))
+            self._listed = {name.rpartition("~")[2]: name for name in present}
+        return self._listed
 
     def source(self, path: Path, frames: tuple[int, int | None] = (0, None)) -> Source:
         """The entry of this video or picture for this frame range, made if it is new."""
-        key = _fingerprint(path, frames)
+        key = fingerprint(path, frames)
         with self._transaction():
             self._db.execute(
                 "INSERT INTO source (path, fingerprint, next_frame) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -184,14 +210,17 @@ class Faceset(AbstractContextManager["Faceset"]):
 
     def add(self, source: Source, faces: Iterable[tuple[AlignedFace, FaceRecord]], next_frame: int) -> None:
         """Store crops and records, and note that all of `source` before `next_frame` is done, at once."""
-        rows = []
-        for aligned, record in faces:
-            write_picture(self.path(record), aligned.image, quality=95)
-            rows.append(_to_row(record))
+        faces = list(faces)
+        with ThreadPoolExecutor() as pool:
+            for _ in pool.map(lambda face: write_picture(self.path(face[1]), face[0].image, quality=95), faces):
+                pass  # taking the results raises what went wrong
+        self._names().update({record.file: self.path(record).name for _, record in faces})
+        rows = [_to_row(record) for _, record in faces]
         with self._transaction():
             self._db.executemany(
-                "INSERT OR REPLACE INTO face (file, source, frame, time, box, score, landmarks, transform, sharpness,"
-                " state, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO face (file, source, frame, time, track, presence, points, transform, size,"
+                " sharpness, brightness, yaw, pitch, roll, eyes, mouth, embedding, reason)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             self._db.execute("UPDATE source SET next_frame = ? WHERE id = ?", (next_frame, source.id))
@@ -203,79 +232,103 @@ class Faceset(AbstractContextManager["Faceset"]):
 
     def records(self, kept_only: bool = False) -> list[FaceRecord]:
         """All faces in the order of their sources and frames; those whose picture was deleted by hand left out."""
-        present = {p.name for p in (self.folder / "faces").glob("*.jpg")}
-        rows = self._db.execute(
-            "SELECT file, source, frame, time, box, score, landmarks, transform, sharpness, reason"
-            " FROM face ORDER BY source, frame, file"
-        )
+        self._listed = None
+        present = self._names()
+        rows = self._db.execute("SELECT * FROM face ORDER BY source, frame, file")
         records = (_from_row(row) for row in rows if row[0] in present)
         return [record for record in records if record.kept or not kept_only]
 
     def last_kept(self, source: Source) -> FaceRecord | None:
         """The latest kept face of `source`."""
         row = self._db.execute(
-            "SELECT file, source, frame, time, box, score, landmarks, transform, sharpness, reason"
-            " FROM face WHERE source = ? AND state = 'kept' ORDER BY frame DESC LIMIT 1",
-            (source.id,),
+            "SELECT * FROM face WHERE source = ? AND reason IS NULL ORDER BY frame DESC LIMIT 1", (source.id,)
         ).fetchone()
         return _from_row(row) if row else None
 
+    @property
+    def person(self) -> Embedding | None:
+        """Whose faces these are, once that has been decided."""
+        blob = self._db.execute("SELECT person FROM about").fetchone()[0]
+        return None if blob is None else np.frombuffer(blob, "<f8")
 
-def _initialise(path: Path, crop_size: int) -> None:
-    """Make an empty database under another name first: a killed process never leaves half a schema."""
-    fresh = path.with_suffix(".fresh")
-    fresh.unlink(missing_ok=True)
-    database = sqlite3.connect(fresh)
-    try:
-        database.executescript(_SCHEMA)
-        database.execute("INSERT INTO about VALUES (?, ?)", (_VERSION, crop_size))
-        database.commit()
-    finally:
-        database.close()
-    fresh.replace(path)
-    database = sqlite3.connect(path)
-    database.execute("PRAGMA journal_mode = WAL")
-    database.close()
+    def set_person(self, person: Embedding) -> None:
+        """Decide whose faces these are."""
+        with self._transaction():
+            self._db.execute("UPDATE about SET person = ?", (person.astype("<f8").tobytes(),))
+
+    def set_embeddings(self, embeddings: Mapping[str, Embedding]) -> None:
+        """Keep who faces are, by their files."""
+        rows = [(embedding.astype("<f8").tobytes(), file) for file, embedding in embeddings.items()]
+        with self._transaction():
+            self._db.executemany("UPDATE face SET embedding = ? WHERE file = ?", rows)
+
+    def mark(self, command: str, reasons: Mapping[str, str | None]) -> None:
+        """Reject faces, by their files, for a reason, or keep them (None), as one change that `undo` takes back.
+
+        `command` names the change to the user.
+        """
+        before = dict(self._db.execute("SELECT file, reason FROM face"))
+        rows = [(file, before[file]) for file, reason in reasons.items() if before[file] != reason]
+        if not rows:
+            return
+        with self._transaction():
+            change = self._db.execute("INSERT INTO change (command) VALUES (?)", (command,)).lastrowid
+            self._db.executemany("INSERT INTO changed VALUES (?, ?, ?)", [(change, *row) for row in rows])
+            self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", [(reasons[f], f) for f, _ in rows])
+
+    def undo(self) -> tuple[str, int] | None:
+        """Take back the latest change of states: its command and how many faces it had changed; None if none is left.
+
+        Done again and again, this leads back to what extraction had decided.
+        """
+        last = self._db.execute("SELECT id, command FROM change ORDER BY id DESC LIMIT 1").fetchone()
+        if last is None:
+            return None
+        rows = self._db.execute("SELECT before, file FROM changed WHERE change = ?", (last[0],)).fetchall()
+        with self._transaction():
+            self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", rows)
+            self._db.execute("DELETE FROM changed WHERE change = ?", (last[0],))
+            self._db.execute("DELETE FROM change WHERE id = ?", (last[0],))
+        return last[1], len(rows)
+
+    def number(self, order: Sequence[FaceRecord]) -> None:
+        """Number the pictures' files in this order, for looking through them in any program; those left out of
+        `order` lose their numbers. Names only: a process killed in the middle leaves every face in its place."""
+        digits = len(str(len(order)))
+        wanted = {record.file: f"{place:0{digits}d}~{record.file}" for place, record in enumerate(order, 1)}
+        for file, name in self._names().items():
+            if name != (new := wanted.get(file, file)):
+                (self.folder / "faces" / name).rename(self.folder / "faces" / new)
+        self._listed = None
 
 
-def _fingerprint(path: Path, frames: tuple[int, int | None]) -> str:
-    """Tells sources apart by content, wherever they are moved: size, both ends of the file, and the frame range."""
-    digest = hashlib.sha256(repr((path.name, path.stat().st_size, frames)).encode())
-    with path.open("rb") as file:
-        digest.update(file.read(1 << 20))
-        file.seek(max(0, path.stat().st_size - (1 << 20)))
-        digest.update(file.read())
-    return digest.hexdigest()
-
-
-def _to_row(record: FaceRecord) -> Sequence[object]:
+def _to_row(record: FaceRecord) -> tuple[object, ...]:
     face, t = record.face, record.to_crop
     return (
         record.file,
         record.source,
         record.frame,
         str(record.time),
-        json.dumps(face.box),
-        face.score,
-        json.dumps(face.landmarks.tolist()),
+        face.track,
+        face.presence,
+        face.points.astype("<f4").tobytes(),
         json.dumps((t.a, t.b, t.tx, t.ty)),
-        record.sharpness,
-        "kept" if record.kept else "rejected",
+        *dataclasses.astuple(record.measures),
+        None if record.embedding is None else record.embedding.astype("<f8").tobytes(),
         record.reason,
     )
 
 
 def _from_row(row: Sequence[Any]) -> FaceRecord:
-    file, source, frame, time, box, score, landmarks, transform, sharpness, reason = row
-    left, top, right, bottom = json.loads(box)
-    face = Face((left, top, right, bottom), float(score), np.array(json.loads(landmarks)))
+    file, source, frame, time, track, presence, points, transform, *measures, embedding, reason = row
     return FaceRecord(
         file,
-        int(source),
-        int(frame),
+        source,
+        frame,
         Fraction(time),
-        face,
+        Face(np.frombuffer(points, "<f4").reshape(468, 3), presence, track),
         Similarity(*json.loads(transform)),
-        float(sharpness),
+        Measures(*measures),
         reason,
+        None if embedding is None else np.frombuffer(embedding, "<f8"),
     )

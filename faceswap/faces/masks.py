@@ -1,61 +1,75 @@
-"""Which pixels of an aligned crop are face.
+"""Which pixels of an aligned crop are face, and which of those a viewer looks at.
 
-From five points the outline is an estimate: an egg whose axis runs from between the eyes through the mouth, as
-long as human proportions say and moved sideways as the head turns. Masks are uint8, 0 (not face) to 255 (face).
+Masks are drawn from the mesh in crop pixels: uint8, 0 (not that) to 255 (that), with soft edges.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
+from faceswap.types import MeshPoints
+
 Mask = UInt8[np.ndarray, "size size"]
+Outline = Float[np.ndarray, "corners 2"]
 
-# In units of the distance from the eyes to the mouth, measured along that axis.
-_FOREHEAD = 0.82  # from the eyes up, a little under the hairline: fringes must not be pasted
-_CHIN = 0.66  # from the mouth down to the tip of the chin
-_HALF_WIDTH = 0.88
-_TURN = 0.9  # how far the outline slides back when the nose moves sideways
-_FEATHER = 0.10
+# Shares of the face's height, from the top of the forehead to the chin.
+_FOREHEAD = 0.07  # the mesh ends below the hairline; a little skin is added there
+_FEATHER = 0.035  # standard deviation of the soft edge
+_INSET = 0.05  # share of its radius that the outline is drawn in, so that the soft edge lies on skin, not beside it
+_EYE_ROOM = 0.055  # round the lids: lashes, crease, bags
+_LIP_ROOM = 0.03
+_FEATURE_FEATHER = 0.02
+
+_FRACTION_BITS = 4  # of the corners' coordinates, for OpenCV
 
 
-def face_mask(landmarks: Float[np.ndarray, "5 2"], size: int) -> Mask:
-    """The soft outline of a face whose five points lie at `landmarks` (crop pixels) in a `size` px crop."""
-    eyes, nose, mouth = landmarks[:2].mean(axis=0), landmarks[2], landmarks[3:].mean(axis=0)
-    axis = mouth - eyes
-    length = float(np.hypot(*axis))
-    if length < 1:
+def face_mask(points: MeshPoints, size: int) -> Mask:
+    """The face from hairline to chin and from ear to ear, in a `size` px crop in whose pixels the points lie."""
+    outline, up, height = _oval(points)
+    if height < 1:
         return np.zeros((size, size), np.uint8)
-    down = axis / length
-    across = np.array([-down[1], down[0]])
-    across *= np.sign(across @ (landmarks[1] - landmarks[0])) or 1.0
-    centre = (eyes - _FOREHEAD * axis + mouth + _CHIN * axis) / 2
-    centre = centre - across * (_TURN * float(across @ (nose - eyes)))
-    half_height = length * (1 + _FOREHEAD + _CHIN) / 2
-
-    angle = np.linspace(0, 2 * np.pi, 96, endpoint=False)
-    x, y = np.cos(angle), np.sin(angle)
-    x = np.sign(x) * np.abs(x) ** 0.85  # fuller than an ellipse at the temples and cheeks
-    x = x * (1 - 0.16 * np.maximum(y, 0))  # narrower at the jaw
-    outline = centre + x[:, None] * across * (_HALF_WIDTH * length) + y[:, None] * down * half_height
-    mask = np.zeros((size, size), np.uint8)
-    shift = 4  # fractional bits of the polygon's corners
-    cv2.fillPoly(mask, [np.round(outline * 2**shift).astype(np.int32)], 255, cv2.LINE_AA, shift)
-    return cv2.GaussianBlur(mask, (0, 0), _FEATHER * length).astype(np.uint8, copy=False)
+    # How far above the middle of the face a point lies, 0 there and 1 at the top: the forehead is raised smoothly.
+    spokes = outline - outline.mean(axis=0)
+    above = np.clip(spokes @ up / (height / 2), 0, 1)
+    raised = outline - _INSET * spokes + (above**2 * _FOREHEAD * height)[:, None] * up
+    return _soft([raised], size, _FEATHER * height)
 
 
-def feature_mask(landmarks: Float[np.ndarray, "5 2"], size: int) -> Mask:
-    """Soft spots over the eyes and the mouth: what a viewer looks at, and what training weighs more."""
-    length = float(np.hypot(*(landmarks[3:].mean(axis=0) - landmarks[:2].mean(axis=0))))
-    if length < 1:
+def feature_mask(points: MeshPoints, size: int) -> Mask:
+    """The eyes and the mouth with a little room round them: what a viewer looks at, and what training weighs more."""
+    height = _oval(points)[2]
+    if height < 1:
         return np.zeros((size, size), np.uint8)
+    room = {LEFT_EYE: _EYE_ROOM, RIGHT_EYE: _EYE_ROOM, LIPS_OUTER: _LIP_ROOM}
+    grown = [_grown(points[list(loop), :2], share * height) for loop, share in room.items()]
+    return _soft(grown, size, _FEATURE_FEATHER * height)
+
+
+def _oval(points: MeshPoints) -> tuple[Outline, Float[np.ndarray, 2], float]:
+    """The face's outline; the direction from the chin to the forehead; the distance between them in pixels."""
+    outline = points[list(FACE_OVAL), :2].astype(np.float64)
+    axis = outline[0] - outline[len(FACE_OVAL) // 2]
+    height = float(np.hypot(*axis))
+    return outline, axis / max(height, 1e-9), height
+
+
+def _grown(outline: Outline, by: float) -> Outline:
+    """The convex hull of circles of radius `by` about the corners: an outline with that much room round it."""
+    angle = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+    circle = by * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    around = (outline[:, None] + circle).reshape(-1, 2).astype(np.float32)
+    return np.asarray(cv2.convexHull(around)[:, 0], np.float64)
+
+
+def _soft(outlines: Sequence[Outline], size: int, feather: float) -> Mask:
+    """Filled polygons with edges blurred by a Gaussian of standard deviation `feather` px."""
     mask = np.zeros((size, size), np.uint8)
-    shift = 4
-    angle = float(np.degrees(np.arctan2(*(landmarks[1] - landmarks[0])[::-1])))
-    spots = [(landmarks[0], 0.32, 0.20), (landmarks[1], 0.32, 0.20), (landmarks[3:].mean(axis=0), 0.52, 0.34)]
-    for centre, half_width, half_height in spots:
-        axes = (round(half_width * length * 2**shift), round(half_height * length * 2**shift))
-        at = (round(float(centre[0]) * 2**shift), round(float(centre[1]) * 2**shift))
-        cv2.ellipse(mask, at, axes, angle, 0, 360, 255, -1, cv2.LINE_AA, shift)
-    return cv2.GaussianBlur(mask, (0, 0), 0.08 * length).astype(np.uint8, copy=False)
+    for outline in outlines:
+        corners = np.round(outline * 2**_FRACTION_BITS).astype(np.int32)
+        cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, _FRACTION_BITS)
+    return cv2.GaussianBlur(mask, (0, 0), feather).astype(np.uint8, copy=False)

@@ -1,4 +1,4 @@
-"""Still pictures, in and out, as RGB arrays; and which files look like pictures or videos."""
+"""Still pictures, in and out and cut to size, as RGB arrays; and which files look like pictures or videos."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import struct
 import warnings
 from pathlib import Path
 
+import cv2
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from faceswap.errors import MediaError, OutputError
+from faceswap.geometry import Similarity
 from faceswap.types import Picture
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
@@ -96,3 +98,18 @@ def _to_rgb(picture: Image.Image) -> Picture:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture.convert("RGBA"))
     return np.array(picture.convert("RGB"))
+
+
+def cut(image: Picture, to_crop: Similarity, size: int) -> Picture:
+    """The `size` px square that `to_crop` describes; beyond the picture's edge its border pixels are repeated.
+
+    A crop much smaller than its source is averaged, not sampled: the source is first halved until the
+    remaining reduction is under two, so that fine texture does not turn into noise.
+    """
+    while to_crop.scale < 0.5:
+        half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+        to_crop = Similarity.resize(2.0).then(to_crop)
+    return cv2.warpAffine(
+        image, to_crop.matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    ).astype(np.uint8, copy=False)

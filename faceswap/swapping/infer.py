@@ -43,6 +43,6 @@ class Swapper:
 
     def _finish(self, face: AlignedFace, values: np.ndarray) -> Swap:
         # Pasted is only what is face in both pictures: beyond the target's own outline lie hair and background.
-        own = face_mask(face.to_crop.apply(face.face.landmarks), self.size)
+        own = face_mask(face.crop_points, self.size)
         mask = np.minimum(values[..., 3], own)
         return Swap(match_color(values[..., :3], face.image, mask), mask, face.to_crop)

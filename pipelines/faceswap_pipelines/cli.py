@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 import faceswap
+from faceswap_pipelines.memory import keep_freed_memory
 from faceswap_pipelines.terminal import finish, frame_range, job_errors, show
 
 app = typer.Typer(
@@ -30,6 +31,7 @@ MinFace = Annotated[
 
 def main() -> None:
     """The entry point `faceswap`."""
+    keep_freed_memory()
     app()
 
 
@@ -69,6 +71,10 @@ def extract(
     out: Annotated[Path, typer.Option(help="The faceset: a folder, made or added to.")],
     frames: Frames = "",
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of the crops in pixels.")] = 256,
+    person: Annotated[
+        Path | None,
+        typer.Option(metavar="PICTURE", help="Shows whose faces are wanted. [default: whoever is seen most]"),
+    ] = None,
     skip_similar: Annotated[
         float, typer.Option(min=0, help="Leave out faces that differ less than this from the one before (try 2).")
     ] = 0.0,
@@ -82,7 +88,7 @@ def extract(
         from faceswap_pipelines.extract import extract as extract_job
 
         wanted = frame_range(frames)
-        job = ExtractJob(tuple(inputs), out, wanted, size, min_face, skip_similar, device=device)
+        job = ExtractJob(tuple(inputs), out, wanted, size, min_face, person, skip_similar, device=device)
         result = show(extract_job(job), json)
     dropped = "".join(f", {count} {reason}" for reason, count in result.rejected.items())
     for path, reason in result.failed.items():

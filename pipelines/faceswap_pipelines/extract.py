@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -13,18 +13,20 @@ import numpy as np
 
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.align import align
-from faceswap.faces.faceset import FaceRecord, Faceset, Source
-from faceswap.faces.quality import QualityLimits, reason_to_reject, sharpness
-from faceswap.faces.track import MainFace
+from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.identity import Embedding
+from faceswap.faces.person import main_person, pick, tracks_of
+from faceswap.faces.quality import Measures, QualityLimits, measure, reason_to_reject
+from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.pictures import is_picture, is_video, read_picture
-from faceswap.media.video import probe, read_frames
-from faceswap.types import AlignedFace, Face, Frame, Picture
+from faceswap.types import AlignedFace, Frame, FrameFaces, Picture
+from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.stages import FaceFinder, ahead, batched, find_faces
+from faceswap_pipelines.stages import batched
 
-_STRANGER = "not the main person"
+_STRANGER = "somebody else"
 _REPEATED = "like the face before it"
-_COMMIT_EVERY = 16  # frames; what a killed extraction has to do again at most
+_COMMIT_EVERY = 16  # frames; what a killed extraction has to cut again at most
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class ExtractJob:
     inputs: tuple[Path, ...]
     """Videos, pictures, or folders of them."""
     out: Path
-    frames: tuple[int, int | None] = (0, None)
-    """Of each video: first frame, and the one to stop before."""
+    frames: FrameRange = (0, None)
+    """Of each video."""
     size: int = 256
     """Side of the crops, in pixels."""
     min_face: int | None = None
     """Width in pixels of the smallest face to look for; None: an eighth of the frame's short side."""
+    person: Path | None = None
+    """A picture of the person whose faces are wanted; None: whoever is seen most, or whose faces are in `out`."""
     skip_similar: float = 0.0
     """Leave out faces that differ from the one kept before by less than this (mean grey levels, 0..255)."""
     limits: QualityLimits = field(default_factory=QualityLimits)
@@ -62,22 +66,30 @@ class ExtractResult:
 
 
 def extract(job: ExtractJob) -> Job[ExtractResult]:
-    """Add the faces of `job.inputs` to the faceset `job.out`; what an earlier run has done is not done again.
+    """Add one person's faces from `job.inputs` to the faceset `job.out`; what was done before is not done again.
 
+    Two passes: all faces are found and followed; then it is decided who the person is, and the faces are cut out.
     An input that cannot be read is noted and passed over, unless it is the only one.
     Raises FaceError if no face is kept at all.
     """
     inputs = list_media(job.inputs)
     finder = FaceFinder(pick_device(job.device), job.min_face)
     frames, failed, start = 0, {}, time.monotonic()
-    with Faceset.create(job.out, job.size) as faceset:
+    with Faceset.create(job.out, job.size) as faceset, TrackFile(job.out / "tracks.db") as tracks:
+        analyses: dict[Path, Analysis] = {}
         for path in inputs:
             try:
-                frames += yield from _extract_one(path, job, faceset, finder)
+                if path.is_file() and faceset.source(path, job.frames).finished:
+                    continue
+                analyses[path] = yield from analyse(path, job.frames, tracks, finder)
             except MediaError as error:
                 if len(inputs) == 1:
                     raise
                 failed[str(path)] = str(error)
+        person = _person(job, faceset, tracks, analyses, finder)
+        for path, analysis in analyses.items():
+            frames += yield from _Cutter(job, faceset, tracks, path, analysis, person).cut()
+        tracks.delete()
         records = faceset.records()
     reasons = [record.reason for record in records if record.reason]
     counts = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
@@ -86,6 +98,25 @@ def extract(job: ExtractJob) -> Job[ExtractResult]:
         raise FaceError(*_why_none(inputs, counts, failed))
     rate = frames / (time.monotonic() - start)
     return ExtractResult(str(job.out), frames, rate, kept, counts, failed)
+
+
+def _person(
+    job: ExtractJob, faceset: Faceset, tracks: TrackFile, analyses: dict[Path, Analysis], finder: FaceFinder
+) -> Embedding | None:
+    """Whose faces are wanted: as the job says, or as the faceset knows, or whoever is seen most; None if nobody is."""
+    if job.person is not None:
+        picture = read_picture(job.person)
+        faces = finder.find(picture)
+        if not faces:
+            raise FaceError(f"no face was found in {job.person}", "Use a picture that shows the person's face")
+        person: Embedding | None = finder.identify(picture, faces[0])
+    else:
+        person = faceset.person
+        if person is None:
+            person = main_person([track for analysis in analyses.values() for track in tracks.tracks(analysis)])
+    if person is not None and faceset.person is None:
+        faceset.set_person(person)
+    return person
 
 
 def list_media(inputs: Sequence[Path]) -> list[Path]:
@@ -102,68 +133,71 @@ def list_media(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _extract_one(path: Path, job: ExtractJob, faceset: Faceset, finder: FaceFinder) -> Job[int]:
-    """Work through one video or picture; how many frames were looked at."""
-    if not path.is_file():
-        raise MediaError(f"{path} does not exist", "Check the name")
-    source = faceset.source(path, job.frames)
-    if source.finished:
-        return 0
-    total = None
-    if is_picture(path):
-        image = read_picture(path)
-        height, width = image.shape[:2]
-        frames: Iterator[Frame] = iter([Frame(image, 0, Fraction(0))])
-    else:
-        info = probe(path)
-        height, width = info.height, info.width
-        last = min(n for n in (info.frame_count, job.frames[1]) if n is not None) if info.frame_count else job.frames[1]
-        total = None if last is None else max(0, last - job.frames[0])
-        frames = ahead(read_frames(path, source.next_frame, job.frames[1]))
-    chooser = _Chooser(job, faceset, source, (width, height))
-    done = source.next_frame - job.frames[0]
-    start = done
-    for some in batched(find_faces(frames, finder), _COMMIT_EVERY):
-        faceset.add(source, chooser.choose(some), some[-1][0].index + 1)
-        done += len(some)
-        yield Progress(f"Faces of {path.name}", done, total, "frames", f"{chooser.kept} kept")
-    faceset.finish(source)
-    return done - start
+@dataclass(frozen=True)
+class _Measured:
+    """One face of a frame, cut out."""
+
+    frame: Frame
+    aligned: AlignedFace
+    measures: Measures
+    wanted: bool
+    """Whether it is the person whose faces are collected."""
 
 
-class _Chooser:
-    """Turns the faces of a source's frames into records: who is the main person, and which faces are good."""
+class _Cutter:
+    """Turns the faces of one video or picture into crops and records."""
 
-    def __init__(self, job: ExtractJob, faceset: Faceset, source: Source, frame_size: tuple[int, int]) -> None:
-        last = faceset.last_kept(source)
-        self._job, self._source, self._frame_size = job, source, frame_size
-        self._main = MainFace(last.face if last else None)
+    def __init__(
+        self,
+        job: ExtractJob,
+        faceset: Faceset,
+        tracks: TrackFile,
+        path: Path,
+        analysis: Analysis,
+        person: Embedding | None,
+    ) -> None:
+        self._job, self._faceset, self._path = job, faceset, path
+        self._source = faceset.source(path, job.frames)
+        self._wanted = () if person is None else tracks_of(person, tracks.tracks(analysis))
+        self._frames = followed_frames(path, job.frames, tracks, analysis, self._source.next_frame)
+        last = faceset.last_kept(self._source)
         self._before: Picture | None = read_picture(faceset.path(last)) if last and job.skip_similar else None
-        self.kept = sum(record.source == source.id for record in faceset.records(kept_only=True))
 
-    def choose(self, some: Iterable[tuple[Frame, list[Face]]]) -> Iterator[tuple[AlignedFace, FaceRecord]]:
-        for frame, faces in some:
-            main = self._main.choose(faces)
-            for number, face in enumerate(faces):
-                aligned = align(frame.image, face, self._job.size)
-                reason = _STRANGER if number != main else self._reason(aligned)
-                self.kept += reason is None
-                yield aligned, self._record(frame, number, aligned, reason)
+    def cut(self) -> Job[int]:
+        """Work through all frames; how many there were."""
+        source, title = self._source, f"Cutting faces from {self._path.name}"
+        done = 0
+        with ThreadPoolExecutor() as pool:
+            for some in batched(self._frames, _COMMIT_EVERY):
+                measured = [face for faces in pool.map(self._measured, *zip(*some, strict=True)) for face in faces]
+                records = [(face.aligned, self._record(face)) for face in measured]
+                self._faceset.add(source, records, some[-1][0].index + 1)
+                done += len(some)
+                yield Progress(title, done, None, "frames")
+        self._faceset.finish(source)
+        return done
 
-    def _reason(self, face: AlignedFace) -> str | None:
-        reason = reason_to_reject(face, *self._frame_size, self._job.limits)
+    def _measured(self, frame: Frame, followed: FrameFaces) -> list[_Measured]:
+        main = pick(followed.faces, self._wanted)
+        aligned = [align(frame.image, face, self._job.size) for face in followed.faces]
+        return [_Measured(frame, face, measure(face), face.face is main) for face in aligned]
+
+    def _record(self, face: _Measured) -> FaceRecord:
+        frame, aligned = face.frame, face.aligned
+        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in self._source.path.stem)[:60]
+        file = f"{self._source.id:03d}_{stem}_{frame.index:06d}_{aligned.face.track}.jpg"
+        reason = self._reason(frame, aligned, face.measures) if face.wanted else _STRANGER
+        place = (self._source.id, frame.index, frame.time, aligned.face, aligned.to_crop)
+        return FaceRecord(file, *place, face.measures, reason)
+
+    def _reason(self, frame: Frame, face: AlignedFace, measures: Measures) -> str | None:
+        height, width = frame.image.shape[:2]
+        reason = reason_to_reject(face, measures, width, height, self._job.limits)
         if reason is None and self._job.skip_similar:
             if self._before is not None and _difference(face.image, self._before) < self._job.skip_similar:
                 return _REPEATED
             self._before = face.image
         return reason
-
-    def _record(self, frame: Frame, number: int, face: AlignedFace, reason: str | None) -> FaceRecord:
-        stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in self._source.path.stem)[:60]
-        file = f"{self._source.id:03d}_{stem}_{frame.index:06d}_{number}.jpg"
-        return FaceRecord(
-            file, self._source.id, frame.index, frame.time, face.face, face.to_crop, sharpness(face), reason
-        )
 
 
 def _difference(a: Picture, b: Picture) -> float:
@@ -179,5 +213,8 @@ def _why_none(inputs: Sequence[Path], rejected: dict[str, int], failed: dict[str
         return f"none of the {len(inputs)} inputs can be read; the first: {next(iter(failed.values()))}", "Check them"
     if rejected:
         listed = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
-        return f"no face of {names} is good enough ({listed})", "Use sharper footage with a larger face"
+        remedy = "Use sharper footage with a larger face"
+        if _STRANGER in rejected:
+            remedy += ", or name a picture of the person with --person"
+        return f"no face of {names} is good enough ({listed})", remedy
     return f"no face was found in {names}", "Use footage that shows a face, or look for smaller ones with --min-face"

@@ -48,7 +48,7 @@ def list_faces(folder: Path, rejected: bool) -> list[FaceRow]:
     """The kept faces of the faceset, or its rejected ones."""
     with Faceset.open(folder) as faceset:
         records = [record for record in faceset.records() if record.kept != rejected]
-    return [FaceRow(r.file, r.frame, float(r.time), r.face.size, r.sharpness, r.reason) for r in records]
+    return [FaceRow(r.file, r.frame, float(r.time), r.measures.size, r.measures.sharpness, r.reason) for r in records]
 
 
 def show_faces(folder: Path, out: Path, count: int) -> ShowResult:

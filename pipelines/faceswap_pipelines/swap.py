@@ -12,19 +12,21 @@ import numpy as np
 
 from faceswap.errors import FaceError, ModelError, OutputError
 from faceswap.faces.align import align
+from faceswap.faces.person import main_person, pick, tracks_of
+from faceswap.faces.trackfile import TrackFile
 from faceswap.media.pictures import is_picture, read_picture, write_picture
-from faceswap.media.video import probe, read_frames
+from faceswap.media.video import probe
 from faceswap.media.video_write import open_writer
 from faceswap.quality.sheets import sheet
 from faceswap.swapping.blend import blend, face_box
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import latest_checkpoint, load_model
 from faceswap.types import AlignedFace, Face, Frame, Picture, Swap
+from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.stages import FaceFinder, ahead, batched, find_faces, follow_main_face
+from faceswap_pipelines.stages import batched
 
 _BATCH = 8
-_REDONE = 20  # frames decoded again after an interruption, so that the first new one is steadied by those before it
 _SHEET_COLUMNS = 6
 
 
@@ -40,8 +42,7 @@ class SwapJob:
     """The person in the video."""
     target: str = "b"
     """The person to put in their place."""
-    frames: tuple[int, int | None] = (0, None)
-    """First frame, and the one to stop before."""
+    frames: FrameRange = (0, None)
     overwrite: bool = False
     crf: int = 18
     """Quality of the H.264 video: lower is better and larger; 18 looks like the original."""
@@ -101,24 +102,31 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapR
     last = info.frame_count if stop is None else stop if info.frame_count is None else min(stop, info.frame_count)
     total = None if last is None else max(0, last - first)
     start_time = time.monotonic()
-    with open_writer(job.out, info, crf=job.crf, signature=_signature(job)) as writer:
-        done = writer.frames_done
-        samples = _Samples(first + done, last)
-        frames = ahead(read_frames(job.video, max(first, first + done - _REDONE), stop))
-        begun = done
+    with (
+        open_writer(job.out, info, crf=job.crf, signature=_signature(job)) as writer,
+        TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")) as tracks,
+    ):
+        analysis = yield from analyse(job.video, job.frames, tracks, finder)
+        known = tracks.tracks(analysis)
+        person = main_person(known)
+        if person is None:
+            writer.discard()
+            tracks.delete()
+            raise _no_face(job)
+        wanted = tracks_of(person, known)
+        begun = done = writer.frames_done
         swapped = 0
-        for frame, picture, made in swapped_frames(follow_main_face(find_faces(frames, finder, _BATCH)), swapper):
-            if frame.index < first + begun:
-                continue
+        samples = _Samples(first + done, last)
+        frames = followed_frames(job.video, job.frames, tracks, analysis, first + done)
+        chosen = ((frame, pick(followed.faces, wanted)) for frame, followed in frames)
+        render_time = time.monotonic()
+        for frame, picture, made in swapped_frames(chosen, swapper):
             writer.write(picture, frame.time)
             samples.offer(frame, picture, made)
             done += 1
             swapped += made is not None
-            rate = (done - begun) / (time.monotonic() - start_time)
+            rate = (done - begun) / (time.monotonic() - render_time)
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
-        if swapped == 0 and begun == 0:
-            writer.discard()
-            raise _no_face(job)
     rate = (done - begun) / (time.monotonic() - start_time)
     return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job))
 
@@ -127,7 +135,7 @@ def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[Swa
     start_time = time.monotonic()
     yield Progress(f"Swapping {job.video.name}", 0, 1, "frames")
     image = read_picture(job.video)
-    faces = finder.find([image])[0]
+    faces = finder.find(image)
     if not faces:
         raise _no_face(job)
     aligned: AlignedFace = align(image, faces[0], swapper.size)

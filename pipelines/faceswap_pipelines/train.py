@@ -20,6 +20,7 @@ from faceswap.config import PRESETS, ModelConfig, TrainConfig
 from faceswap.errors import ConfigError, FaceError, ModelError, OutputError
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
+from faceswap.geometry import Similarity
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.quality.sheets import sheet
 from faceswap.training.bank import Bank, Sample
@@ -123,7 +124,7 @@ def load_samples(folder: Path, side: int) -> list[Sample]:
 
         def load(record: FaceRecord) -> Sample:
             crop = read_picture(faceset.path(record))
-            points = (record.to_crop.apply(record.face.landmarks) + 0.5) * (side / crop.shape[0]) - 0.5
+            points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
             picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
             return Sample(picture.astype(np.uint8, copy=False), face_mask(points, side), feature_mask(points, side))
 

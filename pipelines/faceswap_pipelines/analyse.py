@@ -1,0 +1,101 @@
+"""Analyse: where each face is in every frame of a video, and who it is. The first pass of extracting and swapping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from faceswap.errors import MediaError
+from faceswap.faces.detect import MTCNNDetector
+from faceswap.faces.identity import Embedding, Identifier
+from faceswap.faces.landmarks import FaceMesh, five_points
+from faceswap.faces.steady import steadied
+from faceswap.faces.track import LOOK_EVERY, Tracker
+from faceswap.faces.trackfile import Analysis, TrackFile
+from faceswap.media.fingerprint import fingerprint
+from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.video import probe, read_frames
+from faceswap.types import Face, Frame, FrameFaces, Picture
+from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.stages import ahead, batched
+
+FrameRange = tuple[int, int | None]
+"""The first frame, and the one to stop before."""
+
+_SETTLE = 100  # frames before the first wanted one, from which it is steadied: more than `steady.REACH` holds
+
+
+class FaceFinder:
+    """The networks that find, follow and know faces, loaded once for all inputs of a job."""
+
+    def __init__(self, device: torch.device, min_face: int | None = None) -> None:
+        self._detector = MTCNNDetector(device, min_face)
+        self._mesh, self._identifier = FaceMesh(device), Identifier(device)
+        self.min_face = min_face
+
+    def tracker(self, state: bytes | None = None) -> Tracker:
+        """One that begins a video, or goes on where another one was in `state`."""
+        return Tracker(self._detector, self._mesh, self._identifier, state)
+
+    def find(self, image: Picture) -> list[Face]:
+        """The faces in a single picture, the largest first."""
+        frames, _ = self.tracker().follow([Frame(image, 0, Fraction(0))])
+        return sorted(frames[0].faces, key=lambda face: -face.size)
+
+    def identify(self, image: Picture, face: Face) -> Embedding:
+        """Who a face is."""
+        who: Embedding = self._identifier.embed([(image, five_points(face.points))])[0]
+        return who
+
+
+def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinder) -> Job[Analysis]:
+    """Find the faces in a video (or a picture) and keep them in `tracks`; what is in there already is not done again.
+
+    Raises MediaError if the file cannot be read.
+    """
+    if not path.is_file():
+        raise MediaError(f"{path} does not exist", "Check the name")
+    analysis = tracks.analysis(fingerprint(path, frames, finder.min_face), frames[0])
+    if analysis.finished:
+        return analysis
+    tracker = finder.tracker(analysis.state)
+    title, total = f"Finding faces in {path.name}", _count(path, frames)
+    first = done = analysis.next_frame - frames[0]
+    start = time.monotonic()
+    yield Progress(title, done, total, "frames")
+    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1]))), LOOK_EVERY):
+        found, identities = tracker.follow(some)
+        tracks.add(analysis, found, identities, tracker.state())
+        done += len(some)
+        yield Progress(title, done, total, "frames", f"{(done - first) / (time.monotonic() - start):.0f} frames/s")
+    tracks.finish(analysis)
+    return analysis
+
+
+def followed_frames(
+    path: Path, frames: FrameRange, tracks: TrackFile, analysis: Analysis, start: int
+) -> Iterator[tuple[Frame, FrameFaces]]:
+    """The second pass: each frame of an analysed video from number `start`, with its faces, steadied over time."""
+    followed = steadied(tracks.frames(analysis, start - _SETTLE))
+    pictures = ahead(open_frames(path, (start, frames[1])))
+    return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
+
+
+def open_frames(path: Path, frames: FrameRange) -> Iterator[Frame]:
+    """The wanted frames of a video; a picture is a video of one frame."""
+    if is_picture(path):
+        return iter([Frame(read_picture(path), 0, Fraction(0))])
+    return read_frames(path, *frames)
+
+
+def _count(path: Path, frames: FrameRange) -> int | None:
+    """How many frames there are to look at, if the file says."""
+    if is_picture(path):
+        return 1
+    count = probe(path).frame_count
+    last = min((n for n in (count, frames[1]) if n is not None), default=None)
+    return None if last is None else max(0, last - frames[0])

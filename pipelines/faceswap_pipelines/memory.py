@@ -1,0 +1,25 @@
+"""Telling the system's allocator how this program uses memory."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+_TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of these settings in malloc.h
+_LARGEST_MMAP_THRESHOLD = 32 << 20  # that glibc accepts
+
+
+def keep_freed_memory() -> None:
+    """Have up to a gigabyte of freed memory kept for the next picture instead of given back to the system.
+
+    Networks on a processor allocate and free the same few megabytes for every layer of every picture. glibc gives such
+    blocks back each time, and the system clears them anew, which takes as long as the convolutions: without that the
+    face mesh runs 1.8 times as fast. For a program to call when it starts; other systems than Linux are left alone.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
+        mallopt(_TOP_PAD, 64 << 20)
