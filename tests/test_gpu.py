@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from faceswap.config import ModelConfig, TrainConfig
-from faceswap.faces.align import TEMPLATE
 from faceswap.geometry import Similarity
 from faceswap.swapping.infer import Swapper
 from faceswap.training.bank import Bank, Sample
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, save_checkpoint
 from faceswap.training.step import Budget, start_training, train
-from faceswap.types import AlignedFace, Face
+from faceswap.types import AlignedFace
+from heads import head
 
 pytestmark = [
     pytest.mark.gpu,
@@ -42,7 +42,7 @@ def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(tm
     loaded = load_checkpoint(tmp_path, cpu)
     assert loaded is not None
     assert loaded[0].step == 80
-    face = Face((0.0, 0.0, 64.0, 64.0), 1.0, TEMPLATE * 64 - 0.5)
+    face = head(Similarity(17.6, 0.0, 31.5, 26.4))
     aligned = AlignedFace(faces[0][:64, :64].copy(), Similarity(1.0, 0.0, 0.0, 0.0), face)
     there, here = (Swapper(load_model(tmp_path, d), "b").swap([aligned])[0] for d in (gpu, cpu))
     assert np.abs(there.image.astype(int) - here.image.astype(int)).max() <= 8

@@ -20,10 +20,11 @@ import torch
 from faceswap import weights
 from faceswap.errors import ModelError
 from faceswap.faces import landmarks
-from faceswap.faces.landmarks import INPUT_SIZE, STABLE, FaceMesh, Mesh, Place, Pose, eye_opening, mouth_opening, pose
+from faceswap.faces.landmarks import INPUT_SIZE, STABLE, FaceMesh, Place, Pose, eye_opening, mouth_opening, pose
 from faceswap.geometry import Similarity
-from faceswap.types import Face, Picture
+from faceswap.types import Detection, Face, Picture
 from faceswap_pipelines.actors import CAST, LEADS, Performance, Rendering, Stage, perform
+from heads import turn
 
 PARITY = 0.01
 """Pixels of 192, and units of the logit; 0.0002 is reached."""
@@ -35,7 +36,7 @@ class Take:
 
     actor: str
     renderings: list[Rendering]
-    meshes: list[Mesh]
+    meshes: list[Face]
 
     def true(self, name: str) -> np.ndarray:
         return np.array([getattr(r.performance, name) for r in self.renderings])
@@ -44,10 +45,8 @@ class Take:
         return np.array([measure(mesh.points) for mesh in self.meshes])
 
 
-def face(rendering: Rendering) -> Face:
-    points = rendering.landmarks.astype(np.float64)
-    (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
-    return Face((left, top, right, bottom), 1.0, points)
+def face(rendering: Rendering) -> Detection:
+    return Detection((0.0, 0.0, 1.0, 1.0), 1.0, rendering.landmarks.astype(np.float64))
 
 
 def both_eyes(points: np.ndarray) -> float:
@@ -57,15 +56,6 @@ def both_eyes(points: np.ndarray) -> float:
 def degrees(points: np.ndarray) -> np.ndarray:
     found = pose(points)
     return np.array([found.yaw, found.pitch, found.roll])
-
-
-def turn(yaw: float, pitch: float, roll: float) -> np.ndarray:
-    """Yaw, then pitch, then roll, for x right, y down, z away from the viewer; signs as in `Pose`."""
-    y, p, r = np.radians([yaw, pitch, roll])
-    about_y = np.array([[np.cos(y), 0, -np.sin(y)], [0, 1, 0], [np.sin(y), 0, np.cos(y)]])
-    about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
-    about_z = np.array([[np.cos(r), -np.sin(r), 0], [np.sin(r), np.cos(r), 0], [0, 0, 1]])
-    return np.asarray(about_z @ about_x @ about_y)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -137,7 +127,7 @@ def test_no_faces_no_meshes(finder: FaceMesh, still: Rendering) -> None:
 
 
 def test_eyes_nose_and_mouth_lie_where_they_were_drawn(takes: list[Take]) -> None:
-    corners = ([33, 133], [362, 263], [4], [61], [291])  # of Face.landmarks
+    corners = ([33, 133], [362, 263], [4], [61], [291])  # of Detection.landmarks
     for take in takes:
         for rendering, mesh in zip(take.renderings, take.meshes, strict=True):
             found = np.stack([mesh.points[index, :2].mean(axis=0) for index in corners])
@@ -151,7 +141,7 @@ def test_eyes_nose_and_mouth_lie_where_they_were_drawn(takes: list[Take]) -> Non
 def test_moving_the_picture_moves_the_mesh(finder: FaceMesh, still: Rendering, move: Similarity) -> None:
     first = finder.locate(still.image, [face(still)])[0]
     moved = cv2.warpAffine(still.image, move.matrix, (400, 400), borderMode=cv2.BORDER_REPLICATE)
-    place = Face((0.0, 0.0, 1.0, 1.0), 1.0, move.apply(face(still).landmarks))
+    place = Detection((0.0, 0.0, 1.0, 1.0), 1.0, move.apply(face(still).landmarks))
     second = finder.locate(moved, [place])[0]
     width = np.ptp(second.points[:, 0])
     assert np.abs(second.points[:, :2] - move.apply(first.points[:, :2])).max() < 0.015 * width
@@ -169,9 +159,9 @@ def test_a_mesh_sits_upright_in_its_own_square(takes: list[Take]) -> None:
 
 def test_every_kind_of_place_leads_to_the_same_face(finder: FaceMesh, still: Rendering) -> None:
     mesh = finder.locate(still.image, [face(still)])[0]
-    (left, top), (right, bottom) = mesh.points[:, :2].min(axis=0), mesh.points[:, :2].max(axis=0)
+    left, _, right, _ = mesh.box
     square = landmarks.input_square(mesh)
-    again, by_box, by_square = finder.locate(still.image, [mesh, (left, top, right, bottom), square])
+    again, by_box, by_square = finder.locate(still.image, [mesh, mesh.box, square])
     assert np.array_equal(again.points, by_square.points)
     for other in (again, by_box):
         assert np.linalg.norm((other.points - mesh.points)[:, :2], axis=1).mean() < 0.03 * (right - left)
@@ -195,7 +185,7 @@ def test_a_mirrored_face_has_the_mirrored_pose(finder: FaceMesh, still: Renderin
     mesh = finder.locate(still.image, [face(still)])[0]
     mirrored: Picture = np.ascontiguousarray(still.image[:, ::-1])
     points = face(still).landmarks[[1, 0, 2, 4, 3]] * [-1, 1] + [still.image.shape[1] - 1, 0]
-    other = finder.locate(mirrored, [Face((0.0, 0.0, 1.0, 1.0), 1.0, points)])[0]
+    other = finder.locate(mirrored, [Detection((0.0, 0.0, 1.0, 1.0), 1.0, points)])[0]
     assert degrees(other.points) == pytest.approx(degrees(mesh.points) * [-1, 1, -1], abs=3.5)
 
 

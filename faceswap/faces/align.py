@@ -2,7 +2,7 @@
 
 A crop is square. The mean face's origin, between the eyes and the nose tip, lies at `_CENTRE`, its vertical stands
 upright, and `_UNIT` of the crop's side is one unit of the mean mesh, which makes the eyes' distance in a frontal
-face 0.275 of the side; the hairline then comes to about 0.08 of the crop's height, the chin to 0.92, and the chin
+face 0.285 of the side; the hairline then comes to about 0.08 of the crop's height, the chin to 0.92, and the chin
 under a wide open mouth to 0.96. All are shares of the side, so that one convention serves every crop size.
 
 The place of a face is that of its bones: points of nose, forehead, temples and cheekbones, fitted as a rigid body in

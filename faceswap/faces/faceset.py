@@ -17,7 +17,7 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -66,7 +66,8 @@ CREATE TABLE face (
     eyes REAL NOT NULL,
     mouth REAL NOT NULL,
     embedding BLOB,                       -- 128 float64, little-endian, once somebody has asked who it is
-    reason TEXT                           -- why it is rejected; NULL: it is kept
+    reason TEXT,                          -- why it is rejected; NULL: it is kept
+    cluster INTEGER                       -- its group, 1 the largest, once somebody has asked for groups
 );
 CREATE TABLE change (                     -- of states, by commands that can be undone
     id INTEGER PRIMARY KEY,
@@ -107,6 +108,8 @@ class FaceRecord:
     """Why it is rejected; None for a face that is kept."""
     embedding: Embedding | None = None
     """Who it is, once somebody has asked."""
+    cluster: int | None = None
+    """The group of look-alikes that it was put into, 1 for the largest, once somebody has asked for groups."""
 
     @property
     def kept(self) -> bool:
@@ -208,6 +211,11 @@ class Faceset(AbstractContextManager["Faceset"]):
         ).fetchone()
         return Source(row[0], Path(row[1]), row[2], bool(row[3]))
 
+    def sources(self) -> list[Source]:
+        """Everything that faces were taken from, in the order in which it was begun."""
+        rows = self._db.execute("SELECT id, path, next_frame, finished FROM source ORDER BY id")
+        return [Source(row[0], Path(row[1]), row[2], bool(row[3])) for row in rows]
+
     def add(self, source: Source, faces: Iterable[tuple[AlignedFace, FaceRecord]], next_frame: int) -> None:
         """Store crops and records, and note that all of `source` before `next_frame` is done, at once."""
         faces = list(faces)
@@ -219,8 +227,8 @@ class Faceset(AbstractContextManager["Faceset"]):
         with self._transaction():
             self._db.executemany(
                 "INSERT OR REPLACE INTO face (file, source, frame, time, track, presence, points, transform, size,"
-                " sharpness, brightness, yaw, pitch, roll, eyes, mouth, embedding, reason)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " sharpness, brightness, yaw, pitch, roll, eyes, mouth, embedding, reason, cluster)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 rows,
             )
             self._db.execute("UPDATE source SET next_frame = ? WHERE id = ?", (next_frame, source.id))
@@ -237,6 +245,20 @@ class Faceset(AbstractContextManager["Faceset"]):
         rows = self._db.execute("SELECT * FROM face ORDER BY source, frame, file")
         records = (_from_row(row) for row in rows if row[0] in present)
         return [record for record in records if record.kept or not kept_only]
+
+    def named(self, files: Iterable[str]) -> list[FaceRecord]:
+        """The faces of these files, as they are called now or were before sorting, with or without their folder.
+
+        Raises FaceError for a file that is no face of this faceset.
+        """
+        known = {record.file: record for record in self.records()}
+        names = [Path(file).name.rpartition("~")[2] for file in files]
+        if unknown := [name for name in names if name not in known]:
+            raise FaceError(
+                f"the faceset {self.folder} has no face '{unknown[0]}'",
+                f"See what is there: faceswap faces list {self.folder}",
+            )
+        return [known[name] for name in dict.fromkeys(names)]
 
     def last_kept(self, source: Source) -> FaceRecord | None:
         """The latest kept face of `source`."""
@@ -262,19 +284,26 @@ class Faceset(AbstractContextManager["Faceset"]):
         with self._transaction():
             self._db.executemany("UPDATE face SET embedding = ? WHERE file = ?", rows)
 
-    def mark(self, command: str, reasons: Mapping[str, str | None]) -> None:
+    def set_clusters(self, clusters: Mapping[str, int]) -> None:
+        """Keep the groups that faces were put into, by their files; all others belong to none."""
+        with self._transaction():
+            self._db.execute("UPDATE face SET cluster = NULL")
+            self._db.executemany("UPDATE face SET cluster = ? WHERE file = ?", [(k, f) for f, k in clusters.items()])
+
+    def mark(self, command: str, reasons: Mapping[str, str | None]) -> int:
         """Reject faces, by their files, for a reason, or keep them (None), as one change that `undo` takes back.
 
-        `command` names the change to the user.
+        `command` names the change to the user. Returns how many faces it changed; nothing to change is no change.
         """
         before = dict(self._db.execute("SELECT file, reason FROM face"))
         rows = [(file, before[file]) for file, reason in reasons.items() if before[file] != reason]
         if not rows:
-            return
+            return 0
         with self._transaction():
             change = self._db.execute("INSERT INTO change (command) VALUES (?)", (command,)).lastrowid
             self._db.executemany("INSERT INTO changed VALUES (?, ?, ?)", [(change, *row) for row in rows])
             self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", [(reasons[f], f) for f, _ in rows])
+        return len(rows)
 
     def undo(self) -> tuple[str, int] | None:
         """Take back the latest change of states: its command and how many faces it had changed; None if none is left.
@@ -297,8 +326,10 @@ class Faceset(AbstractContextManager["Faceset"]):
         digits = len(str(len(order)))
         wanted = {record.file: f"{place:0{digits}d}~{record.file}" for place, record in enumerate(order, 1)}
         for file, name in self._names().items():
-            if name != (new := wanted.get(file, file)):
-                (self.folder / "faces" / name).rename(self.folder / "faces" / new)
+            old, new = self.folder / "faces" / name, self.folder / "faces" / wanted.get(file, file)
+            if old != new and not new.exists():  # where a face lies there twice, neither copy is written over
+                with suppress(FileNotFoundError):  # deleted by hand just now
+                    old.rename(new)
         self._listed = None
 
 
@@ -316,11 +347,12 @@ def _to_row(record: FaceRecord) -> tuple[object, ...]:
         *dataclasses.astuple(record.measures),
         None if record.embedding is None else record.embedding.astype("<f8").tobytes(),
         record.reason,
+        record.cluster,
     )
 
 
 def _from_row(row: Sequence[Any]) -> FaceRecord:
-    file, source, frame, time, track, presence, points, transform, *measures, embedding, reason = row
+    file, source, frame, time, track, presence, points, transform, *measures, embedding, reason, cluster = row
     return FaceRecord(
         file,
         source,
@@ -331,4 +363,5 @@ def _from_row(row: Sequence[Any]) -> FaceRecord:
         Measures(*measures),
         reason,
         None if embedding is None else np.frombuffer(embedding, "<f8"),
+        cluster,
     )

@@ -15,7 +15,7 @@ from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
 from faceswap.types import MeshPoints
 
 Mask = UInt8[np.ndarray, "size size"]
-Outline = Float[np.ndarray, "corners 2"]
+Outline = Float[np.ndarray, "_ 2"]
 
 # Shares of the face's height, from the top of the forehead to the chin.
 _FOREHEAD = 0.07  # the mesh ends below the hairline; a little skin is added there

@@ -18,29 +18,37 @@ from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
 from faceswap.faces.identity import SAME_PERSON, Embedding, Identifier, distance
-from faceswap.faces.landmarks import FaceMesh, five_points, pose
+from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, five_points, input_square, pose
+from faceswap.geometry import Similarity
 from faceswap.types import Box, Face, Frame, FrameFaces, Picture
 
 LOOK_EVERY = 18
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
+_NOBODY_EVERY = 6  # frames from one search to the next while nobody is there
 _IDENTIFY_EVERY = 3 * LOOK_EVERY  # frames between two samples of who a face is: that network takes long
 
 _LEAST_PRESENCE = 0.5  # of the mesh network's score that what it looks at is a face
 _SAME = 0.3  # overlap of boxes that makes two views of a face, or neighbouring frames of it, one
 _COLLISION = 0.5  # overlap of two followed faces that can only be one face
 _GROWTH = 1.5  # a face does not grow or shrink more than this from one frame to the next
-_MOVED = 0.8  # overlap with the place where a face was looked for, under which it is looked at again from nearer
 _AHEAD = 6  # frames in which a face is looked for at once, as if it held still: in a batch that takes half the time
+_MOVED = 0.12  # share of the square where it is looked for by which it may be off there, or it is looked at again
+_LOOSE = 0.04  # share of the square by which a face may be off before the square follows it all the way
+_ROUNDS = 6  # looks at a newcomer, each from where the last one saw it, until it holds still: detectors are not exact
 
-_SEARCHED = 24  # frames after losing a face in which each is searched for it
+_SEARCHED = 50  # frames after losing a face in which each is searched for it
 _REMEMBERED = 250  # frames after which a lost face is not expected back in this scene
 _UNCONFIRMED = 2 * LOOK_EVERY  # frames that a face is followed without the detector seeing it too...
+_DOUBT = 0.1  # by which two people's embeddings have to fit better the other way round to be exchanged
+_SOMEBODY_ELSE = 0.65  # distance of an embedding from the track's own at which it is not a bad moment any more
 _TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
 
 _THUMB = (32, 18)
 _CUT_CHANGE = 14.0  # grey levels that the thumbnail's pixels change by on average at a cut...
 _CUT_FACTOR = 3.0  # ...and so many times more than they have changed of late
 
+
+_CORNERS = np.array([[0.0, 0.0], [INPUT_SIZE, 0.0], [INPUT_SIZE, INPUT_SIZE], [0.0, INPUT_SIZE]])
 
 Thumb = Float[np.ndarray, "18 32"]
 
@@ -60,8 +68,10 @@ class _Track:
     """The last frame in which it was asked who it is."""
     samples: list[Embedding]
     """The answers."""
-    run: Iterator[Face] = field(default_factory=lambda: iter(()))
-    """Where it is in the frames to come."""
+    square: Similarity
+    """Where the mesh network looks for it: from the frame to its input."""
+    run: Iterator[tuple[Face, Similarity]] = field(default_factory=lambda: iter(()))
+    """The face and the square in the frames to come."""
 
     @property
     def identity(self) -> Embedding:
@@ -108,53 +118,59 @@ class Tracker:
     def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]]) -> None:
         """Add to `found` what is seen in frames of one scene."""
         for track in self._live:
-            track.run = self._run(track.face, frames)
+            track.run = self._run(track.face, track.square, frames)
         for place, (frame, faces) in enumerate(zip(frames, found, strict=True)):
             faces += self._followed(frame)
             missing = any(frame.index - track.seen <= _SEARCHED for track in self._lost)
-            if missing or frame is frames[-1]:
-                for track in self._searched(frame):
-                    faces.append(track.face)
-                    track.run = self._run(track.face, frames[place + 1 :])
-                    self._run_back(track.face, frames[:place], found[:place])
+            if missing or frame is frames[-1] or (not self._live and place % _NOBODY_EVERY == 0):
+                newcomers = self._searched(frame)
+                faces[:] = [track.face for track in self._live]
+                for track in newcomers:
+                    self._run_back(track, frames[:place], found[:place])
+                if newcomers:
+                    for track in self._live:
+                        track.run = self._run(track.face, track.square, frames[place + 1 :])
             self._lost = [track for track in self._lost if frame.index - track.seen <= _REMEMBERED]
 
     def _followed(self, frame: Frame) -> list[Face]:
         """The faces of the frame before, where they are now; those that are not there any more are lost."""
         before, self._live = self._live, []
         for track in before:
-            face = next(track.run, None)
-            if face is None:
+            seen = next(track.run, None)
+            if seen is None:
                 self._lost.append(track)
             else:
-                track.face, track.seen = face, frame.index
+                (track.face, track.square), track.seen = seen, frame.index
                 self._live.append(track)
         self._part_collided(frame)
         return [track.face for track in self._live]
 
-    def _run(self, face: Face, frames: Sequence[Frame]) -> Iterator[Face]:
-        """`face` in each of `frames`, its neighbours forwards or backwards in time, up to where it is not any more."""
+    def _run(self, face: Face, square: Similarity, frames: Sequence[Frame]) -> Iterator[tuple[Face, Similarity]]:
+        """`face` in each of `frames`, its neighbours forwards or backwards in time, up to where it is not any more;
+        with the square in which to look for it next."""
         at, reach = 0, _AHEAD
         while at < len(frames):
-            coming, place = frames[at : at + reach], face
+            coming = frames[at : at + reach]
             reach = min(2 * reach, _AHEAD)
-            for frame, guess in zip(coming, self._mesh.locate_each([(f.image, place) for f in coming]), strict=True):
+            for frame, guess in zip(coming, self._mesh.locate_each([(f.image, square) for f in coming]), strict=True):
                 new = guess
-                if overlap(guess.box, place.box) < _MOVED:
+                if _off(guess, square) > _MOVED:
                     if frame is not coming[0]:  # look again, from where it was in the frame before
-                        reach = 1
+                        square, reach = input_square(face), 1
                         break
                     new = self._mesh.locate(frame.image, [guess])[0]
                 if not _may_follow(new, face):
                     return
                 face = replace(new, track=face.track)
-                yield face
                 at += 1
+                yield face, square
+            else:
+                square = _following(square, face)
 
-    def _run_back(self, newcomer: Face, frames: Sequence[Frame], found: Sequence[list[Face]]) -> None:
+    def _run_back(self, newcomer: _Track, frames: Sequence[Frame], found: Sequence[list[Face]]) -> None:
         """Add a newcomer to the frames before, back to where it came in or is known already."""
-        run = self._run(newcomer, frames[::-1])
-        for face, faces in zip(run, found[::-1], strict=False):
+        run = self._run(newcomer.face, newcomer.square, frames[::-1])
+        for (face, _), faces in zip(run, found[::-1], strict=False):
             if any(other.track == face.track or overlap(other.box, face.box) > _COLLISION for other in faces):
                 return
             faces.append(face)
@@ -166,8 +182,7 @@ class Tracker:
                 continue
             seen = self._embed(frame, one.face)
             loser = max((one, other), key=lambda track: distance(seen, track.identity))
-            self._live.remove(loser)
-            self._lost.append(loser)
+            self._lose(loser)
 
     def _searched(self, frame: Frame) -> list[_Track]:
         """Ask the detector: faces that it sees are confirmed; those not followed yet, which are new or come back."""
@@ -180,14 +195,13 @@ class Tracker:
             if not known:
                 unknown.append(detection)
         self._drop_unconfirmed(frame)
-        for track in self._live:
-            if track.confirmed == frame.index and frame.index - track.identified >= _IDENTIFY_EVERY:
-                self._note(track, self._embed(frame, track.face), frame.index)
-        # Once more from the first mesh: a detector's five points place the network less exactly than its own mesh.
-        roughly = self._mesh.locate(frame.image, unknown)
+        self._identify(frame)
+        faces = self._mesh.locate(frame.image, unknown)
+        for _ in range(_ROUNDS - 1):
+            faces = self._mesh.locate(frame.image, faces)
         return [
             self._welcomed(face, frame)
-            for face in self._mesh.locate(frame.image, roughly)
+            for face in faces
             if face.presence >= _LEAST_PRESENCE
             and all(overlap(face.box, track.face.box) < _COLLISION for track in self._live)
         ]
@@ -198,20 +212,65 @@ class Tracker:
             if frame.index - track.confirmed > _UNCONFIRMED and abs(pose(track.face.points).yaw) < _TURNED:
                 self._live.remove(track)
 
+    def _identify(self, frame: Frame) -> None:
+        """Ask now and then who those are whom the detector has just seen; lose those who have become somebody else."""
+        for track in list(self._live):
+            if track.confirmed == frame.index and frame.index - track.identified >= _IDENTIFY_EVERY:
+                who = self._embed(frame, track.face)
+                if distance(who, track.identity) > _SOMEBODY_ELSE:
+                    self._lose(track)
+                    self._live.append(self._new(track.face, frame.index))
+                    track = self._live[-1]
+                self._note(track, who, frame.index)
+
     def _welcomed(self, face: Face, frame: Frame) -> _Track:
         """Begin to follow a face: as the lost one that it is, or under a new number."""
         who = self._embed(frame, face)
-        back = min(self._lost, key=lambda track: distance(who, track.identity), default=None)
-        if back is not None and distance(who, back.identity) < SAME_PERSON:
-            self._lost.remove(back)
-            track = replace(back, face=replace(face, track=back.number), seen=frame.index, confirmed=frame.index)
+        back = self._returned(who, frame)
+        if back is None:
+            track = self._new(face, frame.index)
+            self._live.append(track)
         else:
-            face = replace(face, track=self._next_number)
-            track = _Track(face.track, face, frame.index, frame.index, frame.index, [])
-            self._next_number += 1
-        self._live.append(track)
+            track = self._revive(back, face, frame.index)
         self._note(track, who, frame.index)
         return track
+
+    def _returned(self, who: Embedding, frame: Frame) -> _Track | None:
+        """Which of the lost tracks somebody is who has just appeared; None for a stranger.
+
+        Where two people passed each other, the one who was followed all the way may have become the other one
+        unnoticed: if both fit better when exchanged, they are.
+        """
+        back = min(self._lost, key=lambda track: distance(who, track.identity), default=None)
+        if back is None:
+            return None
+        for track in list(self._live):
+            seen = self._embed(frame, track.face)
+            as_followed = distance(who, back.identity) + distance(seen, track.identity)
+            exchanged = distance(who, track.identity) + distance(seen, back.identity)
+            if exchanged + _DOUBT < as_followed:
+                self._lose(track)
+                self._revive(back, track.face, frame.index)
+                return track
+        return back if distance(who, back.identity) < SAME_PERSON else None
+
+    def _revive(self, lost: _Track, face: Face, index: int) -> _Track:
+        """Follow a lost track again, from `face`."""
+        self._lost.remove(lost)
+        face = replace(face, track=lost.number)
+        track = replace(lost, face=face, seen=index, confirmed=index, square=input_square(face))
+        self._live.append(track)
+        return track
+
+    def _new(self, face: Face, index: int) -> _Track:
+        """A track with a number of its own for a face that nobody has followed yet."""
+        number = self._next_number
+        self._next_number += 1
+        return _Track(number, replace(face, track=number), index, index, index, [], input_square(face))
+
+    def _lose(self, track: _Track) -> None:
+        self._live.remove(track)
+        self._lost.append(track)
 
     def _note(self, track: _Track, who: Embedding, index: int) -> None:
         track.identified = index
@@ -247,6 +306,7 @@ class Tracker:
             arrays[f"{i}.presence"] = np.array([track.face.presence])
             arrays[f"{i}.numbers"] = np.array([track.number, track.seen, track.confirmed, track.identified])
             arrays[f"{i}.samples"] = np.array(track.samples)
+            arrays[f"{i}.square"] = np.array([track.square.a, track.square.b, track.square.tx, track.square.ty])
         return save(arrays)
 
     def _restore(self, state: bytes) -> None:
@@ -257,7 +317,8 @@ class Tracker:
         for i in range(sum(name.endswith(".points") for name in arrays)):
             number, seen, confirmed, identified = map(int, arrays[f"{i}.numbers"])
             face = Face(arrays[f"{i}.points"], float(arrays[f"{i}.presence"][0]), number)
-            tracks.append(_Track(number, face, seen, confirmed, identified, list(arrays[f"{i}.samples"])))
+            samples, square = list(arrays[f"{i}.samples"]), Similarity(*arrays[f"{i}.square"].tolist())
+            tracks.append(_Track(number, face, seen, confirmed, identified, samples, square))
         self._live, self._lost = tracks[:live], tracks[live:]
 
 
@@ -265,6 +326,24 @@ def _may_follow(new: Face, old: Face) -> bool:
     """Whether `new` can be what has become of `old` from one frame to the next."""
     grown = new.size / max(old.size, 1e-6)
     return new.presence >= _LEAST_PRESENCE and overlap(new.box, old.box) > _SAME and 1 / _GROWTH < grown < _GROWTH
+
+
+def _off(face: Face, square: Similarity) -> float:
+    """How far the square in which a face was seen is from the one that is centred on it, as a share of its side."""
+    frame = square.inverse().apply(_CORNERS)
+    return float(np.abs(input_square(face).apply(frame) - _CORNERS).max()) / INPUT_SIZE
+
+
+def _following(square: Similarity, face: Face) -> Similarity:
+    """The square moved towards `face`: the less the face has moved, the more calmly.
+
+    What the network sees depends a little on where its square lies; a square that trembles with each mesh makes the
+    next mesh tremble.
+    """
+    share = min(1.0, (_off(face, square) / _LOOSE) ** 2)
+    old, new = square.inverse(), input_square(face).inverse()
+    parts = ((getattr(old, n), getattr(new, n)) for n in ("a", "b", "tx", "ty"))
+    return Similarity(*(a + share * (b - a) for a, b in parts)).inverse()
 
 
 def _scenes(cuts: Sequence[bool]) -> Iterator[slice]:

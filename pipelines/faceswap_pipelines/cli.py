@@ -9,8 +9,9 @@ from typing import Annotated
 import typer
 
 import faceswap
+from faceswap_pipelines.cli_faces import faces_app
 from faceswap_pipelines.memory import keep_freed_memory
-from faceswap_pipelines.terminal import finish, frame_range, job_errors, show
+from faceswap_pipelines.terminal import Json, finish, frame_range, job_errors, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -18,10 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Swap faces in video: one shared encoder, one decoder per person, trained in minutes.",
 )
-faces_app = typer.Typer(no_args_is_help=True, help="Look at the faces of a faceset.")
 app.add_typer(faces_app, name="faces")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Frames = Annotated[str, typer.Option(metavar="FIRST:STOP", help="Only these frames of a video, for example 0:300.")]
 MinFace = Annotated[
@@ -157,37 +156,6 @@ def swap(
         job = SwapJob(video, model, out, source, target, frame_range(frames), overwrite, crf, min_face, device)
         result = show(swap_job(job), json)
     finish(result, json, f"{result.swapped} faces swapped in {result.frames} frames. Look at {result.sheet or out}")
-
-
-@faces_app.command("list")
-def faces_list(
-    faceset: Annotated[Path, typer.Argument(help="A faceset.")],
-    rejected: Annotated[
-        bool, typer.Option(help="The rejected faces, with the reasons, instead of the kept ones.")
-    ] = False,
-    json: Json = False,
-) -> None:
-    """List faces: file, frame, time, width in pixels, sharpness."""
-    with job_errors():
-        from faceswap_pipelines.faces import list_faces
-
-        rows = list_faces(faceset, rejected)
-    finish(rows, json, "\n".join(row.line for row in rows) or "none")
-
-
-@faces_app.command("show")
-def faces_show(
-    faceset: Annotated[Path, typer.Argument(help="A faceset.")],
-    out: Annotated[Path | None, typer.Option(help="The picture to write. [default: FACESET/sheet.png]")] = None,
-    count: Annotated[int, typer.Option(min=1, max=2000, help="How many kept faces to show, evenly from all.")] = 96,
-    json: Json = False,
-) -> None:
-    """Write a contact sheet: kept faces, then the rejected ones by reason."""
-    with job_errors():
-        from faceswap_pipelines.faces import show_faces
-
-        result = show_faces(faceset, out or faceset / "sheet.png", count)
-    finish(result, json, f"{result.kept} kept and {result.rejected} rejected faces; look at {result.sheet}")
 
 
 @app.command("app")

@@ -23,7 +23,7 @@ class Progress:
     total: float | None
     """None where nobody knows."""
     unit: str
-    """Of `done` and `total`: "frames" or "seconds"."""
+    """Of `done` and `total`: "frames", "faces" or "seconds"."""
     note: str = ""
     """Figures that change while the job runs."""
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
@@ -24,6 +24,8 @@ if TYPE_CHECKING:  # it loads torch; only its types are needed here
     from faceswap_pipelines.job import Job
 
 Result = TypeVar("Result")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
 
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
