@@ -45,7 +45,9 @@ def faceless(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_program_says_its_version_and_explains_itself() -> None:
     assert command("--version").stdout.strip() == faceswap.__version__
-    for words in ((), ("demo",), ("extract",), ("train",), ("swap",), ("faces",), ("faces", "list"), ("app",)):
+    curation = ("list", "sheet", "show", "stats", "sort", "cluster", "reject", "restore")
+    commands = ((), ("demo",), ("extract",), ("train",), ("swap",), ("faces",), ("app",))
+    for words in (*commands, *(("faces", name) for name in curation)):
         result = command(*words, "--help")
         assert result.exit_code == 0
         assert "Usage" in result.stdout
@@ -108,7 +110,7 @@ def test_a_deleted_crop_is_an_excluded_face_not_an_error(studio: Studio, tmp_pat
         path.unlink()
     listed = command("faces", "list", tmp_path / "f", "--json")
     assert len(json.loads(listed.stdout)) == 9
-    shown = command("faces", "show", tmp_path / "f", "--json")
+    shown = command("faces", "sheet", tmp_path / "f", "--json")
     assert json.loads(shown.stdout)["kept"] == 9
     assert read_picture(tmp_path / "f" / "sheet.png").shape[1] > 1000
 

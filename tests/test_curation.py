@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterable
 from fractions import Fraction
+from itertools import groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,7 @@ from faceswap_pipelines.cli import app
 from faceswap_pipelines.curate import ORDERS
 from faceswap_pipelines.faces import coverage_hints
 
-EACH, FALSE = 16, 10
+EACH, FALSE = 12, 8
 """How many faces of either actor, and how many pieces of background, the mixed faceset has."""
 States = dict[str, str | None]
 
@@ -122,21 +123,22 @@ def test_all_commands_can_be_taken_back_one_by_one(mixed: Path) -> None:
     some = [record.file for record in records(mixed)][3:6]
     said("cluster", mixed, "--groups", 3)
     commands: list[tuple[object, ...]] = [
-        ("reject", mixed, "--where", "yaw>2", "--where", "mouth<0.2"),
         ("reject", mixed, "--files", *some),
+        ("restore", mixed, some[0]),
+        ("reject", mixed, "--where", "yaw>5", "--where", "mouth<0.2"),
         ("reject", mixed, "--duplicates", "--closer-than", 9),
         ("restore", mixed, "--reason", "by hand"),
-        ("reject", mixed, "--group", 3),
         ("reject", mixed, "--balance", 9),
-        ("restore", mixed, some[0]),
+        ("restore", mixed, "--reason", "more than needed"),
+        ("reject", mixed, "--group", 2),
         ("restore", mixed, "--all"),
     ]
     history = [states(mixed)]
     for words in commands:
         assert faces(*words).exit_code == 0
         history.append(states(mixed))
-        said("sort", mixed, "--by", "yaw")  # changes names, not states
-    assert len({tuple(sorted(kept(mixed))), *(tuple(sorted(f for f in h if h[f] is None)) for h in history)}) > 5
+    said("sort", mixed, "--by", "yaw")  # changes names, not states
+    assert all(before != after for before, after in pairwise(history))
     for words, before in zip(commands[::-1], history[-2::-1], strict=True):
         result = said("restore", mixed)
         assert result["undone"]
@@ -152,11 +154,9 @@ def test_groups_part_actors_and_background(mixed: Path) -> None:
     inside = {number: {person(r.file) for r in records(mixed) if r.cluster == number} for number in (1, 2, 3)}
     assert all(len(persons) == 1 for persons in inside.values())
     assert inside[3] == {"x"}
-    in_order = [person(name) for name in names(mixed)]  # the files are numbered by group
-    assert [in_order[0], in_order[EACH], in_order[-1]] == [*(inside[1] | set()), *inside[2], "x"]
-    assert in_order == [
-        who for who, count in zip((*inside[1], *inside[2], "x"), result["groups"], strict=True) for _ in range(count)
-    ]
+    blocks = [(who, len(list(run))) for who, run in groupby(person(name) for name in names(mixed))]
+    expected = [(inside[1].pop(), EACH), (inside[2].pop(), EACH), ("x", FALSE)]
+    assert blocks == expected  # the files are numbered by group
     assert said("reject", mixed, "--group", 3)["rejected"] == {"group 3": FALSE}
     assert {person(file) for file in kept(mixed)} == {"a", "b"}
 
@@ -378,12 +378,10 @@ def test_figures_of_a_faceset(mixed: Path, clips: dict[str, Path]) -> None:
     assert set(result["medians"]) == set(curate.KEYS)
     assert read_picture(Path(result["chart"])).shape[1] == 1000
     assert "few" in result["hints"][0]
-    plain = faces("stats", mixed).stdout
-    assert "somebody else" in plain
-    assert "Hint: " in plain
     said("reject", mixed, "--where", "mouth<9")
-    empty = said("stats", mixed)
-    assert (empty["kept"], empty["hints"]) == (0, ["no face is kept"])
+    empty = faces("stats", mixed).stdout
+    for part in ("0 faces kept", "somebody else", "mouth<9", "Hint: no face is kept"):
+        assert part in empty
 
 
 def test_hints_name_what_is_missing() -> None:
@@ -445,6 +443,7 @@ def test_a_faceset_that_keeps_nothing(mixed: Path) -> None:
     said("reject", mixed, "--where", "mouth<9")
     refused(faces("cluster", mixed), "keeps no face", "restore")
     refused(faces("show", mixed), "keeps no face")
+    refused(faces("sheet", mixed, "--by", "yaw"), "keeps no face", "--rejected")
     for words in (("reject", "--strangers", "--duplicates", "--balance", 3), *(("sort", "--by", by) for by in ORDERS)):
         assert said(words[0], mixed, *words[1:])["kept"] == 0
     assert said("sheet", mixed)["rejected"] == 2 * EACH + FALSE

@@ -9,16 +9,22 @@ import numpy as np
 import pytest
 
 from faceswap.errors import FaceError, OutputError
-from faceswap.faces.align import TEMPLATE, align
+from faceswap.faces.align import align
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.types import AlignedFace, Face
+from faceswap.faces.quality import measure
+from faceswap.geometry import Similarity
+from faceswap.types import AlignedFace
+from heads import head
 
 
 def a_face(source: int, frame: int) -> tuple[AlignedFace, FaceRecord]:
     image = np.full((64, 64, 3), frame % 255, np.uint8)
-    face = align(image, Face((0.0, 0.0, 64.0, 64.0), 1.0, TEMPLATE * 64), 64)
+    face = align(image, head(Similarity(14.0, 0.0, 31.5, 30.0), (float(frame), 0, 0)), 64)
     reason = "blurred" if frame % 5 == 4 else None
-    record = FaceRecord(f"{frame:06d}.jpg", source, frame, Fraction(frame, 25), face.face, face.to_crop, 0.3, reason)
+    time, who = Fraction(frame, 25), np.linspace(0, frame, 128) if frame % 2 else None
+    record = FaceRecord(
+        f"{frame:06d}.jpg", source, frame, time, face.face, face.to_crop, measure(face), reason, embedding=who
+    )
     return face, record
 
 
@@ -34,8 +40,11 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
         again = faceset.source(clip)
         assert (again.finished, again.next_frame) == (True, 10)
         for (_, before), after in zip(written, faceset.records(), strict=True):
-            np.testing.assert_array_equal(after.face.landmarks, before.face.landmarks)
-            assert (after.time, after.to_crop, after.reason) == (before.time, before.to_crop, before.reason)
+            np.testing.assert_array_equal(after.face.points, before.face.points)
+            for name in ("time", "to_crop", "reason", "measures"):
+                assert getattr(after, name) == getattr(before, name)
+            assert (after.embedding is None) == (before.embedding is None)
+            assert before.embedding is None or (after.embedding == before.embedding).all()
         assert [record.frame for record in faceset.records(kept_only=True)] == [0, 1, 2, 3, 5, 6, 7, 8]
         last = faceset.last_kept(again)
         assert last is not None

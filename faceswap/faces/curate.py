@@ -25,10 +25,10 @@ KEYS = tuple(field.name for field in fields(Measures))
 
 THUMBNAIL = 16
 """The side in pixels of the small pictures by which faces are compared."""
-CLOSER_THAN = 3.0
+CLOSER_THAN = 2.0
 """Faces whose thumbnails differ less than this on average (grey levels, 0..255) may be near-duplicates.
 
-Measured: neighbouring frames of talking people differ by 0.5 to 5; frames of a still picture in a film by 0.3.
+Measured: neighbouring frames of a talking man differ by 0.7 to 4, those of a filmed picture by less than 0.3.
 """
 
 Thumbnail = Float[np.ndarray, "16 16 3"]
@@ -40,7 +40,7 @@ Chosen = Bool[np.ndarray, " faces"]
 # Two faces are near-duplicates only if nothing of this has moved by more.
 _TURNED = 2.0  # degrees of yaw, pitch, roll
 _BLINKED = 0.03  # see `Measures.eyes`
-_SPOKEN = 0.02  # see `Measures.mouth`
+_SPOKEN = 0.012  # see `Measures.mouth`
 
 # How many bins a balanced choice tries to fill alike, for each measure that it balances.
 _BINS = {"yaw": 12, "pitch": 8, "mouth": 6, "eyes": 4}
@@ -122,7 +122,7 @@ def near_duplicates(measures: Sequence[Measures], thumbnails: Thumbnails, closer
     """
     moves = {"yaw": _TURNED, "pitch": _TURNED, "roll": _TURNED, "eyes": _BLINKED, "mouth": _SPOKEN}
     looks = np.stack([column(measures, key) / most for key, most in moves.items()], axis=1)
-    pixels = thumbnails.reshape(len(measures), -1).astype(np.float32)
+    pixels = thumbnails.reshape(len(measures), THUMBNAIL * THUMBNAIL * 3).astype(np.float32)
     repeated, kept = np.zeros(len(measures), bool), np.empty(len(measures), np.int64)
     count = 0
     for i in range(len(measures)):

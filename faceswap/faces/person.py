@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from faceswap.faces.identity import SAME_PERSON, Embedding, distance
+import numpy as np
+
+from faceswap.faces.identity import SAME_PERSON, Embedding, distance, typical
 from faceswap.faces.trackfile import Track
 from faceswap.types import Face
 
 
 def main_person(tracks: Sequence[Track]) -> Embedding | None:
     """Who is seen most and largest, counting all tracks of the same face together; None where there is nobody."""
-
-    def seen(track: Track) -> float:
-        return sum(t.frames * t.size for t in tracks if distance(t.identity, track.identity) < SAME_PERSON)
-
-    return max(tracks, key=seen).identity if tracks else None
+    alike = [[t for t in tracks if distance(t.identity, track.identity) < SAME_PERSON] for track in tracks]
+    most = max(alike, key=lambda group: sum(track.frames * track.size for track in group), default=None)
+    return None if most is None else typical(np.array([track.identity for track in most]))
 
 
 def tracks_of(person: Embedding, tracks: Sequence[Track]) -> tuple[int, ...]:

@@ -7,7 +7,8 @@ they came in. Somebody who was hidden for a moment is known again by their face 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
@@ -20,7 +21,7 @@ from faceswap.faces.detect import Detector
 from faceswap.faces.identity import SAME_PERSON, Embedding, Identifier, distance
 from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, five_points, input_square, pose
 from faceswap.geometry import Similarity
-from faceswap.types import Box, Face, Frame, FrameFaces, Picture
+from faceswap.types import Box, Detection, Face, Frame, FrameFaces, Picture
 
 LOOK_EVERY = 18
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
@@ -51,6 +52,7 @@ _CUT_FACTOR = 3.0  # ...and so many times more than they have changed of late
 _CORNERS = np.array([[0.0, 0.0], [INPUT_SIZE, 0.0], [INPUT_SIZE, INPUT_SIZE], [0.0, INPUT_SIZE]])
 
 Thumb = Float[np.ndarray, "18 32"]
+_Detect = Callable[[Frame], list[Detection]]
 
 
 @dataclass(eq=False)  # two tracks are the same only if they are one
@@ -108,14 +110,21 @@ class Tracker:
         found: list[list[Face]] = [[] for _ in frames]
         cuts = [self._is_cut(frame.image) for frame in frames]
         self._identified = []
-        for scene in _scenes(cuts):
-            if cuts[scene.start]:
-                self._live, self._lost = [], []
-            self._follow_scene(frames[scene], found[scene])
+        with ThreadPoolExecutor(1) as pool:
+            # The last frame is searched in any case: beside following the faces through the others.
+            last = pool.submit(self._detector.detect, [frames[-1].image])
+
+            def detect(frame: Frame) -> list[Detection]:
+                return (last.result() if frame is frames[-1] else self._detector.detect([frame.image]))[0]
+
+            for scene in _scenes(cuts):
+                if cuts[scene.start]:
+                    self._live, self._lost = [], []
+                self._follow_scene(frames[scene], found[scene], detect)
         followed = zip(frames, cuts, found, strict=True)
         return [FrameFaces(f.index, f.time, cut, tuple(faces)) for f, cut, faces in followed], self._identified
 
-    def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]]) -> None:
+    def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]], detect: _Detect) -> None:
         """Add to `found` what is seen in frames of one scene."""
         for track in self._live:
             track.run = self._run(track.face, track.square, frames)
@@ -123,7 +132,7 @@ class Tracker:
             faces += self._followed(frame)
             missing = any(frame.index - track.seen <= _SEARCHED for track in self._lost)
             if missing or frame is frames[-1] or (not self._live and place % _NOBODY_EVERY == 0):
-                newcomers = self._searched(frame)
+                newcomers = self._searched(frame, detect)
                 faces[:] = [track.face for track in self._live]
                 for track in newcomers:
                     self._run_back(track, frames[:place], found[:place])
@@ -184,11 +193,10 @@ class Tracker:
             loser = max((one, other), key=lambda track: distance(seen, track.identity))
             self._lose(loser)
 
-    def _searched(self, frame: Frame) -> list[_Track]:
+    def _searched(self, frame: Frame, detect: _Detect) -> list[_Track]:
         """Ask the detector: faces that it sees are confirmed; those not followed yet, which are new or come back."""
-        detections = self._detector.detect([frame.image])[0]
         unknown = []
-        for detection in detections:
+        for detection in detect(frame):
             known = [track for track in self._live if overlap(track.face.box, detection.box) > _SAME]
             for track in known:
                 track.confirmed = frame.index

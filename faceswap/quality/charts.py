@@ -32,9 +32,11 @@ class Histogram:
 def histograms(panels: Sequence[Histogram], title: str) -> Picture:
     """Histograms in two columns, with the median of each as a line."""
     rows = (len(panels) + 1) // 2
-    figure = Figure(figsize=(10, 0.6 + 2.7 * rows), dpi=100, layout="constrained", facecolor="#fafaf8")
+    height = 0.5 + 2.7 * rows
+    figure = Figure(figsize=(10, height), dpi=100, facecolor="#fafaf8")
+    figure.subplots_adjust(0.06, 0.3 / height, 0.98, 1 - 0.75 / height, 0.16, 0.3)
     canvas = FigureCanvasAgg(figure)
-    figure.suptitle(title, color=_INK)
+    figure.suptitle(title, color=_INK, y=1 - 0.1 / height, va="top")
     for place, panel in enumerate(panels, 1):
         axes = figure.add_subplot(rows, 2, place)
         axes.margins(y=0.15)

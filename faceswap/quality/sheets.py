@@ -14,10 +14,13 @@ _PAPER, _INK = (250, 250, 248), (40, 40, 44)
 
 
 def sheet(rows: Sequence[tuple[str, Sequence[Picture]]], side: int = 160) -> Picture:
-    """Rows of pictures, each with a title above it; every picture is fitted into `side` x `side` px, RGB uint8."""
-    columns = max(len(pictures) for _, pictures in rows)
+    """Rows of pictures, each with its title above it, or close to the row before if that is empty.
+
+    Every picture is fitted into `side` x `side` px, RGB uint8.
+    """
+    columns = max(1, *(len(pictures) for _, pictures in rows))
     width = _GAP + columns * (side + _GAP)
-    bands = []
+    bands: list[Picture] = []
     for title, pictures in rows:
         band = np.full((side + _GAP, width, 3), _PAPER, np.uint8)
         for column, picture in enumerate(pictures):
@@ -25,7 +28,7 @@ def sheet(rows: Sequence[tuple[str, Sequence[Picture]]], side: int = 160) -> Pic
             top, left = (side - fitted.shape[0]) // 2, (side - fitted.shape[1]) // 2
             x = _GAP + column * (side + _GAP) + left
             band[top : top + fitted.shape[0], x : x + fitted.shape[1]] = fitted
-        bands += [_title(title, width), band]
+        bands += [_title(title, width), band] if title else [band]
     return np.vstack(bands)
 
 

@@ -21,6 +21,7 @@ from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.types import Face, Frame, FrameFaces, Picture
 from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.processor import one_thread_each
 from faceswap_pipelines.stages import ahead, batched
 
 FrameRange = tuple[int, int | None]
@@ -68,7 +69,8 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
     start = time.monotonic()
     yield Progress(title, done, total, "frames")
     for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1]))), LOOK_EVERY):
-        found, identities = tracker.follow(some)
+        with one_thread_each():
+            found, identities = tracker.follow(some)
         tracks.add(analysis, found, identities, tracker.state())
         done += len(some)
         yield Progress(title, done, total, "frames", f"{(done - first) / (time.monotonic() - start):.0f} frames/s")

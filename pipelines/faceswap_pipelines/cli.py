@@ -10,7 +10,7 @@ import typer
 
 import faceswap
 from faceswap_pipelines.cli_faces import faces_app
-from faceswap_pipelines.memory import keep_freed_memory
+from faceswap_pipelines.processor import keep_freed_memory
 from faceswap_pipelines.terminal import Json, finish, frame_range, job_errors, show
 
 app = typer.Typer(

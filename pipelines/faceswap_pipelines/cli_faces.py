@@ -12,9 +12,9 @@ from faceswap_pipelines.terminal import Json, finish, job_errors, show
 faces_app = typer.Typer(no_args_is_help=True, help="Look at the faces of a faceset, and choose which to learn from.")
 
 FacesetFolder = Annotated[Path, typer.Argument(help="A faceset.", metavar="FACESET")]
-Sheet = Annotated[Path | None, typer.Option(help="The picture to write. [default: FACESET/sheet.png]")]
-Files = Annotated[list[str] | None, typer.Option(metavar="FILE...", help="These faces: names of files in faces/.")]
-MoreFiles = Annotated[list[str] | None, typer.Argument(metavar="[FILE]...", help="Faces: names of files in faces/.")]
+Sheet = Annotated[Path | None, typer.Option(help="The picture to write.", show_default="FACESET/sheet.png")]
+Files = Annotated[list[str] | None, typer.Option(metavar="FILE", help="These faces: names of files in faces/.")]
+MoreFiles = Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Faces: names of files in faces/.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
@@ -58,7 +58,7 @@ def faces_show(
     faceset: FacesetFolder,
     files: MoreFiles = None,
     count: Annotated[int, typer.Option(min=1, max=48, help="How many, evenly from all, if no files are named.")] = 6,
-    out: Annotated[Path | None, typer.Option(help="The picture to write. [default: FACESET/show.png]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The picture to write.", show_default="FACESET/show.png")] = None,
     json: Json = False,
 ) -> None:
     """Show single faces large, with their points, mask, pose and measures: what is known about a face."""
@@ -72,7 +72,7 @@ def faces_show(
 @faces_app.command("stats")
 def faces_stats(
     faceset: FacesetFolder,
-    out: Annotated[Path | None, typer.Option(help="The chart to write. [default: FACESET/stats.png]")] = None,
+    out: Annotated[Path | None, typer.Option(help="The chart to write.", show_default="FACESET/stats.png")] = None,
     json: Json = False,
 ) -> None:
     """Count and measure the faces, draw histograms, and say what is missing for good training."""
@@ -110,7 +110,7 @@ def faces_sort(
 def faces_cluster(
     faceset: FacesetFolder,
     groups: Annotated[
-        int | None, typer.Option(min=1, help="Make exactly so many. [default: as many as there seem to be people]")
+        int | None, typer.Option(min=1, help="Make exactly so many.", show_default="as many as there seem to be people")
     ] = None,
     out: Sheet = None,
     device: Device = "auto",
@@ -138,14 +138,14 @@ def faces_reject(
     ),
     person: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="Shows the person. [default: as extracted, or whoever is seen most]"),
+        typer.Option(metavar="PICTURE", help="Shows the person.", show_default="as extracted, or whoever is seen most"),
     ] = None,
     duplicates: Annotated[
         bool, typer.Option("--duplicates", help="Near-duplicates of an earlier face: same look, pose and expression.")
     ] = False,
     closer_than: Annotated[
         float, typer.Option(help="How little near-duplicates differ, in mean grey levels: more finds more.")
-    ] = 3.0,
+    ] = 2.0,
     balance: Annotated[
         int | None, typer.Option(metavar="N", help="All but N, even over poses and expressions, the sharpest first.")
     ] = None,
@@ -158,7 +158,7 @@ def faces_reject(
 ) -> None:
     """Leave faces out of training. Nothing is deleted: faces restore takes the command back."""
     with job_errors():
-        from faceswap_pipelines.curate import RejectJob, reject_faces
+        from faceswap_pipelines.reject import RejectJob, reject_faces
 
         named = (*(files or ()), *(more or ()))
         job = RejectJob(

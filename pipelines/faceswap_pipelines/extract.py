@@ -186,18 +186,23 @@ class _Cutter:
         frame, aligned = face.frame, face.aligned
         stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in self._source.path.stem)[:60]
         file = f"{self._source.id:03d}_{stem}_{frame.index:06d}_{aligned.face.track}.jpg"
-        reason = self._reason(frame, aligned, face.measures) if face.wanted else _STRANGER
         place = (self._source.id, frame.index, frame.time, aligned.face, aligned.to_crop)
-        return FaceRecord(file, *place, face.measures, reason)
+        return FaceRecord(file, *place, face.measures, self._reason(face))
 
-    def _reason(self, frame: Frame, face: AlignedFace, measures: Measures) -> str | None:
-        height, width = frame.image.shape[:2]
-        reason = reason_to_reject(face, measures, width, height, self._job.limits)
-        if reason is None and self._job.skip_similar:
-            if self._before is not None and _difference(face.image, self._before) < self._job.skip_similar:
+    def _reason(self, face: _Measured) -> str | None:
+        """Why a face is not to be learnt from. Who it is comes last: of a blurred face that is hard to say."""
+        height, width = face.frame.image.shape[:2]
+        reason = reason_to_reject(face.aligned, face.measures, width, height, self._job.limits)
+        if reason is not None:
+            return reason
+        if not face.wanted:
+            return _STRANGER
+        if self._job.skip_similar:
+            picture = face.aligned.image
+            if self._before is not None and _difference(picture, self._before) < self._job.skip_similar:
                 return _REPEATED
-            self._before = face.image
-        return reason
+            self._before = picture
+        return None
 
 
 def _difference(a: Picture, b: Picture) -> float:

@@ -24,7 +24,8 @@ SIDE = 112
 """Of a face on a contact sheet, in pixels."""
 SheetRow = tuple[str, list[Picture]]
 
-_DECIMALS = {"size": 0, "sharpness": 3, "brightness": 0, "yaw": 1, "pitch": 1, "roll": 1, "eyes": 2, "mouth": 2}
+DECIMALS = {"size": 0, "sharpness": 3, "brightness": 0, "yaw": 1, "pitch": 1, "roll": 1, "eyes": 2, "mouth": 2}
+"""With which measures are printed."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class StatsResult:
         lines.append("median, and where the middle 90% lie")
         for key, median in self.medians.items():
             low, high = self.spread[key]
-            digits = _DECIMALS[key]
+            digits = DECIMALS[key]
             lines.append(f"  {key:10}  {median:8.{digits}f}   {low:.{digits}f} to {high:.{digits}f}")
         lines += [f"Hint: {hint}." for hint in self.hints]
         return "\n".join([*lines, f"Look at {self.chart}"])
@@ -129,6 +130,8 @@ def sheet_faces(folder: Path, out: Path, count: int, by: str | None, rejected: b
         kept = [record for record in records if record.kept]
         if rejected and len(kept) == len(records):
             raise FaceError(f"the faceset {folder} has no rejected faces", "Leave out --rejected")
+        if by is not None and not rejected and not kept:
+            raise FaceError(f"the faceset {folder} keeps no face", "Look at the others with --rejected")
         rows = [] if rejected else rows_by(faceset, f"{len(kept)} kept", kept, count, by)
         if rejected or by is None:
             for reason, group in by_reason(records).items():
@@ -145,7 +148,7 @@ def rows_by(faceset: Faceset, title: str, records: Sequence[FaceRecord], count: 
         values = column(measures_of(records), by)
         order = np.argsort(values, kind="stable")
         records, title = [records[i] for i in order], f"{title}, by {by}"
-        captions = [f"{values[i]:.{_DECIMALS[by]}f}" for i in order]
+        captions = [f"{values[i]:.{DECIMALS[by]}f}" for i in order]
     return sheet_rows(faceset, title, records, count, captions)
 
 
@@ -178,7 +181,7 @@ def show_faces(folder: Path, out: Path, files: Sequence[str], count: int) -> Sho
 
 
 def _portrait(faceset: Faceset, record: FaceRecord) -> Picture:
-    known = {key: f"{value:.{_DECIMALS[key]}f}" for key, value in asdict(record.measures).items()}
+    known = {key: f"{value:.{DECIMALS[key]}f}" for key, value in asdict(record.measures).items()}
     head = ", ".join(f"{key} {known[key]}" for key in ("yaw", "pitch", "roll"))
     rest = ", ".join(f"{key} {text}" for key, text in known.items() if key not in ("yaw", "pitch", "roll"))
     lines = (
@@ -203,7 +206,7 @@ def stats_faces(folder: Path, out: Path) -> StatsResult:
     panels = [
         Histogram("yaw, degrees", column(measures, "yaw"), -60, 60, ("looks left", "looks right")),
         Histogram("pitch, degrees", column(measures, "pitch"), -40, 40, ("looks up", "looks down")),
-        Histogram("sharpness", column(measures, "sharpness"), 0, 0.5, ("soft", "sharp")),
+        Histogram("sharpness", column(measures, "sharpness"), 0, 0.7, ("soft", "sharp")),
         Histogram("mouth", column(measures, "mouth"), 0, 0.4, ("shut", "open")),
         Histogram("eyes", column(measures, "eyes"), 0.1, 0.5, ("shut", "open")),
         Histogram("brightness", column(measures, "brightness"), 0, 255, ("dark", "bright")),

@@ -1,9 +1,11 @@
-"""Telling the system's allocator how this program uses memory."""
+"""Making the most of the processor: what a program decides, and a library must not."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of these settings in malloc.h
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # that glibc accepts
@@ -23,3 +25,20 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
         mallopt(_TRIM_THRESHOLD, 1 << 30)
         mallopt(_TOP_PAD, 64 << 20)
+
+
+@contextmanager
+def one_thread_each() -> Iterator[None]:
+    """Inside, torch computes each operation with one thread.
+
+    The layers of small networks are shared out among threads at a loss, and threads that wait for each other by
+    spinning stand still together as soon as another program wants a core. Work is better shared out in whole steps.
+    """
+    import torch  # not above: the command line imports this module, and has to answer --help at once
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
