@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -53,7 +54,7 @@ class Face:
     track: int = 0
     """The same number in every frame through which a face could be followed."""
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """Around the points."""
         (left, top), (right, bottom) = self.points[:, :2].min(axis=0), self.points[:, :2].max(axis=0)

@@ -161,9 +161,8 @@ def test_steadying_stops_where_a_track_ends_and_at_jumps() -> None:
 
 
 def test_frames_without_a_face_and_gaps_in_time_pass_through() -> None:
-    frames = (
-        film(wandering(6)) + [FrameFaces(6, Fraction(1), False, ())] + [FrameFaces(7, Fraction(9), True, (head(),))]
-    )
+    empty, late = FrameFaces(6, Fraction(1), False, ()), FrameFaces(7, Fraction(9), True, (head(),))
+    frames = [*film(wandering(6)), empty, late]
     after = list(steadied(frames))
     assert [(f.index, f.time, f.cut, len(f.faces)) for f in after] == [
         (f.index, f.time, f.cut, len(f.faces)) for f in frames

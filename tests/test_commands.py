@@ -13,10 +13,13 @@ from typer.testing import CliRunner, Result
 
 import faceswap
 from conftest import CLIP_FRAMES, Studio
+from faceswap.faces import person
 from faceswap.faces.faceset import Faceset
+from faceswap.faces.track import Tracker
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import write_clip
+from faceswap_pipelines.actors import CAST, Stage, perform
 from faceswap_pipelines.cli import app
 
 RNG = np.random.default_rng(0)
@@ -80,6 +83,27 @@ def test_extract_from_a_folder_of_pictures_passes_over_a_broken_one(studio: Stud
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["kept"] == 3
     assert "broken.jpg" in result.stderr
+
+
+def test_of_two_people_the_one_who_is_wanted_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Drawn people resemble each other more than real ones.
+    monkeypatch.setattr(person, "SAME_PERSON", 0.35)
+    carl, dina = (Stage(CAST[name], 192) for name in ("carl", "dina"))
+    both = [np.hstack([s.render(perform(i, 1)).image for s in (carl, dina)]) for i in range(12)]
+    write_clip(tmp_path / "both.mp4", both, Fraction(25))
+    for name, stage, side in (("carl", carl, 0), ("dina", dina, 1)):
+        write_picture(tmp_path / f"{name}.png", stage.render(perform(40, 1)).image)
+        words = ("extract", tmp_path / "both.mp4", "--out", tmp_path / name, "--person", tmp_path / f"{name}.png")
+        said = json.loads(command(*words, "--json").stdout)
+        assert (said["kept"], said["rejected"]) == (12, {"somebody else": 12})
+        with Faceset.open(tmp_path / name) as faceset:
+            assert all((r.face.box[0] > 192) == (side == 1) for r in faceset.records(kept_only=True))
+    # The faceset knows by now whose it is: further footage needs no picture.
+    write_clip(tmp_path / "later.mp4", both[::-1], Fraction(25))
+    said = json.loads(command("extract", tmp_path / "later.mp4", "--out", tmp_path / "dina", "--json").stdout)
+    assert (said["kept"], said["rejected"]) == (24, {"somebody else": 24})
+    write_picture(tmp_path / "grey.png", np.full((100, 100, 3), 99, np.uint8))
+    refused(command(*words[:-1], tmp_path / "grey.png"), "no face was found in", "grey.png")
 
 
 def test_similar_blurred_small_and_cut_off_faces_are_left_out_with_the_reason(studio: Studio, tmp_path: Path) -> None:
@@ -152,6 +176,18 @@ def test_frames_without_a_face_pass_through(studio: Studio, tmp_path: Path) -> N
     assert (said["frames"], said["swapped"]) == (12, 6)
     last = list(read_frames(tmp_path / "o.mp4"))[-1].image
     assert np.abs(last.astype(int) - 128).max() <= 3
+
+
+def test_rendering_again_does_not_look_for_faces_again(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("swap", studio.clips["a"], "--model", studio.model, "--frames", "0:6", "--out", tmp_path / "o.mp4")
+    assert command(*words).exit_code == 0
+    assert (tmp_path / "o.tracks.db").is_file()
+    first = [frame.image for frame in read_frames(tmp_path / "o.mp4")]
+    monkeypatch.setattr(Tracker, "follow", None)
+    assert command(*words, "--overwrite").exit_code == 0
+    assert all((a == b.image).all() for a, b in zip(first, read_frames(tmp_path / "o.mp4"), strict=True))
 
 
 def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: Path) -> None:

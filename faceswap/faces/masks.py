@@ -30,21 +30,27 @@ _FRACTION_BITS = 4  # of the corners' coordinates, for OpenCV
 
 def face_mask(points: MeshPoints, size: int) -> Mask:
     """The face from hairline to chin and from ear to ear, in a `size` px crop in whose pixels the points lie."""
+    outline, height = _outline(points)
+    return _soft([outline], size, _FEATHER * height)
+
+
+def face_pixels(points: MeshPoints, size: int) -> Mask:
+    """The same without the soft edge: 0 or 255, but for the pixels that the outline crosses."""
+    return _filled([_outline(points)[0]], size)
+
+
+def _outline(points: MeshPoints) -> tuple[Outline, float]:
+    """Round what `face_mask` covers; and the face's height in pixels."""
     outline, up, height = _oval(points)
-    if height < 1:
-        return np.zeros((size, size), np.uint8)
     # How far above the middle of the face a point lies, 0 there and 1 at the top: the forehead is raised smoothly.
     spokes = outline - outline.mean(axis=0)
-    above = np.clip(spokes @ up / (height / 2), 0, 1)
-    raised = outline - _INSET * spokes + (above**2 * _FOREHEAD * height)[:, None] * up
-    return _soft([raised], size, _FEATHER * height)
+    above = np.clip(spokes @ up / max(height / 2, 1e-9), 0, 1)
+    return outline - _INSET * spokes + (above**2 * _FOREHEAD * height)[:, None] * up, height
 
 
 def feature_mask(points: MeshPoints, size: int) -> Mask:
     """The eyes and the mouth with a little room round them: what a viewer looks at, and what training weighs more."""
     height = _oval(points)[2]
-    if height < 1:
-        return np.zeros((size, size), np.uint8)
     room = {LEFT_EYE: _EYE_ROOM, RIGHT_EYE: _EYE_ROOM, LIPS_OUTER: _LIP_ROOM}
     grown = [_grown(points[list(loop), :2], share * height) for loop, share in room.items()]
     return _soft(grown, size, _FEATURE_FEATHER * height)
@@ -68,8 +74,14 @@ def _grown(outline: Outline, by: float) -> Outline:
 
 def _soft(outlines: Sequence[Outline], size: int, feather: float) -> Mask:
     """Filled polygons with edges blurred by a Gaussian of standard deviation `feather` px."""
+    if feather < 0.01:  # a face without extent
+        return np.zeros((size, size), np.uint8)
+    return cv2.GaussianBlur(_filled(outlines, size), (0, 0), feather).astype(np.uint8, copy=False)
+
+
+def _filled(outlines: Sequence[Outline], size: int) -> Mask:
     mask = np.zeros((size, size), np.uint8)
     for outline in outlines:
         corners = np.round(outline * 2**_FRACTION_BITS).astype(np.int32)
         cv2.fillPoly(mask, [corners], 255, cv2.LINE_AA, _FRACTION_BITS)
-    return cv2.GaussianBlur(mask, (0, 0), feather).astype(np.uint8, copy=False)
+    return mask

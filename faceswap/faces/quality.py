@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from jaxtyping import Integer
 
 from faceswap.faces.landmarks import eye_opening, mouth_opening, pose
-from faceswap.faces.masks import face_mask
+from faceswap.faces.masks import Mask, face_pixels
 from faceswap.types import AlignedFace
 
 _WORKING_SIDE = 128
@@ -44,19 +45,24 @@ def measure(face: AlignedFace) -> Measures:
     points = face.face.points
     looks = pose(points)
     size = face.image.shape[0]
-    grey = cv2.cvtColor(face.image, cv2.COLOR_RGB2GRAY)
-    grey = cv2.resize(grey, (_WORKING_SIDE, _WORKING_SIDE), interpolation=cv2.INTER_AREA).astype(np.float32)
-    inside = face_mask(face.crop_points * (_WORKING_SIDE / size), _WORKING_SIDE) > 127
-    if inside.sum() < 64:  # too small to be measured
+    small = cv2.resize(face.image, (_WORKING_SIDE, _WORKING_SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    inside = face_pixels(face.crop_points * (_WORKING_SIDE / size), _WORKING_SIDE)
+    if cv2.countNonZero(inside) < 64:  # too small to be measured
         sharpness = brightness = 0.0
     else:
-        edges = cv2.Laplacian(grey, cv2.CV_32F)[inside]
-        sharpness = float(edges.var() / (grey[inside].var() + 1.0))
-        brightness = float(grey[inside].mean())
+        (brightness, contrast), (_, edges) = (_moments(v, inside) for v in (grey, cv2.Laplacian(grey, cv2.CV_16S)))
+        sharpness = edges**2 / (contrast**2 + 1.0)
     eyes = sum(eye_opening(points)) / 2
     return Measures(
         face.face.size, sharpness, brightness, looks.yaw, looks.pitch, looks.roll, eyes, mouth_opening(points)
     )
+
+
+def _moments(values: Integer[np.ndarray, "h w"], inside: Mask) -> tuple[float, float]:
+    """Mean and standard deviation of the values where `inside` is not 0."""
+    mean, deviation = cv2.meanStdDev(values, mask=inside)
+    return float(mean[0, 0]), float(deviation[0, 0])
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, five_points, input_sq
 from faceswap.geometry import Similarity
 from faceswap.types import Box, Detection, Face, Frame, FrameFaces, Picture
 
-LOOK_EVERY = 18
+LOOK_EVERY = 24
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
 _NOBODY_EVERY = 6  # frames from one search to the next while nobody is there
-_IDENTIFY_EVERY = 3 * LOOK_EVERY  # frames between two samples of who a face is: that network takes long
+_IDENTIFY_EVERY = 2 * LOOK_EVERY  # frames between two samples of who a face is: that network takes long
 
 _LEAST_PRESENCE = 0.5  # of the mesh network's score that what it looks at is a face
 _SAME = 0.3  # overlap of boxes that makes two views of a face, or neighbouring frames of it, one

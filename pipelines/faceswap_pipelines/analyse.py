@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from faceswap.errors import MediaError
+from faceswap.errors import FaceError, MediaError
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.identity import Embedding, Identifier
 from faceswap.faces.landmarks import FaceMesh, five_points
@@ -47,9 +47,13 @@ class FaceFinder:
         frames, _ = self.tracker().follow([Frame(image, 0, Fraction(0))])
         return sorted(frames[0].faces, key=lambda face: -face.size)
 
-    def identify(self, image: Picture, face: Face) -> Embedding:
-        """Who a face is."""
-        who: Embedding = self._identifier.embed([(image, five_points(face.points))])[0]
+    def person_in(self, path: Path) -> Embedding:
+        """Who is to be seen in a picture: the largest face. Raises FaceError if there is none."""
+        image = read_picture(path)
+        faces = self.find(image)
+        if not faces:
+            raise FaceError(f"no face was found in {path}", "Use a picture that shows the person's face")
+        who: Embedding = self._identifier.embed([(image, five_points(faces[0].points))])[0]
         return who
 
 

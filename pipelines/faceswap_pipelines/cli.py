@@ -24,7 +24,8 @@ app.add_typer(faces_app, name="faces")
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Frames = Annotated[str, typer.Option(metavar="FIRST:STOP", help="Only these frames of a video, for example 0:300.")]
 MinFace = Annotated[
-    int | None, typer.Option(min=8, help="Look for faces down to this width in pixels. [default: 1/8 of the height]")
+    int | None,
+    typer.Option(min=8, help="Look for faces down to this width in pixels.", show_default="1/8 of the height"),
 ]
 
 
@@ -72,7 +73,7 @@ def extract(
     size: Annotated[int, typer.Option(min=64, max=1024, help="Side of the crops in pixels.")] = 256,
     person: Annotated[
         Path | None,
-        typer.Option(metavar="PICTURE", help="Shows whose faces are wanted. [default: whoever is seen most]"),
+        typer.Option(metavar="PICTURE", help="Shows whose faces are wanted.", show_default="whoever is seen most"),
     ] = None,
     skip_similar: Annotated[
         float, typer.Option(min=0, help="Leave out faces that differ less than this from the one before (try 2).")
@@ -92,7 +93,7 @@ def extract(
     dropped = "".join(f", {count} {reason}" for reason, count in result.rejected.items())
     for path, reason in result.failed.items():
         print(f"Passed over {path}: {reason}", file=sys.stderr)
-    finish(result, json, f"{result.kept} faces kept in {out}{dropped}. See them: faceswap faces show {out}")
+    finish(result, json, f"{result.kept} faces kept in {out}{dropped}. See them: faceswap faces sheet {out}")
 
 
 @app.command()
@@ -108,7 +109,7 @@ def train(
     ] = "nano",
     size: Annotated[int | None, typer.Option(help="Another picture side for a new model: a multiple of 16.")] = None,
     minutes: Annotated[
-        float | None, typer.Option(help="Train this long; the schedule ends with it. [default: 10]")
+        float | None, typer.Option(help="Train this long; the schedule ends with it.", show_default="10")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train this many steps instead.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the model if it is there already.")] = True,

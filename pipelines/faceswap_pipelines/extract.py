@@ -22,6 +22,7 @@ from faceswap.media.pictures import is_picture, is_video, read_picture
 from faceswap.types import AlignedFace, Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.processor import one_thread_each
 from faceswap_pipelines.stages import batched
 
 _STRANGER = "somebody else"
@@ -105,11 +106,7 @@ def _person(
 ) -> Embedding | None:
     """Whose faces are wanted: as the job says, or as the faceset knows, or whoever is seen most; None if nobody is."""
     if job.person is not None:
-        picture = read_picture(job.person)
-        faces = finder.find(picture)
-        if not faces:
-            raise FaceError(f"no face was found in {job.person}", "Use a picture that shows the person's face")
-        person: Embedding | None = finder.identify(picture, faces[0])
+        person: Embedding | None = finder.person_in(job.person)
     else:
         person = faceset.person
         if person is None:
@@ -169,9 +166,10 @@ class _Cutter:
         done = 0
         with ThreadPoolExecutor() as pool:
             for some in batched(self._frames, _COMMIT_EVERY):
-                measured = [face for faces in pool.map(self._measured, *zip(*some, strict=True)) for face in faces]
-                records = [(face.aligned, self._record(face)) for face in measured]
-                self._faceset.add(source, records, some[-1][0].index + 1)
+                with one_thread_each():
+                    measured = [face for faces in pool.map(self._measured, *zip(*some, strict=True)) for face in faces]
+                    records = [(face.aligned, self._record(face)) for face in measured]
+                    self._faceset.add(source, records, some[-1][0].index + 1)
                 done += len(some)
                 yield Progress(title, done, None, "frames")
         self._faceset.finish(source)

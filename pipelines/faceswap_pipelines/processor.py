@@ -29,16 +29,19 @@ def keep_freed_memory() -> None:
 
 @contextmanager
 def one_thread_each() -> Iterator[None]:
-    """Inside, torch computes each operation with one thread.
+    """Inside, torch and OpenCV compute each operation with one thread.
 
     The layers of small networks are shared out among threads at a loss, and threads that wait for each other by
     spinning stand still together as soon as another program wants a core. Work is better shared out in whole steps.
     """
-    import torch  # not above: the command line imports this module, and has to answer --help at once
+    import cv2  # not above: the command line imports this module, and has to answer --help at once
+    import torch
 
-    before = torch.get_num_threads()
+    before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
+    cv2.setNumThreads(1)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(before[0])
+        cv2.setNumThreads(before[1])

@@ -12,9 +12,10 @@ from faceswap.errors import ConfigError, FaceError
 from faceswap.faces import curate
 from faceswap.faces.curate import CLOSER_THAN, Condition
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.identity import SAME_PERSON, Embedding
-from faceswap.media.pictures import read_picture, write_picture
+from faceswap.faces.identity import SAME_PERSON
+from faceswap.media.pictures import write_picture
 from faceswap.quality.sheets import sheet
+from faceswap_pipelines.analyse import FaceFinder
 from faceswap_pipelines.curate import embeddings_of, person_of, thumbnails_of
 from faceswap_pipelines.faces import COLUMNS, SIDE, SheetRow, all_records, by_reason, measures_of, sheet_rows
 from faceswap_pipelines.job import Job, pick_device
@@ -139,7 +140,10 @@ def _strangers(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> 
     if not job.strangers or not kept:
         return {}
     embeddings = yield from embeddings_of(faceset, kept, job.device)
-    person = person_of(faceset, kept, embeddings) if job.person is None else _person_in(job.person, job.device)
+    if job.person is None:
+        person = person_of(faceset, kept, embeddings)
+    else:
+        person = FaceFinder(pick_device(job.device)).person_in(job.person)
     return _chosen(kept, curate.away_from(person, embeddings) > SAME_PERSON, STRANGER)
 
 
@@ -170,13 +174,3 @@ def _before_and_after(faceset: Faceset, records: Sequence[FaceRecord], dry_run: 
         rows += sheet_rows(faceset, title, group, 6 * COLUMNS)
     left = [record for record in records if record.kept]
     return [*rows, *sheet_rows(faceset, f"{len(left)} kept", left, 4 * COLUMNS)]
-
-
-def _person_in(picture: Path, device: str) -> Embedding:
-    from faceswap_pipelines.analyse import FaceFinder
-
-    finder, image = FaceFinder(pick_device(device)), read_picture(picture)
-    faces = finder.find(image)
-    if not faces:
-        raise FaceError(f"no face was found in {picture}", "Use a picture that shows the person's face")
-    return finder.identify(image, faces[0])
