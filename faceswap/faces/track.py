@@ -19,7 +19,7 @@ from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
 from faceswap.faces.identity import SAME_PERSON, Embedding, Identifier, distance
-from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, five_points, input_square, pose
+from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, distortion, five_points, input_square, pose
 from faceswap.geometry import Similarity
 from faceswap.types import Box, Detection, Face, Frame, FrameFaces, Picture
 
@@ -29,6 +29,7 @@ _NOBODY_EVERY = 6  # frames from one search to the next while nobody is there
 _IDENTIFY_EVERY = 2 * LOOK_EVERY  # frames between two samples of who a face is: that network takes long
 
 _LEAST_PRESENCE = 0.5  # of the mesh network's score that what it looks at is a face
+_DISTORTED = 0.1  # see `landmarks.distortion`: more is no single face
 _SAME = 0.3  # overlap of boxes that makes two views of a face, or neighbouring frames of it, one
 _COLLISION = 0.5  # overlap of two followed faces that can only be one face
 _GROWTH = 1.5  # a face does not grow or shrink more than this from one frame to the next
@@ -210,8 +211,7 @@ class Tracker:
         return [
             self._welcomed(face, frame)
             for face in faces
-            if face.presence >= _LEAST_PRESENCE
-            and all(overlap(face.box, track.face.box) < _COLLISION for track in self._live)
+            if _is_face(face) and all(overlap(face.box, track.face.box) < _SAME for track in self._live)
         ]
 
     def _drop_unconfirmed(self, frame: Frame) -> None:
@@ -333,7 +333,11 @@ class Tracker:
 def _may_follow(new: Face, old: Face) -> bool:
     """Whether `new` can be what has become of `old` from one frame to the next."""
     grown = new.size / max(old.size, 1e-6)
-    return new.presence >= _LEAST_PRESENCE and overlap(new.box, old.box) > _SAME and 1 / _GROWTH < grown < _GROWTH
+    return _is_face(new) and overlap(new.box, old.box) > _SAME and 1 / _GROWTH < grown < _GROWTH
+
+
+def _is_face(face: Face) -> bool:
+    return face.presence >= _LEAST_PRESENCE and distortion(face.points) < _DISTORTED
 
 
 def _off(face: Face, square: Similarity) -> float:
