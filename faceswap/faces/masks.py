@@ -11,16 +11,21 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE
+from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, rigid
 from faceswap.types import MeshPoints
 
 Mask = UInt8[np.ndarray, "size size"]
 Outline = Float[np.ndarray, "_ 2"]
+Direction = Float[np.ndarray, "2"]
 
 # Shares of the face's height, from the top of the forehead to the chin.
-_FOREHEAD = 0.07  # the mesh ends below the hairline; a little skin is added there
-_FEATHER = 0.035  # standard deviation of the soft edge
-_INSET = 0.05  # share of its radius that the outline is drawn in, so that the soft edge lies on skin, not beside it
+_FOREHEAD = 0.05  # the mesh ends below the hairline; a little skin is added there
+_FEATHER = 0.025  # standard deviation of the soft edge
+# Shares of its radius by which the outline is drawn in:
+_INSET = 0.06  # all round, so that the soft edge lies on skin, not beside it
+_NEAR_SIDE = 0.3  # times the sine of the yaw, on the side turned to the viewer: the mesh reaches into the hair there
+_CORNERS = 72
+
 _EYE_ROOM = 0.055  # round the lids: lashes, crease, bags
 _LIP_ROOM = 0.03
 _FEATURE_FEATHER = 0.02
@@ -30,38 +35,49 @@ _FRACTION_BITS = 4  # of the corners' coordinates, for OpenCV
 
 def face_mask(points: MeshPoints, size: int) -> Mask:
     """The face from hairline to chin and from ear to ear, in a `size` px crop in whose pixels the points lie."""
-    outline, height = _outline(points)
-    return _soft([outline], size, _FEATHER * height)
+    return _soft([_outline(points)], size, _FEATHER * _upright(points)[1])
 
 
 def face_pixels(points: MeshPoints, size: int) -> Mask:
     """The same without the soft edge: 0 or 255, but for the pixels that the outline crosses."""
-    return _filled([_outline(points)[0]], size)
-
-
-def _outline(points: MeshPoints) -> tuple[Outline, float]:
-    """Round what `face_mask` covers; and the face's height in pixels."""
-    outline, up, height = _oval(points)
-    # How far above the middle of the face a point lies, 0 there and 1 at the top: the forehead is raised smoothly.
-    spokes = outline - outline.mean(axis=0)
-    above = np.clip(spokes @ up / max(height / 2, 1e-9), 0, 1)
-    return outline - _INSET * spokes + (above**2 * _FOREHEAD * height)[:, None] * up, height
+    return _filled([_outline(points)], size)
 
 
 def feature_mask(points: MeshPoints, size: int) -> Mask:
     """The eyes and the mouth with a little room round them: what a viewer looks at, and what training weighs more."""
-    height = _oval(points)[2]
+    height = _upright(points)[1]
     room = {LEFT_EYE: _EYE_ROOM, RIGHT_EYE: _EYE_ROOM, LIPS_OUTER: _LIP_ROOM}
     grown = [_grown(points[list(loop), :2], share * height) for loop, share in room.items()]
     return _soft(grown, size, _FEATURE_FEATHER * height)
 
 
-def _oval(points: MeshPoints) -> tuple[Outline, Float[np.ndarray, 2], float]:
-    """The face's outline; the direction from the chin to the forehead; the distance between them in pixels."""
-    outline = points[list(FACE_OVAL), :2].astype(np.float64)
-    axis = outline[0] - outline[len(FACE_OVAL) // 2]
+def _outline(points: MeshPoints) -> Outline:
+    """Round the face as it is seen: the hull of all points, since a turned head hides those of its far side."""
+    up, height = _upright(points)
+    across = np.array([-up[1], up[0]])
+    hull = _evenly(cv2.convexHull(points[:, :2].astype(np.float32))[:, 0])
+    spokes = hull - hull.mean(axis=0)
+    # How far above the middle a corner lies, 1 at the top: so the forehead is raised smoothly.
+    above = np.clip(spokes @ up / max(height / 2, 1e-9), 0, 1)
+    facing = -float(rigid(points).turn[:2, 2] @ across)  # the sine of the yaw
+    near = np.clip(-facing * (spokes @ across) / np.maximum(np.hypot(*spokes.T), 1e-9), 0, 1)
+    drawn_in = hull - (_INSET + _NEAR_SIDE * near)[:, None] * spokes
+    return np.asarray(drawn_in + (above**2 * _FOREHEAD * height)[:, None] * up)
+
+
+def _upright(points: MeshPoints) -> tuple[Direction, float]:
+    """The direction from the chin to the top of the forehead, and the distance between them in pixels."""
+    axis = (points[FACE_OVAL[0], :2] - points[FACE_OVAL[len(FACE_OVAL) // 2], :2]).astype(np.float64)
     height = float(np.hypot(*axis))
-    return outline, axis / max(height, 1e-9), height
+    return axis / max(height, 1e-9), height
+
+
+def _evenly(outline: Outline) -> Outline:
+    """The same closed outline with `_CORNERS` corners at even distances."""
+    closed = np.vstack([outline, outline[:1]])
+    way = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(closed, axis=0).T))])
+    at = np.linspace(0, way[-1], _CORNERS, endpoint=False)
+    return np.stack([np.interp(at, way, closed[:, axis]) for axis in (0, 1)], axis=1)
 
 
 def _grown(outline: Outline, by: float) -> Outline:
