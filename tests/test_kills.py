@@ -50,9 +50,10 @@ def finish(*words: object) -> None:
     assert process.returncode == 0, errors.decode()
 
 
-def test_extract(studio: Studio, tmp_path: Path) -> None:
+@pytest.mark.parametrize("begun", ["tracks.db", "faces/*.jpg"])
+def test_extract(begun: str, studio: Studio, tmp_path: Path) -> None:
     words = ("extract", studio.clips["a"], "--out", tmp_path / "f", "--device", "cpu")
-    kill_when(lambda: any((tmp_path / "f" / "faces").glob("*.jpg")), *words)
+    kill_when(lambda: any((tmp_path / "f").glob(begun)), *words)
     finish(*words)
     with Faceset.open(tmp_path / "f") as ours, Faceset.open(studio.facesets["a"]) as whole:
         got = [(r.frame, r.reason) for r in ours.records()]

@@ -12,21 +12,22 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 
-import cv2
 import numpy as np
-from jaxtyping import Float
 from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
 from faceswap.faces.identity import SAME_PERSON, Embedding, Identifier, distance
 from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, distortion, five_points, input_square, pose
+from faceswap.faces.scenes import CutFinder
 from faceswap.geometry import Similarity
-from faceswap.types import Box, Detection, Face, Frame, FrameFaces, Picture
+from faceswap.types import Box, Detection, Face, Frame, FrameFaces
 
 LOOK_EVERY = 24
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
 _NOBODY_EVERY = 6  # frames from one search to the next while nobody is there
 _IDENTIFY_EVERY = 2 * LOOK_EVERY  # frames between two samples of who a face is: that network takes long
+
+_SAMPLES = 24  # of who somebody is, that are kept to know them by
 
 _LEAST_PRESENCE = 0.5  # of the mesh network's score that what it looks at is a face
 _DISTORTED = 0.1  # see `landmarks.distortion`: more is no single face
@@ -41,18 +42,12 @@ _ROUNDS = 6  # looks at a newcomer, each from where the last one saw it, until i
 _SEARCHED = 50  # frames after losing a face in which each is searched for it
 _REMEMBERED = 250  # frames after which a lost face is not expected back in this scene
 _UNCONFIRMED = 2 * LOOK_EVERY  # frames that a face is followed without the detector seeing it too...
+_TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
 _DOUBT = 0.1  # by which two people's embeddings have to fit better the other way round to be exchanged
 _SOMEBODY_ELSE = 0.65  # distance of an embedding from the track's own at which it is not a bad moment any more
-_TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
-
-_THUMB = (32, 18)
-_CUT_CHANGE = 14.0  # grey levels that the thumbnail's pixels change by on average at a cut...
-_CUT_FACTOR = 3.0  # ...and so many times more than they have changed of late
-
 
 _CORNERS = np.array([[0.0, 0.0], [INPUT_SIZE, 0.0], [INPUT_SIZE, INPUT_SIZE], [0.0, INPUT_SIZE]])
 
-Thumb = Float[np.ndarray, "18 32"]
 _Detect = Callable[[Frame], list[Detection]]
 
 
@@ -70,7 +65,7 @@ class _Track:
     identified: int
     """The last frame in which it was asked who it is."""
     samples: list[Embedding]
-    """The answers."""
+    """The answers, the last `_SAMPLES` of them."""
     square: Similarity
     """Where the mesh network looks for it: from the frame to its input."""
     run: Iterator[tuple[Face, Similarity]] = field(default_factory=lambda: iter(()))
@@ -100,8 +95,7 @@ class Tracker:
         self._live: list[_Track] = []
         self._lost: list[_Track] = []
         self._next_number = 1
-        self._thumb: Thumb | None = None
-        self._restlessness = 0.0  # how much the thumbnail has changed from frame to frame of late
+        self._cuts = CutFinder()
         self._identified: list[Identity] = []
         if state is not None:
             self._restore(state)
@@ -109,7 +103,7 @@ class Tracker:
     def follow(self, frames: Sequence[Frame]) -> tuple[list[FrameFaces], list[Identity]]:
         """The faces in the next frames of the video, up to `LOOK_EVERY` of one size; and who some of them are."""
         found: list[list[Face]] = [[] for _ in frames]
-        cuts = [self._is_cut(frame.image) for frame in frames]
+        cuts = [self._cuts.is_cut(frame.image) for frame in frames]
         self._identified = []
         with ThreadPoolExecutor(1) as pool:
             # The last frame is searched in any case: beside following the faces through the others.
@@ -282,33 +276,21 @@ class Tracker:
 
     def _note(self, track: _Track, who: Embedding, index: int) -> None:
         track.identified = index
-        track.samples.append(who)
+        track.samples = [*track.samples, who][-_SAMPLES:]
         self._identified.append(Identity(track.number, who))
 
     def _embed(self, frame: Frame, face: Face) -> Embedding:
         return np.asarray(self._identifier.embed([(frame.image, five_points(face.points))])[0])
 
-    def _is_cut(self, image: Picture) -> bool:
-        """Whether another scene begins with this picture: it differs much, and suddenly, from the one before."""
-        # A sixteenth of the pixels is plenty.
-        small = cv2.resize(np.ascontiguousarray(image[::4, ::4]), _THUMB, interpolation=cv2.INTER_AREA)
-        thumb: Thumb = small.mean(axis=2)
-        before, self._thumb = self._thumb, thumb
-        if before is None:
-            return True
-        change = float(np.abs(thumb - before).mean())
-        is_cut = change > _CUT_CHANGE and change > _CUT_FACTOR * self._restlessness
-        self._restlessness += 0.3 * (change - self._restlessness)
-        return is_cut
-
     def state(self) -> bytes:
         """All that decides what comes next."""
         tracks = [*self._live, *self._lost]
         arrays = {
-            "thumb": np.zeros(_THUMB[::-1]) if self._thumb is None else self._thumb,
             "numbers": np.array([self._next_number, len(self._live)]),
-            "restlessness": np.array([self._restlessness]),
+            "restlessness": np.array([self._cuts.restlessness]),
         }
+        if self._cuts.thumb is not None:
+            arrays["thumb"] = self._cuts.thumb
         for i, track in enumerate(tracks):
             arrays[f"{i}.points"] = track.face.points
             arrays[f"{i}.presence"] = np.array([track.face.presence])
@@ -320,7 +302,7 @@ class Tracker:
     def _restore(self, state: bytes) -> None:
         arrays = load(state)
         self._next_number, live = map(int, arrays["numbers"])
-        self._thumb, self._restlessness = arrays["thumb"], float(arrays["restlessness"][0])
+        self._cuts = CutFinder(arrays.get("thumb"), float(arrays["restlessness"][0]))
         tracks = []
         for i in range(sum(name.endswith(".points") for name in arrays)):
             number, seen, confirmed, identified = map(int, arrays[f"{i}.numbers"])
