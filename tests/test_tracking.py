@@ -191,6 +191,7 @@ def test_a_track_file_gives_back_what_was_seen(tracks: TrackFile) -> None:
             assert (ours.track, ours.presence) == (theirs.track, theirs.presence)
     assert [(t.number, t.frames) for t in tracks.tracks(analysis)] == [(2, 2), (1, 1)]
     assert [frame.index for frame in tracks.frames(analysis, 4)] == [4, 5]
+    assert (tracks.count(analysis), tracks.count(analysis, 4)) == (3, 2)
     assert list(tracks.frames(tracks.analysis("another", 0))) == []
 
 

@@ -149,6 +149,11 @@ class TrackFile(AbstractContextManager["TrackFile"]):
         with self._transaction():
             self._db.execute("UPDATE source SET finished = 1, state = NULL WHERE id = ?", (analysis.id,))
 
+    def count(self, analysis: Analysis, start: int = 0) -> int:
+        """How many frames there are from number `start`."""
+        query = "SELECT COUNT(*) FROM frame WHERE source = ? AND frame >= ?"
+        return int(self._db.execute(query, (analysis.id, start)).fetchone()[0])
+
     def frames(self, analysis: Analysis, start: int = 0) -> Iterator[FrameFaces]:
         """What was seen, frame by frame from number `start`, in order."""
         faces = self._db.execute(

@@ -156,6 +156,7 @@ class _Cutter:
         self._job, self._faceset, self._path = job, faceset, path
         self._source = faceset.source(path, job.frames)
         self._wanted = () if person is None else tracks_of(person, tracks.tracks(analysis))
+        self._total = tracks.count(analysis, self._source.next_frame)
         self._frames = followed_frames(path, job.frames, tracks, analysis, self._source.next_frame)
         last = faceset.last_kept(self._source)
         self._before: Picture | None = read_picture(faceset.path(last)) if last and job.skip_similar else None
@@ -171,7 +172,7 @@ class _Cutter:
                     records = [(face.aligned, self._record(face)) for face in measured]
                     self._faceset.add(source, records, some[-1][0].index + 1)
                 done += len(some)
-                yield Progress(title, done, None, "frames")
+                yield Progress(title, done, self._total, "frames")
         self._faceset.finish(source)
         return done
 
