@@ -127,11 +127,12 @@ class Tracker:
             faces += self._followed(frame)
             missing = any(frame.index - track.seen <= _SEARCHED for track in self._lost)
             if missing or frame is frames[-1] or (not self._live and place % _NOBODY_EVERY == 0):
+                known = [face.track for face in faces]
                 newcomers = self._searched(frame, detect)
                 faces[:] = [track.face for track in self._live]
                 for track in newcomers:
                     self._run_back(track, frames[:place], found[:place])
-                if newcomers:
+                if [face.track for face in faces] != known:  # somebody is new, or another one than was thought
                     for track in self._live:
                         track.run = self._run(track.face, track.square, frames[place + 1 :])
             self._lost = [track for track in self._lost if frame.index - track.seen <= _REMEMBERED]

@@ -11,7 +11,7 @@ import typer
 import faceswap
 from faceswap_pipelines.cli_faces import faces_app
 from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.terminal import Json, finish, frame_range, job_errors, show
+from faceswap_pipelines.terminal import Device, Json, finish, frame_range, job_errors, show
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,7 +21,6 @@ app = typer.Typer(
 )
 app.add_typer(faces_app, name="faces")
 
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Frames = Annotated[str, typer.Option(metavar="FIRST:STOP", help="Only these frames of a video, for example 0:300.")]
 MinFace = Annotated[
     int | None,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faceswap_pipelines.terminal import Json, finish, job_errors, show
+from faceswap_pipelines.terminal import Device, Json, finish, job_errors, show
 
 faces_app = typer.Typer(no_args_is_help=True, help="Look at the faces of a faceset, and choose which to learn from.")
 
@@ -15,7 +15,6 @@ FacesetFolder = Annotated[Path, typer.Argument(help="A faceset.", metavar="FACES
 Sheet = Annotated[Path | None, typer.Option(help="The picture to write.", show_default="FACESET/sheet.png")]
 Files = Annotated[list[str] | None, typer.Option(metavar="FILE", help="These faces: names of files in faces/.")]
 MoreFiles = Annotated[list[str] | None, typer.Argument(metavar="FILE", help="Faces: names of files in faces/.")]
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 
 
 @faces_app.command("list")

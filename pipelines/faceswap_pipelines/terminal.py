@@ -25,6 +25,7 @@ if TYPE_CHECKING:  # it loads torch; only its types are needed here
 
 Result = TypeVar("Result")
 
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
 
 EXIT_ERROR = 3
