@@ -15,19 +15,37 @@ from faceswap.errors import ConfigError
 Settings = TypeVar("Settings")
 
 
+LATENTS = ("plain", "sparse", "vae", "vq", "vq2")
+"""What lies between encoder and decoder: see `faceswap.model.bottleneck`."""
+DECODERS = ("separate", "conditional")
+"""One decoder for each person, or one for all that is told whom to draw."""
+PIXEL_LOSSES = ("l1", "mse", "bce")
+CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches")
+"""Damage that a denoising autoencoder can be asked to undo: see `faceswap.training.augment`."""
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """What a model is made of. Kept with its checkpoint: the same config always builds the same network."""
 
     persons: tuple[str, ...]
-    """One decoder for each, by name."""
+    """Whom it can draw, by name."""
     size: int = 64
     """Side of the picture that goes in and comes out, in pixels; a multiple of 16."""
     width: int = 32
     """Channels at half the picture's size; they double with each halving, up to `max_width`."""
     max_width: int = 256
-    latent: int = 256
+    latent: str = "plain"
+    """One of LATENTS."""
+    latent_size: int = 256
     """Numbers that describe a face between encoder and decoder."""
+    tokens: int = 32
+    """vq: the parts of the latent that are each replaced by an entry of the codebook; vq2: half of them hold the
+    coarse level, and twice as many as them a fine one."""
+    codes: int = 512
+    """vq and vq2: entries of each codebook."""
+    decoder: str = "separate"
+    """One of DECODERS."""
     blocks: int = 0
     """Residual blocks at each size of the decoder, behind the one convolution that is always there."""
 
@@ -39,14 +57,27 @@ class ModelConfig:
         for name in self.persons:
             if not name.isidentifier():
                 raise ConfigError(f"'{name}' cannot be a person's name", "Use letters, digits and _ only")
+        _one_of("latent", self.latent, LATENTS)
+        _one_of("decoder", self.decoder, DECODERS)
+        _at_least("width", self.width, 1)
+        _at_least("max_width", self.max_width, 1)
+        _at_least("latent_size", self.latent_size, 1)
+        _at_least("codes", self.codes, 2)
+        _at_least("blocks", self.blocks, 0)
+        if self.tokens < 2 or self.tokens % 2 or self.latent_size % self.tokens:
+            raise ConfigError(
+                f"{self.tokens} tokens cannot share a latent of {self.latent_size} numbers",
+                "Choose an even number of tokens that divides latent_size",
+            )
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """How a model is trained."""
 
-    batch_size: int = 8
-    """Faces of each person in a step."""
+    batch_size: int = 0
+    """Faces of each person in a step; 0 is what suits the device and fits into its memory, settled when a model
+    is made."""
     learning_rate: float = 1.5e-3
     weight_decay: float = 0.01
     warmup_steps: int = 50
@@ -59,23 +90,69 @@ class TrainConfig:
     """Strength of the shared rotation, scaling and shift of input and target; 1 is up to 10 degrees and 5 %."""
     warp: float = 0.7
     """Strength of the smooth warp that the model has to undo; 1 moves points by about 4 % of the picture's side."""
+    flip: bool = False
+    """Mirror half of the faces: for a person of whom there is little footage, and who is about symmetric."""
     easing: float = 0.75
     """Share by which `affine` and `warp` weaken, evenly, from the start of the budget to its end: a hard task first
     parts what a face does from whose it is, an easy one then brings out detail."""
     corruption: float = 0.7
-    """Strength of the noise, blur, colour shifts and holes that the model has to undo; 0 turns them off."""
+    """Strength of the damage to pixels that the model has to undo; 0 turns it off."""
+    corruptions: tuple[str, ...] = ("colour", "blur", "downscale", "noise", "jpeg", "patches")
+    """Which damage: of CORRUPTIONS."""
+    stacked_steps: int = 0
+    """Steps for which each layer of the encoder is trained alone, from the picture inwards, before all are trained
+    together; 0 is none."""
+    pixel_loss: str = "l1"
+    """One of PIXEL_LOSSES: what a wrong pixel costs."""
     structure_weight: float = 1.0
-    """Weight of the structural loss (1 - SSIM) against the L1 loss."""
+    """Weight of the structural loss (1 - SSIM) against the pixel loss."""
     mask_weight: float = 0.5
     """Weight of the mask's loss."""
     feature_weight: float = 3.0
     """How much more a pixel of the eyes and mouth counts than one of the cheeks."""
+    sparsity: float = 0.02
+    """sparse: weight of the mean activation of the latent."""
+    beta: float = 1.0
+    """vae: weight of the KL divergence; 1 is the evidence lower bound, more (beta-VAE) disentangles and blurs."""
+    free_bits: float = 0.0
+    """vae: nats that each number of the latent may carry at no cost."""
+    kl_warmup: float = 0.2
+    """vae: share of the budget over which the KL divergence gains its weight."""
+    commitment: float = 0.25
+    """vq, vq2: weight of the distance between what the encoder says and the codebook's entry."""
+    perceptual: float = 0.0
+    """Weight of the distance between the features of VGG-16; needs its weights as a file."""
+    adversarial: float = 0.0
+    """Weight of a discriminator's verdict; try 0.02. For texture, when shapes are right."""
+    adversarial_from: float = 0.7
+    """Share of the budget after which the discriminator joins in."""
+
+    def __post_init__(self) -> None:
+        _one_of("pixel_loss", self.pixel_loss, PIXEL_LOSSES)
+        for kind in self.corruptions:
+            _one_of("corruption", kind, CORRUPTIONS)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, int | float):
+                _at_least(field.name, value, 0)
+        if self.ema_spread == 0 or self.ema_spread > 0.28:
+            raise ConfigError(f"ema_spread {self.ema_spread} is not above 0 and up to 0.28", "Try 0.1")
+
+
+def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"there is no {what} '{value}'", f"Choose one of: {', '.join(known)}")
+
+
+def _at_least(what: str, value: float, least: float) -> None:
+    if not value >= least or value == float("inf"):
+        raise ConfigError(f"{what} {value} is not a number from {least} up", "Correct the value")
 
 
 PRESETS: dict[str, ModelConfig] = {
     "nano": ModelConfig(("a", "b")),
-    "base": ModelConfig(("a", "b"), size=128, width=40, max_width=384, latent=384, blocks=1),
-    "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent=512, blocks=2),
+    "base": ModelConfig(("a", "b"), size=128, width=40, max_width=384, latent_size=384, blocks=1),
+    "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent_size=512, blocks=2),
 }
 """`nano` is made for a laptop's processor; `base` and `large` want a GPU."""
 
@@ -117,7 +194,7 @@ def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Setti
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return from_dict(kind, value, where)  # type: ignore[arg-type]  # is_dataclass also admits instances
-    if get_origin(kind) is tuple and isinstance(value, list):
+    if get_origin(kind) is tuple and isinstance(value, list | tuple):
         return tuple(_convert(get_args(kind)[0], item, where) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -1,15 +1,21 @@
-"""A decoder: one person's face, from feature maps to a picture and its mask."""
+"""The decoders: from feature maps to a person's picture and its mask."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.blocks import Features, Residual, Upsample, activation, conv, sub_pixel_conv
 from faceswap.model.encoder import stages
+
+_CODE = 64  # numbers that say to a conditional decoder who a person is
+
+Logits = Float[Tensor, "batch 4 size size"]
+"""R, G, B and mask: a logistic function takes them to [0, 1]."""
 
 
 class Decoder(nn.Module):
@@ -22,14 +28,75 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = stages(config)[::-1]
-        layers: list[nn.Module] = []
-        for inputs, outputs in pairwise(widths):
-            layers += [Upsample(inputs, outputs), conv(outputs, outputs), activation()]
-            layers += [Residual(outputs) for _ in range(config.blocks)]
-        self.layers = nn.Sequential(*layers)
+        self.stages = nn.ModuleList(
+            nn.Sequential(
+                Upsample(inputs, outputs),
+                conv(outputs, outputs),
+                activation(),
+                *(Residual(outputs) for _ in range(config.blocks)),
+            )
+            for inputs, outputs in pairwise(widths)
+        )
         self.head = nn.Sequential(sub_pixel_conv(widths[-1], 4, 3), nn.PixelShuffle(2))
 
-    def forward(self, features: Features) -> Float[Tensor, "batch 4 size size"]:
-        """R, G, B and mask as logits: a logistic function takes them to [0, 1]."""
-        logits: Tensor = self.head(self.layers(features))
+    def forward(self, features: Features) -> Logits:
+        """The one person whom it knows."""
+        for stage in self.stages:
+            features = stage(features)
+        logits: Tensor = self.head(features)
         return logits
+
+
+class SeparateDecoders(nn.ModuleDict):
+    """A decoder for each person: what one of them learns, no other can know."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__({person: Decoder(config) for person in config.persons})
+        first = self[config.persons[0]].state_dict()
+        for person in config.persons[1:]:  # all start from the same weights
+            self[person].load_state_dict(first)
+
+    def forward(self, features: Features, person: str) -> Logits:
+        """Raises KeyError for an unknown person."""
+        logits: Tensor = self[person](features)
+        return logits
+
+
+class ConditionalDecoder(nn.Module):
+    """One decoder for all, told at every stage whom to draw: with a variational latent, a conditional VAE.
+
+    A person is a learnt code, which scales and shifts the channels between the stages (feature-wise linear
+    modulation, Perez et al., 2018). Many persons cost little more than two, and learn of each other.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.decoder = Decoder(config)
+        self.numbers = {person: number for number, person in enumerate(config.persons)}
+        self.codes = nn.Parameter(torch.randn(len(config.persons), _CODE))
+        self.modulations = nn.ModuleList(_Modulation(channels) for channels in stages(config)[::-1])
+
+    def forward(self, features: Features, person: str) -> Logits:
+        """Raises KeyError for an unknown person."""
+        code = self.codes[self.numbers[person]]
+        first, *others = self.modulations
+        features = first(features, code)
+        for stage, modulation in zip(self.decoder.stages, others, strict=True):
+            features = modulation(stage(features), code)
+        logits: Tensor = self.decoder.head(features)
+        return logits
+
+
+class _Modulation(nn.Module):
+    """Scales and shifts channels as a person's code says; starts as the identity for everybody."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.read = nn.Linear(_CODE, 2 * channels)
+        nn.init.zeros_(self.read.weight)
+        nn.init.zeros_(self.read.bias)
+
+    def forward(self, features: Features, code: Float[Tensor, " code"]) -> Features:
+        scale, shift = self.read(code)[:, None, None].chunk(2)
+        modulated: Features = features * (1 + scale) + shift
+        return modulated

@@ -34,12 +34,13 @@ class Encoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = stages(config)
-        layers: list[nn.Module] = [nn.PixelUnshuffle(2), conv(12, widths[0]), activation()]
+        self.stages = nn.ModuleList([nn.Sequential(nn.PixelUnshuffle(2), conv(12, widths[0]), activation())])
         for inputs, outputs in pairwise(widths):
-            layers += [conv(inputs, outputs, stride=2), activation()]
-        self.layers = nn.Sequential(*layers)
+            self.stages.append(nn.Sequential(conv(inputs, outputs, stride=2), activation()))
 
     def forward(self, picture: Features) -> Features:
         """From RGB in [-1, 1], (batch, 3, size, size), to (batch, widest, smallest side, smallest side)."""
-        out: Features = self.layers(picture)
-        return out
+        features = picture
+        for stage in self.stages:
+            features = stage(features)
+        return features

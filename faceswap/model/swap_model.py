@@ -1,20 +1,36 @@
-"""The whole model: one encoder and bottleneck for everybody, one decoder per person."""
+"""The whole model: one encoder and bottleneck for everybody, one decoder per person or one that knows them all."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
-from faceswap.model.bottleneck import Bottleneck, Latent
-from faceswap.model.decoder import Decoder
+from faceswap.model.bottleneck import Bottleneck, Latent, Passage, Plain, Sparse
+from faceswap.model.decoder import ConditionalDecoder, SeparateDecoders
 from faceswap.model.encoder import Encoder
+from faceswap.model.quantised import Quantised
+from faceswap.model.variational import Variational
 
 Pictures = Float[Tensor, "batch 3 size size"]
 Masks = Float[Tensor, "batch 1 size size"]
+
+_BOTTLENECKS: Mapping[str, Callable[[ModelConfig], Bottleneck]] = {
+    "plain": Plain,
+    "sparse": Sparse,
+    "vae": Variational,
+    "vq": partial(Quantised, levels=1),
+    "vq2": partial(Quantised, levels=2),
+}
+_DECODERS: Mapping[str, Callable[[ModelConfig], SeparateDecoders | ConditionalDecoder]] = {
+    "separate": SeparateDecoders,
+    "conditional": ConditionalDecoder,
+}
 
 
 @dataclass(frozen=True)
@@ -25,6 +41,8 @@ class Decoded:
     """RGB, 0..1."""
     mask: Masks
     """Which pixels are face, 0..1."""
+    logits: Pictures
+    """The picture before the logistic function."""
 
 
 class SwapModel(nn.Module):
@@ -39,26 +57,35 @@ class SwapModel(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.bottleneck = Bottleneck(config)
-        self.decoders = nn.ModuleDict({person: Decoder(config) for person in config.persons})
+        self.bottleneck = _BOTTLENECKS[config.latent](config)
+        self.decoders = _DECODERS[config.decoder](config)
 
     def encode(self, pictures: Pictures) -> Latent:
-        """Latents of RGB pictures in 0..1."""
+        """Latents of RGB pictures in 0..1; the same picture always gives the same one."""
         return self.bottleneck.encode(self.encoder(pictures * 2 - 1))
 
     def decode(self, latent: Latent, person: str) -> Decoded:
         """The faces that `latent` describes, as `person` would look. Raises KeyError for an unknown person."""
-        logits = self.decoders[person](self.bottleneck.decode(latent))
-        values = torch.sigmoid(logits.float())
-        return Decoded(values[:, :3], values[:, 3:])
+        logits = self.decoders(self.bottleneck.decode(latent), person).float()
+        values = torch.sigmoid(logits)
+        return Decoded(values[:, :3], values[:, 3:], logits[:, :3])
+
+    def forward(
+        self, pictures: Mapping[str, Pictures], noise: Float[Tensor, "everybody latent"]
+    ) -> tuple[dict[str, Decoded], Passage]:
+        """The way of training: each person's pictures, rebuilt as that person, and how they passed the bottleneck.
+
+        Everybody's faces pass the encoder as one batch, with standard normal `noise` for each; each person's latents
+        then go to that person's decoder.
+        """
+        everybody = torch.cat(list(pictures.values())).to(memory_format=torch.channels_last)
+        passage = self.bottleneck(self.encoder(everybody * 2 - 1), noise)
+        latents = torch.split(passage.latent, [len(batch) for batch in pictures.values()])
+        return {p: self.decode(latent, p) for p, latent in zip(pictures, latents, strict=True)}, passage
 
 
 def build_model(config: ModelConfig, seed: int = 0) -> SwapModel:
-    """A new model with random weights that depend on `seed` alone; every decoder starts from the same ones."""
+    """A new model with random weights that depend on `seed` alone; all persons start from the same ones."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model = SwapModel(config)
-    first = model.decoders[config.persons[0]].state_dict()
-    for person in config.persons[1:]:
-        model.decoders[person].load_state_dict(first)
-    return model
+        return SwapModel(config)

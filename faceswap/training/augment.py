@@ -10,6 +10,7 @@ person's features belong; shown another person's face, it takes that for damage 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,27 +18,47 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from faceswap.config import CORRUPTIONS
+from faceswap.errors import ConfigError
 from faceswap.types import Picture
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it asks the network for news
 import albumentations as A  # noqa: N812  (the variable above must be set first; A is the name its docs use)
 
 
-class Corruption:
-    """Damages the pixels of a face; the same seed does the same damage."""
+def _damage(kind: str, s: float) -> A.BasicTransform | A.BaseCompose:
+    """One of CORRUPTIONS, at strength `s`: 1 is strong, and so often that most faces show some damage."""
+    match kind:
+        case "colour":
+            light, contrast, saturation, hue = 0.25 * s, 0.2 * s, 0.3 * s, 0.03 * s
+            return A.ColorJitter(
+                _around(light), _around(contrast), _around(saturation), (-hue, hue), p=0.6 if s else 0.0
+            )
+        case "blur":
+            return A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7))], p=min(1, 0.2 * s))
+        case "downscale":
+            return A.Downscale((0.4, 0.8), p=min(1, 0.1 * s))
+        case "noise":
+            return A.GaussNoise((0.01, 0.06), p=min(1, 0.15 * s))
+        case "jpeg":
+            return A.ImageCompression(quality_range=(30, 85), p=min(1, 0.15 * s))
+        case "masking":  # single pixels are lost: the masking noise of Vincent et al., 2010
+            return A.PixelDropout(min(0.9, 0.25 * s), p=min(1, 0.5 * s))
+        case "patches":
+            return A.CoarseDropout((1, 3), (0.08, 0.25), (0.08, 0.25), fill="random_uniform", p=min(1, 0.25 * s))
+    raise ConfigError(f"there is no corruption '{kind}'", f"Choose of: {', '.join(CORRUPTIONS)}")
 
-    def __init__(self, strength: float) -> None:
-        s = strength
-        self._damage = A.Compose(
-            [
-                A.ColorJitter((1 - 0.25 * s, 1 + 0.25 * s), (1 - 0.2 * s, 1 + 0.2 * s), (1 - 0.3 * s, 1 + 0.3 * s),
-                              (-0.03 * s, 0.03 * s), p=0.6),
-                A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7)), A.Downscale((0.4, 0.8))], p=min(1, 0.3 * s)),
-                A.OneOf([A.GaussNoise((0.01, 0.06)), A.ImageCompression(quality_range=(30, 85))], p=min(1, 0.3 * s)),
-                A.CoarseDropout((1, 3), (0.08, 0.25), (0.08, 0.25), fill="random_uniform", p=min(1, 0.25 * s)),
-            ]
-        )  # fmt: skip
-        self._off = strength <= 0
+
+def _around(spread: float) -> tuple[float, float]:
+    return max(0.0, 1 - spread), 1 + spread
+
+
+class Corruption:
+    """Damages the pixels of a face, each of `kinds` by chance; the same seed does the same damage."""
+
+    def __init__(self, strength: float, kinds: Sequence[str]) -> None:
+        self._damage = A.Compose([_damage(kind, strength) for kind in kinds])
+        self._off = strength <= 0 or not kinds
 
     def __call__(self, image: Picture, seed: int) -> Picture:
         """A damaged copy of `image`."""
@@ -63,15 +84,22 @@ _WARP = 0.08  # standard deviation of a control point's move, in grid coordinate
 _WARP_POINTS = 5
 
 
-def draw_geometry(batch: int, size: int, affine: float, warp: float, rng: torch.Generator) -> Geometry:
-    """Random places to sample `batch` pictures of `size` px from, on `rng`'s device; strengths as in TrainConfig."""
+def draw_geometry(
+    batch: int, size: int, affine: float, warp: float, rng: torch.Generator, flip: bool = False
+) -> Geometry:
+    """Random places to sample `batch` pictures of `size` px from, on `rng`'s device; strengths as in TrainConfig.
+
+    With `flip`, input and target of about half of them are mirrored.
+    """
     device = rng.device
     uniform = torch.rand(batch, 4, generator=rng, device=device) * 2 - 1
     angle = uniform[:, 0] * (affine * np.deg2rad(_ROTATION))
     scale = 1 + uniform[:, 1] * (affine * _SCALING)
     shift = uniform[:, 2:] * (affine * 2 * _SHIFT)
     cos, sin = angle.cos() * scale, angle.sin() * scale
-    theta = torch.stack([torch.stack([cos, -sin, shift[:, 0]], 1), torch.stack([sin, cos, shift[:, 1]], 1)], 1)
+    side = torch.rand(batch, generator=rng, device=device).sub(0.5).sign() if flip else torch.ones_like(cos)
+    across, down = torch.stack([cos, sin], 1) * side[:, None], torch.stack([-sin, cos], 1)
+    theta = torch.stack([across, down, shift], 2)
     target = torch.nn.functional.affine_grid(theta, [batch, 1, size, size], align_corners=False)
     moves = torch.randn(batch, 2, _WARP_POINTS, _WARP_POINTS, generator=rng, device=device) * (warp * _WARP)
     smooth = torch.nn.functional.interpolate(moves, (size, size), mode="bicubic", align_corners=True)

@@ -1,17 +1,22 @@
-"""The bank: one person's faces, decoded once, in memory on the training device.
+"""The bank: one person's faces, decoded once, as one block of bytes on the training device.
 
-Beside each clean face lies its corrupted twin. A background thread keeps refreshing the twins, a few per step
-in turn, so that the training step itself never waits for a CPU filter. Which twin is refreshed when, and how
-it is damaged, depends on (seed, face, how often) alone: a resumed training sees exactly what an uninterrupted
-one would have seen.
+Beside each clean face lies its corrupted twin. Background threads keep refreshing the twins, a few per step in
+turn, so that the training step itself never waits for a CPU filter. Which twin is refreshed when, and how it is
+damaged, depends on (seed, face, how often) alone: a resumed training sees exactly what an uninterrupted one would
+have seen. A bank that does not fit into the device's memory lies in a file, and each batch is read ahead.
 """
 
 from __future__ import annotations
 
+import os
+import tempfile
+import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,20 +24,36 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from faceswap.config import TrainConfig
+from faceswap.errors import OutputError
 from faceswap.training.augment import Corruption, draw_geometry, sample
+from faceswap.training.chance import seed_of
 from faceswap.types import Picture
+
+_REFRESHED = 8  # twins of a person in a step, at most: a GPU would ask for more than processors can make
+_AHEAD = 4  # steps whose fresh twins are being made, so that one slow one does not hold up the next step
+
+Faces = UInt8[Tensor, "faces 5 side side"]
+"""R, G, B, face mask, and mask of eyes and mouth, 0..255. A little larger than the model's picture, so that
+turning and scaling do not blur it."""
+Twins = UInt8[Tensor, "faces 3 side side"]
+
+
+Bytes = UInt8[Tensor, "*any"]
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One face as it lies in the bank, all of the same side: a little larger than the model's picture, so that
-    turning and scaling it does not blur it."""
+    """One face with its masks, all of the same side."""
 
     picture: Picture
     mask: UInt8[np.ndarray, "side side"]
     """Which pixels are face, 0..255."""
     features: UInt8[np.ndarray, "side side"]
     """Which pixels are eyes and mouth, 0..255."""
+
+    def planes(self) -> UInt8[Tensor, "5 side side"]:
+        """As it lies in a bank."""
+        return _planes(np.dstack([self.picture, self.mask, self.features]))
 
 
 @dataclass(frozen=True)
@@ -46,76 +67,152 @@ class Batch:
     features: Float[Tensor, "batch 1 size size"]
 
 
-class Bank:
-    """A person's faces on `device`, giving batches of `size` px pictures.
+def room(shape: Sequence[int], folder: Path | None) -> Bytes:
+    """Bytes of this shape: in memory, or if a folder is given in a file there that nobody else sees and that vanishes
+    with the process, however it ends. Raises OutputError if the disk is full."""
+    if folder is None:
+        return torch.empty(*shape, dtype=torch.uint8)
+    size = int(np.prod(shape))
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.truncate(size)
+            if hasattr(os, "posix_fallocate"):  # a full disk is to be known now, not at some later write
+                os.posix_fallocate(file.fileno(), 0, size)
+            return torch.from_numpy(np.memmap(file, np.uint8, "r+", shape=tuple(shape)))
+    except OSError as error:
+        raise OutputError(
+            f"the faces need {size / 2**30:.1f} GiB on disk beside the model, which are not there ({error})",
+            "Make room, or train with fewer faces: faceswap faces reject --balance 2000",
+        ) from error
 
-    `person` is the person's number in the model: two persons draw different random numbers.
+
+class Bank:
+    """A person's faces, giving batches of `size` px pictures on `device`.
+
+    `person` is the person's number in the model: two persons draw different random numbers. Of each batch only the
+    rows `share` are made: those of this process. With a `folder` the faces stay where they are, and their twins lie
+    in a file there; without one both are copied to the device.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], size: int, config: TrainConfig, person: int, step: int, device: torch.device
+        self,
+        faces: Faces,
+        size: int,
+        config: TrainConfig,
+        person: int,
+        step: int,
+        device: torch.device,
+        share: slice | None = None,
+        folder: Path | None = None,
     ) -> None:
-        stacked = np.stack([np.dstack([s.picture, s.mask, s.features]) for s in samples])
-        self.clean: UInt8[Tensor, "faces 5 side side"] = _planes(stacked).to(device)
-        self.seconds_waited = 0.0
-        self._pictures = [sample.picture for sample in samples]
+        self.device, self.seconds_waited = device, 0.0
+        self._originals = faces  # what the corrupting threads read
         self._size, self._config, self._person = size, config, person
-        self._corrupt = Corruption(config.corruption)
-        self._per_step = max(1, config.batch_size // 2)
-        self._worker = ThreadPoolExecutor(1, thread_name_prefix=f"corruption-{person}")
-        self._twins: UInt8[Tensor, "faces 3 side side"] = self._damaged(range(len(self)), step).to(device)
-        self._pending: Future[UInt8[Tensor, "some 3 side side"]] = self._prepare(step)
+        self._share = share or slice(None)
+        self._per_step = max(1, min(config.batch_size // 2, _REFRESHED, len(faces)))
+        self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4), f"corruption-{person}")
+        self._own = threading.local()
+        self._made: deque[list[Future[Picture]]] = deque()
+        place = torch.device("cpu") if folder else device
+        self._faces = faces.to(place)
+        self._twins: Twins = room((len(faces), 3, *faces.shape[2:]), folder).to(place)
+        for face, twin in enumerate(self._threads.map(lambda face: self._twin(face, step), range(len(faces)))):
+            self._twins[face] = _planes(twin).to(place)
+        for following in range(step, step + _AHEAD):
+            self._make(following)
+        self._reader = ThreadPoolExecutor(1, f"reader-{person}") if folder else None
+        self._read = self._reader.submit(self._rows, step) if self._reader else None
 
     def __len__(self) -> int:
-        return len(self._pictures)
+        return len(self._faces)
 
     def close(self) -> None:
-        """Stop the background thread."""
-        self._worker.shutdown(wait=True, cancel_futures=True)
+        """Stop the background threads."""
+        for threads in (self._reader, self._threads):
+            if threads is not None:
+                threads.shutdown(wait=True, cancel_futures=True)
 
     def batch(self, step: int, difficulty: float = 1.0) -> Batch:
         """The batch of training step `step`; `difficulty` (0..1) scales the affine map and the warp.
 
         Steps are asked for in order, from the one given at the start.
         """
-        self._refresh(step)
-        device = self.clean.device
-        rng = torch.Generator(device).manual_seed(self._seed(0, step))
-        chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng, device=device)
+        faces, twins = self._next_rows(step)
+        rng = torch.Generator(self.device).manual_seed(self._seed(0, step))
         affine, warp = self._config.affine * difficulty, self._config.warp * difficulty
-        geometry = draw_geometry(len(chosen), self._size, affine, warp, rng)
-        clean = sample(self.clean[chosen], geometry.target)
-        return Batch(sample(self._twins[chosen], geometry.input), clean[:, :3], clean[:, 3:4], clean[:, 4:])
+        geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, self._config.flip)
+        clean = sample(faces, geometry.target[self._share])
+        return Batch(sample(twins, geometry.input[self._share]), clean[:, :3], clean[:, 3:4], clean[:, 4:])
+
+    def pictures(self, count: int) -> Float[Tensor, "some 3 size size"]:
+        """Up to `count` faces as they are, evenly from all: RGB 0..1."""
+        return self._undamaged(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
+
+    def draw(self, count: int, seed: int) -> Float[Tensor, "count 3 size size"]:
+        """Faces as they are, drawn by chance: RGB 0..1."""
+        return self._undamaged(torch.randint(len(self), (count,), generator=torch.Generator().manual_seed(seed)))
+
+    def _undamaged(self, chosen: Tensor) -> Float[Tensor, "some 3 size size"]:
+        return upright(self._originals[chosen, :3].to(self.device), self._size)
+
+    def _next_rows(self, step: int) -> tuple[Faces, Twins]:
+        if self._reader is None or self._read is None:
+            return self._rows(step)
+        start = time.perf_counter()
+        rows = self._read.result()
+        self.seconds_waited += time.perf_counter() - start
+        self._read = self._reader.submit(self._rows, step + 1)
+        return rows
+
+    def _rows(self, step: int) -> tuple[Faces, Twins]:
+        """The faces that step `step` has chosen and their twins, some of them fresh."""
+        self._refresh(step)
+        rng = torch.Generator().manual_seed(self._seed(2, step))
+        chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
+        there = chosen.to(self._faces.device)
+        return self._onto_device(self._faces[there]), self._onto_device(self._twins[there])
+
+    def _onto_device(self, rows: Bytes) -> Bytes:
+        if rows.device.type == "cpu" and self.device.type == "cuda":
+            return rows.pin_memory().to(self.device, non_blocking=True)
+        return rows.to(self.device)
 
     def _refresh(self, step: int) -> None:
-        """Put this step's fresh twins in place and have the next step's made."""
+        """Put this step's fresh twins in place and have those of a later step made."""
         start = time.perf_counter()
-        fresh = self._pending.result()
-        self.seconds_waited += time.perf_counter() - start
-        self._twins[self._turn(step)] = fresh.to(self._twins.device)
-        self._pending = self._prepare(step + 1)
+        fresh = [future.result() for future in self._made.popleft()]
+        if self._reader is None:  # else it is the reader who waits
+            self.seconds_waited += time.perf_counter() - start
+        twins = torch.stack([_planes(twin) for twin in fresh])
+        self._twins[self._turn(step)] = twins.to(self._twins.device) if self._reader else self._onto_device(twins)
+        self._make(step + _AHEAD)
 
-    def _prepare(self, step: int) -> Future[UInt8[Tensor, "some 3 side side"]]:
-        return self._worker.submit(self._damaged, self._turn(step), step + 1)
+    def _make(self, step: int) -> None:
+        self._made.append([self._threads.submit(self._twin, face, step + 1) for face in self._turn(step)])
 
     def _turn(self, step: int) -> list[int]:
         """Whose twins step `step` refreshes: everybody's in turn."""
         first = step * self._per_step
-        return [i % len(self) for i in range(first, first + min(self._per_step, len(self)))]
+        return [i % len(self._originals) for i in range(first, first + self._per_step)]
 
-    def _damaged(self, faces: Sequence[int], steps_done: int) -> UInt8[Tensor, "some 3 side side"]:
-        """The twins that `faces` have once `steps_done` steps have refreshed theirs."""
-        turns = steps_done * self._per_step
-        twins = []
-        for face in faces:
-            generation = max(0, (turns - 1 - face) // len(self) + 1)
-            twins.append(self._corrupt(self._pictures[face], self._seed(1, face, generation)))
-        return _planes(np.stack(twins))
+    def _twin(self, face: int, steps_done: int) -> Picture:
+        """The twin that `face` has once `steps_done` steps have refreshed theirs."""
+        generation = max(0, (steps_done * self._per_step - 1 - face) // len(self._originals) + 1)
+        if not hasattr(self._own, "corrupt"):  # its random state is not to be shared between threads
+            self._own.corrupt = Corruption(self._config.corruption, self._config.corruptions)
+        picture = np.ascontiguousarray(self._originals[face, :3].permute(1, 2, 0).numpy())
+        twin: Picture = self._own.corrupt(picture, self._seed(1, face, generation))
+        return twin
 
     def _seed(self, *numbers: int) -> int:
-        state = np.random.SeedSequence([self._config.seed, self._person, *numbers]).generate_state(1)
-        return int(state[0])
+        return seed_of(self._config.seed, self._person, *numbers)
 
 
-def _planes(pictures: UInt8[np.ndarray, "n h w c"]) -> UInt8[Tensor, "n c h w"]:
-    return torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2)))
+def _planes(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "c h w"]:
+    return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
+
+
+def upright(faces: UInt8[Tensor, "some channels side side"], size: int) -> Float[Tensor, "some channels size size"]:
+    """Faces at the model's size, 0..1, not moved at all."""
+    still = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3)
+    return sample(faces, torch.nn.functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))

@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,9 +27,11 @@ from safetensors.torch import load_file, save_file
 from faceswap.config import ModelConfig, TrainConfig, load_toml, to_toml
 from faceswap.errors import ModelError, OutputError
 from faceswap.model.swap_model import SwapModel, build_model
-from faceswap.training.step import Budget, TrainState, restore_tensors, start_training, tensors_of
+from faceswap.training.critics import Critic
+from faceswap.training.ranks import Ranks
+from faceswap.training.state import Budget, TrainState, restore_tensors, start_training, tensors_of
 
-_VERSION = 1
+_VERSION = 2
 _KEPT = 2
 _UNFINISHED = ".unfinished"
 
@@ -88,6 +90,8 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
         "version": _VERSION,
         "step": state.step,
         "seconds": state.seconds,
+        "caution": state.caution,
+        "held_out": state.held_out,
         "budget": dataclasses.asdict(budget),
     }
     try:
@@ -112,7 +116,13 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
     return whole
 
 
-def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainState, Budget] | None:
+def load_checkpoint(
+    folder: Path,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    more_critics: Sequence[Critic] = (),
+    compiled: bool = False,
+) -> tuple[TrainState, Budget] | None:
     """The newest readable state of the model in `folder`, on `device`; None if none was saved yet.
 
     Raises ModelError if there are checkpoints and none can be read.
@@ -121,10 +131,12 @@ def load_checkpoint(folder: Path, device: torch.device) -> tuple[TrainState, Bud
 
     def read(checkpoint: Path) -> tuple[TrainState, Budget]:
         about = _read_about(checkpoint)
-        state = start_training(config.model, config.train, device)
+        state = start_training(config.model, config.train, device, ranks, more_critics, compiled)
         state.average.load_state_dict(load_file(checkpoint / "weights.safetensors"))
         restore_tensors(state, load_file(checkpoint / "training.safetensors"))
         state.step, state.seconds = int(about["step"]), float(about["seconds"])
+        state.caution = float(about["caution"])
+        state.held_out = [(int(step), float(loss)) for step, loss in about["held_out"]]
         return state, Budget(**about["budget"])
 
     return _newest_readable(folder, read)

@@ -1,50 +1,157 @@
-"""How far a reconstruction is from its target. Pictures and masks are float in 0..1; results are scalars."""
+"""What training makes small. Pictures and masks are float in 0..1; results are scalars unless said otherwise."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from faceswap.config import TrainConfig
-from faceswap.model.swap_model import Decoded
+from faceswap.model.bottleneck import Latent, Passage
+from faceswap.model.swap_model import Decoded, SwapModel
 from faceswap.training.bank import Batch
+from faceswap.training.precision import multiplies_in_bfloat16
 
 _BACKGROUND = 0.05  # weight of a pixel outside the face: enough to keep the mask's soft edge clean
 _WINDOW, _SIGMA = 11, 1.5  # of the structural similarity, as published
 _C1, _C2 = 0.01**2, 0.03**2
+
+Scalar = Float[Tensor, ""]
 
 
 @dataclass(frozen=True)
 class Losses:
     """The parts of one person's loss."""
 
-    pixel: Float[Tensor, ""]
-    structure: Float[Tensor, ""]
-    mask: Float[Tensor, ""]
-    total: Float[Tensor, ""]
+    pixel: Scalar
+    structure: Scalar
+    mask: Scalar
+    total: Scalar
 
     def detach(self) -> Losses:
         """The same values without the graph that led to them."""
         return Losses(self.pixel.detach(), self.structure.detach(), self.mask.detach(), self.total.detach())
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a batch of each person came to."""
+
+    total: Scalar
+    """To be made small."""
+    persons: Mapping[str, Losses]
+    latent: Mapping[str, Scalar]
+    """What is known of the latent, by name: `elbo` and `kl` in nats a face, `perplexity`, `active`..."""
+    decoded: Mapping[str, Decoded]
+    passage: Passage
+
+
+class Objective(nn.Module):
+    """From a batch of each person to the loss: the part of a training step that is differentiated."""
+
+    def __init__(self, model: SwapModel, config: TrainConfig, device: torch.device) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        self._device, self._half = device.type, multiplies_in_bfloat16(device)
+
+    def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> Outcome:
+        """`beta` is the weight of the KL divergence in this step, `noise` as in SwapModel.forward."""
+        inputs = {person: batch.input for person, batch in batches.items()}
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+            decoded, passage = self.model(inputs, noise)
+        persons = {p: reconstruction_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
+        rebuilding = torch.stack([losses.total for losses in persons.values()]).sum()
+        values = next(iter(inputs.values()))[0].numel()
+        total = rebuilding + len(persons) * latent_penalty(passage.terms, self.config, beta, values)
+        likelihoods = [log_likelihood(decoded[p], batch.target, self.config) for p, batch in batches.items()]
+        return Outcome(total, persons, latent_report(passage, torch.stack(likelihoods).mean()), decoded, passage)
+
+
 def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
-    """The weighted sum of L1, 1 - SSIM and the mask's L1; the first two count face pixels, above all eyes and mouth."""
+    """The weighted sum of the pixel loss, 1 - SSIM and the mask's L1; the first two count face pixels, above all
+    eyes and mouth."""
     face = _BACKGROUND + (1 - _BACKGROUND) * batch.mask
     weight = face * (1 + config.feature_weight * batch.features)
-    pixel = weighted_mean((decoded.picture - batch.target).abs().mean(dim=1, keepdim=True), weight)
+    pixel = weighted_mean(pixel_errors(decoded, batch.target, config), weight)
     structure = weighted_mean(1 - ssim_map(decoded.picture, batch.target), weight)
     mask = (decoded.mask - batch.mask).abs().mean()
     total = pixel + config.structure_weight * structure + config.mask_weight * mask
     return Losses(pixel, structure, mask, total)
 
 
-def weighted_mean(values: Float[Tensor, "batch 1 h w"], weight: Float[Tensor, "batch 1 h w"]) -> Float[Tensor, ""]:
-    """The mean of `values` where `weight` says how much each counts."""
-    mean: Tensor = (values * weight).sum() / weight.sum().clamp_min(1e-6)
+def pixel_errors(
+    decoded: Decoded, target: Float[Tensor, "batch 3 h w"], config: TrainConfig
+) -> Float[Tensor, "batch 1 h w"]:
+    """The pixel loss of each pixel, averaged over the channels.
+
+    Each is what a kind of noise costs: l1 Laplace's, mse (squared) Gauss's; bce, the binary cross-entropy of a logistic
+    output, takes a value for the chance of a one, and is above 0 even for a perfect copy: by the target's own entropy.
+    """
+    if config.pixel_loss == "bce":
+        errors = F.binary_cross_entropy_with_logits(decoded.logits, target, reduction="none")
+    else:
+        difference = decoded.picture - target
+        errors = difference.abs() if config.pixel_loss == "l1" else difference.square()
+    return errors.mean(dim=1, keepdim=True)
+
+
+def log_likelihood(decoded: Decoded, target: Float[Tensor, "batch 3 h w"], config: TrainConfig) -> Scalar:
+    """Of the targets, in nats a face, all pixels counted alike, under the noise that the pixel loss stands for.
+
+    Its scale is the most likely one, which is known in closed form (Rybkin et al., 2021, "Simple and effective VAE
+    training with calibrated decoders"). Densities, of values in 0..1: more than 0 is possible.
+    """
+    error = pixel_errors(decoded, target, config).mean().clamp_min(1e-9)
+    values = target[0].numel()
+    if config.pixel_loss == "bce":
+        return -values * error
+    if config.pixel_loss == "mse":
+        return -values / 2 * (torch.log(2 * math.pi * error) + 1)
+    return -values * (torch.log(2 * error) + 1)
+
+
+def latent_penalty(terms: Mapping[str, Tensor], config: TrainConfig, beta: Scalar, values: int) -> Scalar:
+    """What the bottleneck's terms cost together.
+
+    The KL divergence is summed over the latent and divided by the number of `values` in a picture, over which the
+    pixel loss is averaged: with beta 1 that is the evidence lower bound of a decoder whose noise has the scale 1.
+    """
+    costs = [beta.new_zeros(())]
+    for name, term in terms.items():
+        match name:
+            case "kl":
+                costs.append(beta / values * term.clamp_min(config.free_bits).sum())
+            case "activity":
+                costs.append(config.sparsity * term)
+            case "commitment":
+                costs.append(config.commitment * term)
+            case "prior":
+                costs.append(term / values)
+    return torch.stack(costs).sum()
+
+
+def latent_report(passage: Passage, likelihood: Scalar) -> dict[str, Scalar]:
+    """All that is known of a latent, and the evidence lower bound where it has a prior: the log-likelihood of the
+    pictures minus what telling the latent costs, in nats a face."""
+    report = {name: term.detach().sum() for name, term in passage.terms.items()}
+    price = report.get("kl", report.get("prior"))
+    if price is not None:
+        report["elbo"] = likelihood.detach() - price
+    return report | dict(passage.report)
+
+
+def weighted_mean(values: Float[Tensor, "batch 1 h w"], weight: Float[Tensor, "batch 1 h w"]) -> Scalar:
+    """The mean over faces of each face's mean of `values`, where `weight` says how much a pixel counts.
+
+    Face by face, so that the mean of two half batches is that of the whole one.
+    """
+    over = (1, 2, 3)
+    mean: Tensor = ((values * weight).sum(over) / weight.sum(over).clamp_min(1e-6)).mean()
     return mean
 
 

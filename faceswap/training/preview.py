@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.augment import sample
 from faceswap.training.bank import Bank
 from faceswap.types import Picture
 
@@ -17,14 +16,11 @@ Row = tuple[str, list[Picture]]
 
 @torch.inference_mode()
 def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) -> list[Row]:
-    """For each person: `columns` of their faces, evenly from the bank, and what each decoder makes of them."""
+    """For each person: `columns` of their faces, evenly from the bank, and what each decoder makes of them; faces that
+    nobody has shown, if the latent can be sampled."""
     rows: list[Row] = []
     for person, bank in banks.items():
-        chosen = torch.linspace(0, len(bank) - 1, min(columns, len(bank))).long().to(bank.clean.device)
-        upright = torch.eye(2, 3, device=bank.clean.device).expand(len(chosen), 2, 3)
-        size = [len(chosen), 1, model.config.size, model.config.size]
-        grid = torch.nn.functional.affine_grid(upright, size, align_corners=False)
-        faces = sample(bank.clean[chosen][:, :3], grid)
+        faces = bank.pictures(columns)
         latent = model.encode(faces)
         rows.append((person, _pictures(faces)))
         for other in (person, *(p for p in banks if p != person)):
@@ -34,6 +30,10 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) 
             )
             if other == person:
                 rows.append((f"{person} mask", _pictures(decoded.mask.expand(-1, 3, -1, -1))))
+    if model.bottleneck.generative:
+        for person, bank in banks.items():
+            drawn = model.bottleneck.sample(columns, torch.Generator(bank.device).manual_seed(0))
+            rows.append((f"{person}, drawn from the latent space", _pictures(model.decode(drawn, person).picture)))
     return rows
 
 

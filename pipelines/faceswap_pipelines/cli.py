@@ -104,30 +104,70 @@ def train(
         list[str] | None, typer.Option(metavar="NAME=FACESET", help="A further person; repeatable.")
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.")
-    ] = "nano",
-    size: Annotated[int | None, typer.Option(help="Another picture side for a new model: a multiple of 16.")] = None,
+        str | None,
+        typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.", show_default="nano"),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Train this long; the schedule ends with it.", show_default="10")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Train this many steps instead.")] = None,
+    until_plateau: Annotated[
+        bool, typer.Option("--until-plateau", help="Train until faces that are held out no longer get better.")
+    ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the model if it is there already.")] = True,
-    seed: Annotated[int, typer.Option(help="Of all randomness in training, for a new model.")] = 0,
+    size: Annotated[int | None, typer.Option(help="Another picture side: a multiple of 16.")] = None,
+    latent: Annotated[
+        str | None, typer.Option(help="plain, sparse, vae, vq or vq2 (two levels).", show_default="plain")
+    ] = None,
+    decoder: Annotated[
+        str | None,
+        typer.Option(help="separate (one for each person) or conditional (one for all).", show_default="separate"),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(help="Faces of each person in a step.", show_default="what suits the device and its memory"),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of all randomness in training.", show_default="0")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, repeatable: beta=4, pixel_loss=mse, corruption=0... MODEL/config.toml shows all.",
+        ),
+    ] = None,
+    vgg: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Weights of VGG-16, for --set perceptual=0.1.")
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write MODEL/tensorboard, too.")] = False,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 30.0,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
-    """Learn two (or more) persons' faces. Ctrl-C stops and saves; run again, it goes on."""
+    """Learn two (or more) persons' faces. Ctrl-C stops and saves; run again, it goes on.
+
+    With several GPUs or machines: torchrun --nproc-per-node N -m faceswap_pipelines.cli train ...
+    """
     with job_errors():
-        from faceswap.config import TrainConfig
-        from faceswap_pipelines.terminal import persons
+        from faceswap_pipelines.terminal import persons, settings
         from faceswap_pipelines.train import TrainJob, train_model
 
-        if minutes is None and steps is None:
+        if minutes is None and steps is None and not until_plateau:
             minutes = 10.0
-        facesets = persons(a, b, person or [])
+        named = {"size": size, "latent": latent, "decoder": decoder, "batch_size": batch, "seed": seed}
         job = TrainJob(
-            facesets, model, preset, size, minutes, steps, resume, TrainConfig(seed=seed), device, save_every
+            persons(a, b, person or []),
+            model,
+            preset,
+            minutes,
+            steps,
+            until_plateau,
+            resume,
+            {name: value for name, value in named.items() if value is not None} | settings(set_ or []),
+            vgg,
+            tensorboard,
+            device,
+            save_every,
         )
         result = show(train_model(job), json)
     then = f"faceswap swap VIDEO --model {model} --out OUT.mp4"

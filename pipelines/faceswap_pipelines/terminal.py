@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import os
 import signal
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -30,6 +32,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable r
 
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
+_FIRST_RANK = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts only one speaks
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 
 
@@ -72,7 +75,7 @@ def show(job: Job[Result], quiet: bool) -> Result:
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}"),
         console=console,
-        disable=quiet or not console.is_terminal,
+        disable=quiet or not console.is_terminal or not _FIRST_RANK,
     )
     tasks: dict[str, int] = {}
     with _stop_requested() as stop:
@@ -121,7 +124,8 @@ def _stop_requested() -> Iterator[threading.Event]:
 
 def finish(result: object, as_json: bool, text: str) -> None:
     """Print a command's result on stdout."""
-    print(json.dumps(_plain(result), indent=1) if as_json else text)
+    if _FIRST_RANK:
+        print(json.dumps(_plain(result), indent=1) if as_json else text)
 
 
 def _plain(value: object) -> object:
@@ -144,6 +148,20 @@ def frame_range(text: str) -> tuple[int, int | None]:
     if not colon or wanted[0] < 0 or (wanted[1] is not None and wanted[1] <= wanted[0]):
         raise ConfigError(f"'{text}' is not a range of frames", "Write it as FIRST:STOP, for example 0:300")
     return wanted
+
+
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE by name, the values as TOML has them, bare words as text. Raises ConfigError."""
+    given: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"'{text}' is not a setting", "Write it as NAME=VALUE, for example beta=4")
+        try:
+            given[name] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            given[name] = value
+    return given
 
 
 def persons(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:

@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-import math
-import time
+import shutil
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
-import cv2
-import numpy as np
 import torch
 
-from faceswap.config import PRESETS, ModelConfig, TrainConfig
-from faceswap.errors import ConfigError, FaceError, ModelError, OutputError
-from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.masks import face_mask, feature_mask
-from faceswap.geometry import Similarity
-from faceswap.media.pictures import read_picture, write_picture
-from faceswap.quality.sheets import sheet
-from faceswap.training.bank import Bank, Sample
-from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config, save_checkpoint
-from faceswap.training.preview import preview_rows
-from faceswap.training.step import Budget, Metrics, TrainState, start_training, train
+from faceswap.config import PRESETS, ModelConfig, TrainConfig, from_dict
+from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.training.bank import Bank, Faces
+from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.critics import Critic, Perceptual
+from faceswap.training.held_out import MEASURE_EVERY, has_plateaued, held_out_loss, split
+from faceswap.training.memory import settle_batch_size
+from faceswap.training.ranks import Ranks, open_ranks
+from faceswap.training.stacked import pretrain_stacked
+from faceswap.training.state import Budget, TrainState, start_training
+from faceswap.training.step import Metrics, train
 from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.train_data import load_faces, place_for
+from faceswap_pipelines.train_record import Recorder, recording
 
-_FEWEST_FACES = 10
-_PREVIEW_GROWTH = 1.25  # each preview waits this much longer than the one before, so that a night leaves few files
-_NOTE_EVERY = 1.0  # seconds between two lines of stats.jsonl
 _MARGIN = 1.5  # faces lie in the bank this much larger than the model's picture, so that turning them does not blur
+_SETTLING = 4  # a training that has reached its plateau goes on for a quarter of its steps, ever more slowly
+_WORTH_COMPILING = 300.0, 2000  # seconds or steps of a budget; compiling takes about a minute
 
 
 @dataclass(frozen=True)
@@ -42,15 +40,19 @@ class TrainJob:
     facesets: Mapping[str, Path]
     """By the person's name."""
     model: Path
-    preset: str = "nano"
-    size: int | None = None
-    """Side of the model's picture in pixels; None takes the preset's."""
+    preset: str | None = None
+    """For a new model; None is nano."""
     minutes: float | None = None
     steps: int | None = None
-    """Exactly one of `minutes` and `steps`."""
+    until_plateau: bool = False
+    """Exactly one of `minutes`, `steps` and `until_plateau`."""
     resume: bool = True
-    settings: TrainConfig = field(default_factory=TrainConfig)
-    """For a new model; an existing one keeps its own."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """By name, for fields of ModelConfig or TrainConfig: in place of the preset's and the defaults. Those of an
+    existing network cannot be changed any more, those of its training can."""
+    vgg: Path | None = None
+    """Weights for the perceptual loss: see `faceswap.training.critics`."""
+    tensorboard: bool = False
     device: str = "auto"
     save_every: float = 30.0
     """Seconds of training that a killed process can cost."""
@@ -67,6 +69,10 @@ class TrainResult:
     faces_per_second: float
     losses: dict[str, float]
     """By person."""
+    latent: dict[str, float]
+    """What is known of the latent: KL divergence, perplexity, ELBO..., where they apply."""
+    held_out: float | None
+    """Loss on faces that were not trained on, if some were held out."""
     waited: float
     """Seconds that steps waited for data."""
     preview: str
@@ -76,185 +82,174 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
     """Train `job.model`, going on from its last checkpoint if it has one.
 
     A run that was stopped goes on with what was left of its budget when it is started with the same one again;
-    a model whose run was finished is trained for the budget given, on top.
+    a model whose run was finished is trained for the budget given, on top. Under torchrun all ranks call this.
     """
-    if (job.minutes is None) == (job.steps is None) or (job.minutes or job.steps or 0) <= 0:
-        raise ConfigError("training needs either minutes or steps, above zero", "Add for example --minutes 10")
-    device = pick_device(job.device)
-    state, budget = _open_model(job, device)
-    side = round(_MARGIN * state.model.config.size)
+    wanted = _budget(job)
     with ExitStack() as stack:
-        banks = {}
-        for number, person in enumerate(state.model.config.persons):
-            yield Progress(f"Loading faces of {person}", 0, None, "faces")
-            samples = load_samples(job.facesets[person], side)
-            bank = Bank(samples, state.model.config.size, state.config, number, state.step, device)
+        ranks, device = stack.enter_context(open_ranks(pick_device(job.device)))
+        if ranks.first:
+            _settle_folder(job, device, ranks)
+        ranks.agreed(0.0, device)  # the others wait until the folder is there
+        state, budget = _open_state(job, wanted, device, ranks)
+        config = state.model.config
+        place = place_for(job.facesets, round(_MARGIN * config.size), device, job.model)
+        banks, held_out = {}, {}
+        for number, person in enumerate(config.persons):
+            faces = yield from load_faces(job.facesets[person], round(_MARGIN * config.size), place, person)
+            if budget.until_plateau:
+                faces, held_out[person] = split(faces)
+            share = ranks.share(state.config.batch_size)
+            bank = Bank(faces, config.size, state.config, number, state.step, device, share, place)
             stack.callback(bank.close)
             banks[person] = bank
-        recorder = stack.enter_context(_recording(job, state, budget, banks))
+        if state.step == 0 and state.config.stacked_steps:
+            for layer in pretrain_stacked(state, banks):
+                title = f"Pre-training layer {layer.layer + 1} of {layer.layers}"
+                yield Progress(title, layer.step, state.config.stacked_steps, "steps")
+        recorder = Recorder(job.model, job.save_every, state, banks, job.tensorboard)
+        budgets = [budget]
+        stack.enter_context(recording(recorder, budgets))
         metrics = None
-        for metrics in train(state, banks, budget):
-            recorder.note(metrics)
-            yield _progress(metrics, budget)
+        for metrics in _trained(state, banks, budgets, held_out):
+            recorder.note(metrics, budgets[-1])
+            yield _progress(metrics, budgets[-1], state)
     return TrainResult(
         str(job.model),
         state.step,
         state.seconds / 60,
         metrics.faces_per_second if metrics else 0.0,
         _losses(metrics) if metrics else {},
+        {name: float(value) for name, value in metrics.latent.items()} if metrics else {},
+        state.held_out[-1][1] if state.held_out else None,
         metrics.waited if metrics else 0.0,
         str(recorder.preview),
     )
 
 
-def load_samples(folder: Path, side: int) -> list[Sample]:
-    """The kept faces of a faceset with their masks, at `side` px, or at the crops' own size if that is less.
-
-    Raises FaceError if there are too few.
-    """
-    with Faceset.open(folder) as faceset:
-        records = faceset.records(kept_only=True)
-        if len(records) < _FEWEST_FACES:
-            raise FaceError(
-                f"the faceset {folder} has {len(records)} usable faces, and training needs at least {_FEWEST_FACES}"
-                " (a few hundred are good)",
-                "Extract more footage of this person into it",
-            )
-        side = min(side, faceset.crop_size)
-
-        def load(record: FaceRecord) -> Sample:
-            crop = read_picture(faceset.path(record))
-            points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
-            picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA)
-            return Sample(picture.astype(np.uint8, copy=False), face_mask(points, side), feature_mask(points, side))
-
-        with ThreadPoolExecutor() as pool:
-            return list(pool.map(load, records))
+def _trained(
+    state: TrainState, banks: Mapping[str, Bank], budgets: list[Budget], held_out: Mapping[str, Faces]
+) -> Iterator[Metrics]:
+    """Train for the last of `budgets`; one that ends at a plateau is followed by another, to settle, which is added."""
+    for metrics in train(state, banks, budgets[-1]):
+        if held_out and state.step % MEASURE_EVERY == 0:
+            loss = held_out_loss(state.average, held_out, state.config, state.device)
+            state.held_out.append((state.step, state.ranks.agreed(loss, state.device)))
+        yield metrics
+        if budgets[-1].steps is None and held_out and has_plateaued(state.held_out):
+            begun = budgets[-1].start_step
+            settling = max(MEASURE_EVERY, (state.step - begun) // _SETTLING)
+            budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
+            yield from train(state, banks, budgets[-1])
+            return
 
 
-def _open_model(job: TrainJob, device: torch.device) -> tuple[TrainState, Budget]:
-    """The state to go on from, a fresh one for a new model, and the budget of this run."""
-    wanted = Budget(job.steps, None if job.minutes is None else job.minutes * 60)
-    persons = tuple(job.facesets)
+def _budget(job: TrainJob) -> Budget:
+    given = [job.minutes is not None, job.steps is not None, job.until_plateau]
+    if sum(given) != 1 or (not job.until_plateau and not (job.minutes or job.steps or 0) > 0):
+        raise ConfigError(
+            "training needs one of minutes, steps (above zero) or until-plateau", "Add for example --minutes 10"
+        )
+    return Budget(job.steps, None if job.minutes is None else job.minutes * 60, until_plateau=job.until_plateau)
+
+
+def _settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
+    """Make the folder of a new model, or see that an existing one is what the job says."""
+    network = {name: value for name, value in job.settings.items() if name in _names(ModelConfig)}
+    training = {name: value for name, value in job.settings.items() if name not in network}
     if not (job.model / "config.toml").exists():
-        config = _new_config(job, persons)
-        create_model_folder(job.model, config, job.settings)
-        return start_training(config, job.settings, device), wanted
+        preset = job.preset or "nano"
+        if preset not in PRESETS:
+            raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
+        base = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
+        config = from_dict(ModelConfig, base | network, "settings")
+        settings = from_dict(TrainConfig, training, "settings")
+        settings = settle_batch_size(config, settings, device, ranks.world)
+        create_model_folder(job.model, config, settings)
+        return
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
     known = read_config(job.model)
-    if set(known.model.persons) != set(persons):
+    if set(known.model.persons) != set(job.facesets):
         raise ModelError(
-            f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(persons)}",
+            f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(job.facesets)}",
             "Name a faceset for each of its persons, or a new model folder",
         )
-    loaded = load_checkpoint(job.model, device)
+    preset_fields = dataclasses.asdict(PRESETS[job.preset]) if job.preset in PRESETS else {}
+    for name in ("size", "width", "max_width", "latent_size", "blocks") if preset_fields else ():
+        network.setdefault(name, preset_fields[name])
+    for name, value in network.items():
+        if getattr(known.model, name) != value:
+            raise ModelError(
+                f"the model {job.model} was made with {name} {getattr(known.model, name)!r}, not {value!r}",
+                "Leave that out, or train a new model in another folder",
+            )
+    kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
+    settings = from_dict(TrainConfig, kept | training, "settings")
+    if settings != known.train:
+        create_model_folder(job.model, known.model, settle_batch_size(known.model, settings, device, ranks.world))
+
+
+def _names(kind: type[Any]) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def _open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks) -> tuple[TrainState, Budget]:
+    """The state to go on from, a fresh one for a new model, and the budget of this run."""
+    known = read_config(job.model)
+    critics = _critics(job, known.train, device)
+    compiled = device.type == "cuda" and _can_compile() and _worth_compiling(wanted)
+    loaded = load_checkpoint(job.model, device, ranks, critics, compiled)
     if loaded is None:
-        return start_training(known.model, known.train, device), wanted
+        return start_training(known.model, known.train, device, ranks, critics, compiled), wanted
     state, before = loaded
     unfinished = before.progress(state.step, state.seconds) < 1
-    if unfinished and (before.steps, before.seconds) == (wanted.steps, wanted.seconds):
+    if unfinished and _same(before, wanted):
         return state, before
     return state, dataclasses.replace(wanted, start_step=state.step, start_seconds=state.seconds)
 
 
-def _new_config(job: TrainJob, persons: tuple[str, ...]) -> ModelConfig:
-    if job.preset not in PRESETS:
-        raise ConfigError(f"there is no preset '{job.preset}'", f"Choose one of: {', '.join(PRESETS)}")
-    preset = PRESETS[job.preset]
-    return dataclasses.replace(preset, persons=persons, size=job.size or preset.size)
+def _same(before: Budget, wanted: Budget) -> bool:
+    """Whether this is what was asked for the last time; the steps of one that settles were its own idea."""
+    if before.until_plateau:
+        return wanted.until_plateau
+    return (before.steps, before.seconds, False) == (wanted.steps, wanted.seconds, wanted.until_plateau)
 
 
-class _Recorder:
-    """Writes what training leaves behind: stats.jsonl, checkpoints, previews."""
-
-    def __init__(self, job: TrainJob, state: TrainState, budget: Budget, banks: Mapping[str, Bank]) -> None:
-        self._folder, self._save_every = job.model, job.save_every
-        self._state, self._budget, self._banks = state, budget, banks
-        self._stats = job.model / "stats.jsonl"
-        self._noted, self._saved = -math.inf, time.monotonic()
-        self._next_preview = 0.0
-        self._saved_step: int | None = None
-        self.preview = job.model / "previews" / "latest.png"
-        self.preview.parent.mkdir(exist_ok=True)
-        _forget_after(self._stats, state.step)
-
-    def note(self, metrics: Metrics) -> None:
-        """Called after every step; does each thing when its time has come."""
-        now = time.monotonic()
-        if now - self._noted >= _NOTE_EVERY:
-            self._noted = now
-            with self._stats.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(_as_line(metrics)) + "\n")
-        if now - self._saved >= self._save_every:
-            self.save()
-            self._saved = time.monotonic()
-
-    def save(self) -> None:
-        """Checkpoint, and a preview when it is due. Nothing if no step was made since the last time."""
-        if self._state.step in (0, self._saved_step):
-            return
-        save_checkpoint(self._folder, self._state, self._budget)
-        self._saved_step = self._state.step
-        picture = sheet(preview_rows(self._state.average, self._banks), side=128)
-        write_picture(self.preview, picture)
-        if self._state.seconds >= self._next_preview:
-            write_picture(self.preview.with_name(f"{self._state.step:08d}.png"), picture)
-            self._next_preview = self._state.seconds * _PREVIEW_GROWTH
+def _critics(job: TrainJob, settings: TrainConfig, device: torch.device) -> list[Critic]:
+    if settings.perceptual == 0:
+        return []
+    if job.vgg is None:
+        raise ConfigError(
+            "the perceptual loss needs the weights of VGG-16, which do not ship",
+            "Name their file with --vgg (the README says how to make it), or set perceptual=0",
+        )
+    return [Perceptual(settings.perceptual, job.vgg, device)]
 
 
-@contextmanager
-def _recording(job: TrainJob, state: TrainState, budget: Budget, banks: Mapping[str, Bank]) -> Iterator[_Recorder]:
-    """A recorder that saves once more however training ends, unless the state itself may be broken."""
-    recorder = _Recorder(job, state, budget, banks)
-    try:
-        yield recorder
-    except GeneratorExit:  # stopped between two steps: the state is whole
-        recorder.save()
-        raise
-    else:
-        recorder.save()
+def _can_compile() -> bool:
+    """Whether torch finds what it needs to make kernels of its own: Triton and a C compiler."""
+    return find_spec("triton") is not None and any(shutil.which(name) for name in ("cc", "gcc", "clang"))
 
 
-def _forget_after(stats: Path, step: int) -> None:
-    """Drop the lines of steps that are about to be made again, and one that a kill has cut short."""
-    if not stats.exists():
-        return
-    kept = []
-    for line in stats.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line)
-        except (json.JSONDecodeError, KeyError, TypeError):
-            continue
-    fresh = stats.with_suffix(".part")
-    fresh.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-    fresh.replace(stats)
-
-
-def _as_line(metrics: Metrics) -> dict[str, object]:
-    losses = {
-        person: {part: round(float(getattr(loss, part)), 5) for part in ("pixel", "structure", "mask", "total")}
-        for person, loss in metrics.losses.items()
-    }
-    return {
-        "step": metrics.step,
-        "seconds": round(metrics.seconds, 2),
-        "losses": losses,
-        "learning_rate": metrics.learning_rate,
-        "faces_per_second": round(metrics.faces_per_second, 1),
-        "waited": round(metrics.waited, 3),
-    }
+def _worth_compiling(budget: Budget) -> bool:
+    seconds, steps = _WORTH_COMPILING
+    return budget.until_plateau or (budget.seconds or 0) >= seconds or (budget.steps or 0) >= steps
 
 
 def _losses(metrics: Metrics) -> dict[str, float]:
     return {person: float(loss.total) for person, loss in metrics.losses.items()}
 
 
-def _progress(metrics: Metrics, budget: Budget) -> Progress:
+def _progress(metrics: Metrics, budget: Budget, state: TrainState) -> Progress:
     note = f"{metrics.faces_per_second:.0f} faces/s"
     if metrics.step % 10 == 0:  # reading a loss waits for the device
         note += "".join(f"  {person} {loss:.3f}" for person, loss in _losses(metrics).items())
+        note += "".join(f"  {name} {float(value):.4g}" for name, value in metrics.latent.items())
+    if state.held_out:
+        note += f"  held out {state.held_out[-1][1]:.4f}"
     if budget.steps is not None:
-        return Progress("Training", metrics.step - budget.start_step, budget.steps, "steps", note)
+        title = "Settling" if budget.until_plateau else "Training"
+        return Progress(title, metrics.step - budget.start_step, budget.steps, "steps", note)
+    if budget.seconds is None:
+        return Progress("Training until the plateau", metrics.step - budget.start_step, None, "steps", note)
     return Progress("Training", metrics.seconds - budget.start_seconds, budget.seconds, "seconds", note)

@@ -9,16 +9,75 @@ face mask (what a swap pastes) and over the whole crop, the mask's intersection 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from faceswap.media.pictures import write_picture
+from faceswap.model.swap_model import SwapModel
 from faceswap.quality.sheets import sheet
+from faceswap.training.bank import Faces
 from faceswap.training.checkpoint import load_model
 from faceswap.training.losses import ssim_map, weighted_mean
-from faceswap_pipelines.train import load_samples
+from faceswap_pipelines.job import run
+from faceswap_pipelines.train_data import load_faces
+
+Rows = list[tuple[str, list[np.ndarray]]]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of one person's faces, rebuilt."""
+
+    face: float
+    """SSIM over the face mask."""
+    crop: float
+    """SSIM over the whole crop."""
+    overlap: float
+    """Of the mask with the true one: intersection over union."""
+
+
+def load(facesets: Mapping[str, Path], side: int) -> dict[str, Faces]:
+    """By person: all kept faces at `side` px."""
+    return {person: run(load_faces(folder, side)) for person, folder in facesets.items()}
+
+
+@torch.inference_mode()
+def measure(model: SwapModel, faces: Mapping[str, Faces]) -> dict[str, Quality]:
+    """By person; `faces` have the model's size."""
+    measured = {}
+    for person, theirs in faces.items():
+        true, mask = theirs[:, :3].float() / 255, theirs[:, 3:4] > 127
+        rebuilt = model.decode(model.encode(true), person)
+        likeness, found = ssim_map(rebuilt.picture, true), rebuilt.mask > 0.5
+        overlap = (mask & found).sum() / (mask | found).sum()
+        measured[person] = Quality(float(weighted_mean(likeness, mask.float())), float(likeness.mean()), float(overlap))
+    return measured
+
+
+@torch.inference_mode()
+def rows(model: SwapModel, faces: Mapping[str, Faces], columns: int = 8) -> Rows:
+    """Each person's faces, and what each decoder makes of them."""
+    shown: Rows = []
+    for person, theirs in faces.items():
+        some = theirs[torch.linspace(0, len(theirs) - 1, columns).long(), :3].float() / 255
+        latent = model.encode(some)
+        shown.append((f"{person}, held out", pictures(some)))
+        shown += [(f"{person} as {o}", pictures(model.decode(latent, o).picture)) for o in model.config.persons]
+    return shown
+
+
+def pictures(batch: torch.Tensor) -> list[np.ndarray]:
+    """RGB uint8 pictures of a float batch."""
+    return list((batch * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+
+
+def named(texts: list[str]) -> dict[str, Path]:
+    """NAME=FACESET by name."""
+    return {name: Path(folder) for name, _, folder in (text.partition("=") for text in texts)}
 
 
 def main() -> None:
@@ -28,31 +87,14 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("held_out.png"))
     arguments = parser.parse_args()
     model = load_model(arguments.model, torch.device("cpu"))
-    rows = []
-    for name, _, folder in (text.partition("=") for text in arguments.facesets):
-        samples = load_samples(Path(folder), model.config.size)
-        faces = torch.from_numpy(np.stack([s.picture for s in samples])).permute(0, 3, 1, 2).float() / 255
-        mask = torch.from_numpy(np.stack([s.mask for s in samples]))[:, None].float() / 255
-        with torch.inference_mode():
-            latent = model.encode(faces)
-            decoded = {other: model.decode(latent, other) for other in model.config.persons}
-        rebuilt = decoded[name]
-        likeness, inside, found = ssim_map(rebuilt.picture, faces), mask > 0.5, rebuilt.mask > 0.5
-        overlap = (inside & found).sum() / (inside | found).sum()
+    faces = load(named(arguments.facesets), model.config.size)
+    for person, quality in measure(model, faces).items():
         print(
-            f"{name}: {len(samples)} faces  SSIM of the face {weighted_mean(likeness, inside.float()):.3f}"
-            f"  of the whole crop {likeness.mean():.3f}  mask IoU {overlap:.3f}"
+            f"{person}: {len(faces[person])} faces  SSIM of the face {quality.face:.3f}"
+            f"  of the whole crop {quality.crop:.3f}  mask IoU {quality.overlap:.3f}"
         )
-        shown = slice(None, None, max(1, len(samples) // 8))
-        rows.append((f"{name}, held out", pictures(faces[shown])))
-        rows += [(f"{name} as {other}", pictures(d.picture[shown])) for other, d in decoded.items()]
-    write_picture(arguments.sheet, sheet(rows, side=160))
+    write_picture(arguments.sheet, sheet(rows(model, faces), side=160))
     print(f"look at {arguments.sheet}")
-
-
-def pictures(batch: torch.Tensor) -> list[np.ndarray]:
-    """RGB uint8 pictures of a float batch."""
-    return list((batch * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
 
 
 if __name__ == "__main__":

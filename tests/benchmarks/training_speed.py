@@ -20,8 +20,9 @@ import torch
 from torch import nn
 
 from faceswap.config import PRESETS, TrainConfig
-from faceswap.training.bank import Bank, Sample
-from faceswap.training.step import Budget, start_training, train
+from faceswap.training.bank import Bank
+from faceswap.training.state import Budget, start_training
+from faceswap.training.step import train
 
 _BASELINE_BATCH = 16
 
@@ -76,9 +77,8 @@ def ours(preset: str, batch: int, device: torch.device, seconds: float) -> tuple
     config, settings = PRESETS[preset], TrainConfig(batch_size=batch)
     rng = np.random.default_rng(0)
     side = config.size * 3 // 2
-    noise = [rng.integers(0, 255, (side, side, 5), np.uint8) for _ in range(100)]
-    samples = [Sample(n[..., :3].copy(), n[..., 3].copy(), n[..., 4].copy()) for n in noise]
-    banks = {p: Bank(samples, config.size, settings, i, 0, device) for i, p in enumerate(config.persons)}
+    faces = torch.from_numpy(rng.integers(0, 255, (100, 5, side, side), np.uint8))
+    banks = {p: Bank(faces, config.size, settings, i, 0, device) for i, p in enumerate(config.persons)}
     state = start_training(config, settings, device)
     steps, start, waited = -3, 0.0, 0.0
     for metrics in train(state, banks, Budget(seconds=1e9)):

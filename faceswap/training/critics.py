@@ -1,0 +1,174 @@
+"""Losses that are networks of their own. Both judge what was decoded against its target, inside the face."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+import torch.nn.functional as F  # noqa: N812  # torch's own name for it
+from jaxtyping import Float
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+from faceswap.config import TrainConfig
+from faceswap.errors import ConfigError
+from faceswap.model.swap_model import Decoded
+from faceswap.training.bank import Batch
+from faceswap.training.moments import moments_of, restore_moments
+from faceswap.training.ranks import Ranks
+
+Scalar = Float[Tensor, ""]
+Pictures = Float[Tensor, "batch 3 h w"]
+Pairs = Mapping[str, tuple[Pictures, Pictures]]
+"""By person: decoded faces and their targets, RGB 0..1, black outside the target's face."""
+
+
+@runtime_checkable
+class Critic(Protocol):
+    """A network that judges decoded faces."""
+
+    def loss(self, pairs: Pairs, progress: float) -> Scalar:
+        """What the decoded faces have to pay, weighted; `progress` is the share of the budget that is used."""
+
+    def learn(self, pairs: Pairs, progress: float) -> None:
+        """Learn from the same faces, behind the model's own step."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All that it has learnt, by name: what a checkpoint keeps."""
+
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        """Put back what `tensors` gave."""
+
+
+def pairs_of(decoded: Mapping[str, Decoded], batches: Mapping[str, Batch]) -> dict[str, tuple[Pictures, Pictures]]:
+    """What critics look at."""
+    return {p: (decoded[p].picture * batch.mask, batch.target * batch.mask) for p, batch in batches.items()}
+
+
+class Perceptual:
+    """Distance between features of VGG-16 (Johnson et al., 2016), which was trained on photographs.
+
+    Its weights do not ship. `weights` is the file that this writes, on a machine with a network:
+
+        import torchvision, safetensors.torch
+        vgg = torchvision.models.vgg16(weights="IMAGENET1K_V1").features
+        safetensors.torch.save_file(vgg.state_dict(), "vgg16.safetensors")
+
+    Raises ConfigError if it cannot be read.
+    """
+
+    _LAYERS = (3, 8, 15, 22)  # the last of each of the first four scales, behind its rectifier
+
+    def __init__(self, weight: float, weights: Path, device: torch.device) -> None:
+        from torchvision.models import vgg16  # not above: a second of importing that few need
+
+        features = vgg16().features[: self._LAYERS[-1] + 1]
+        try:
+            known = load_file(weights)
+            features.load_state_dict({name: known[name] for name in features.state_dict()})
+        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
+            raise ConfigError(
+                f"the perceptual loss needs the weights of VGG-16, and {weights} does not hold them ({error})",
+                "The README says how to make this file; or leave the perceptual loss out",
+            ) from error
+        self._features = features.to(device).eval().requires_grad_(False)
+        self._weight = weight
+        self._mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
+        self._deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
+
+    def loss(self, pairs: Pairs, progress: float) -> Scalar:  # noqa: ARG002  # the same from the start to the end
+        """The mean absolute difference of the features at four scales, summed over scales and persons."""
+        losses = [self._distance(decoded, target) for decoded, target in pairs.values()]
+        return self._weight * torch.stack(losses).sum()
+
+    def _distance(self, decoded: Pictures, target: Pictures) -> Scalar:
+        both = (torch.cat([decoded, target]) - self._mean) / self._deviation
+        distances = []
+        for number, layer in enumerate(self._features):
+            both = layer(both)
+            if number in self._LAYERS:
+                distances.append(F.l1_loss(*both.chunk(2)))
+        return torch.stack(distances).sum()
+
+    def learn(self, pairs: Pairs, progress: float) -> None:
+        """It knows all that it will ever know."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Nothing is learnt."""
+        return {}
+
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        """Nothing was kept."""
+
+
+class Adversary:
+    """A discriminator that learns to tell decoded faces from true ones (Goodfellow et al., 2014).
+
+    It judges patches (Isola et al., 2017), one channel of verdicts for each person, with spectral normalisation
+    (Miyato et al., 2018) and the hinge loss. It joins in for the last part of the budget, when shapes are right and
+    only texture is missing.
+    """
+
+    _WIDTH, _RATE = 32, 4e-4
+
+    def __init__(self, config: TrainConfig, persons: tuple[str, ...], device: torch.device, ranks: Ranks) -> None:
+        self._config, self._numbers, self._ranks = config, {p: n for n, p in enumerate(persons)}, ranks
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self._judge = _judge(len(persons), self._WIDTH).to(device).eval().requires_grad_(False)
+        self._parameters = list(self._judge.parameters())
+        self._optimizer = torch.optim.Adam(self._parameters, lr=self._RATE, betas=(0.0, 0.99), fused=True)
+
+    def loss(self, pairs: Pairs, progress: float) -> Scalar:
+        """Less, the more the decoded faces are taken for true; 0 before it has joined in."""
+        first = next(iter(pairs.values()))[0]
+        if progress < self._config.adversarial_from:
+            return first.new_zeros(())
+        verdicts = [-self._verdicts(decoded, person).mean() for person, (decoded, _) in pairs.items()]
+        return self._config.adversarial * torch.stack(verdicts).sum()
+
+    def learn(self, pairs: Pairs, progress: float) -> None:
+        """One step of its own optimizer, unless its gradient is no number."""
+        if progress < self._config.adversarial_from:
+            return
+        self._judge.train().requires_grad_(True)
+        self._optimizer.zero_grad(set_to_none=True)
+        losses = []
+        for person, (decoded, target) in pairs.items():
+            false, true = self._verdicts(torch.cat([decoded.detach(), target]), person).chunk(2)
+            losses.append((1 + false).relu().mean() + (1 - true).relu().mean())
+        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch's
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        self._ranks.average(gradients)
+        broken = ~torch.isfinite(torch.nn.utils.get_total_norm(gradients))
+        self._optimizer.found_inf = broken.float()  # type: ignore[attr-defined]  # as torch's GradScaler sets it
+        self._optimizer.step()
+        self._judge.eval().requires_grad_(False)
+
+    def _verdicts(self, faces: Pictures, person: str) -> Float[Tensor, "batch h2 w2"]:
+        verdicts: Tensor = self._judge(faces * 2 - 1)[:, self._numbers[person]]
+        return verdicts
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Weights, vectors of the spectral norm, and moments."""
+        kept = {f"judge.{name}": value for name, value in self._judge.state_dict().items()}
+        return kept | moments_of(self._optimizer, self._judge.named_parameters())
+
+    def restore(self, kept: Mapping[str, Tensor]) -> None:
+        """Raises RuntimeError if `kept` is of another one; with nothing kept, it starts anew."""
+        if not kept:
+            return
+        self._judge.load_state_dict({k.removeprefix("judge."): v for k, v in kept.items() if k.startswith("judge.")})
+        restore_moments(self._optimizer, self._judge.named_parameters(), kept)
+
+
+def _judge(persons: int, width: int) -> nn.Module:
+    """Three halvings: a verdict sees about a third of a face of 64 px, and finer and finer detail of larger ones."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):
+        layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, spectral_norm(nn.Conv2d(4 * width, persons, 3, padding=1)))

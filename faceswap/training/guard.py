@@ -1,0 +1,70 @@
+"""What keeps a training alive, or ends it with a clear word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from faceswap.config import TrainConfig
+from faceswap.errors import TrainingError
+from faceswap.training.state import TrainState, restore_tensors, tensors_of
+
+_LOOK_EVERY = 20  # steps between two looks at whether gradients are finite: each look waits for the device
+_REMEMBER_EVERY = 500  # steps between two good states that are remembered
+_MOST_RETURNS = 4  # to a good state, each with half the learning rate, before training gives up
+
+
+class Guard:
+    """Steps back to the last good state when gradients are no numbers any more, with half the learning rate.
+
+    A single such gradient is not used, and does no harm. When none of many is finite, the weights themselves have
+    gone where no number comes out.
+    """
+
+    def __init__(self, state: TrainState) -> None:
+        self._state, self._returns = state, 0
+        self._some_sound = torch.zeros((), dtype=torch.bool, device=state.device)
+        self._remember()
+
+    def watch(self, sound: Tensor) -> None:
+        """Called after each step. Raises TrainingError if stepping back did not help."""
+        self._some_sound |= sound
+        if self._state.step % _LOOK_EVERY:
+            return
+        if not self._some_sound:
+            self._step_back()
+        elif self._state.step % _REMEMBER_EVERY == 0 and bool(sound):
+            self._remember()
+        self._some_sound.zero_()
+
+    def _remember(self) -> None:
+        self._good = {name: value.detach().clone() for name, value in tensors_of(self._state).items()}
+        self._average = {name: value.clone() for name, value in self._state.average.state_dict().items()}
+
+    def _step_back(self) -> None:
+        self._returns += 1
+        if self._returns > _MOST_RETURNS:
+            raise TrainingError(
+                f"training diverges: {_LOOK_EVERY} steps in a row gave no finite gradient, {self._returns} times",
+                "Train a new model with a lower rate, for example --set learning_rate=0.0005",
+            )
+        self._state.caution /= 2
+        restore_tensors(self._state, self._good)
+        self._state.average.load_state_dict(self._average)
+
+
+@contextmanager
+def clear_about_memory(config: TrainConfig) -> Iterator[None]:
+    """Turns an exhausted memory into a TrainingError with a remedy."""
+    try:
+        yield
+    except RuntimeError as error:  # torch.OutOfMemoryError is one; a processor's allocator has no class of its own
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise TrainingError(
+            f"memory does not suffice for batches of {config.batch_size} faces of each person",
+            "Start a new model with a smaller batch (--batch), size or preset, or close other programs",
+        ) from error

@@ -1,0 +1,48 @@
+"""Faces that are not trained on: they tell when training no longer makes anything better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor
+
+from faceswap.config import TrainConfig
+from faceswap.model.swap_model import SwapModel
+from faceswap.training.bank import Batch, Faces, upright
+from faceswap.training.losses import reconstruction_losses
+
+MEASURE_EVERY = 100  # steps
+_SHARE = 0.08  # of each person's faces
+_FEWEST = 4  # measurements before anything is concluded
+_GAIN = 0.01  # that the last third of a training has to bring, relative to the loss before, to be worth more time
+_CHUNK = 32
+
+
+def split(faces: Faces) -> tuple[Faces, Faces]:
+    """The faces to train on and those held out: the last ones, since neighbours in a video are all but equal."""
+    last = max(1, round(_SHARE * len(faces)))
+    return faces[:-last], faces[-last:]
+
+
+@torch.inference_mode()
+def held_out_loss(model: SwapModel, faces: Mapping[str, Faces], config: TrainConfig, device: torch.device) -> float:
+    """The mean over persons of the reconstruction loss on undamaged faces."""
+    losses: list[Tensor] = []
+    for person, theirs in faces.items():
+        for some in torch.split(theirs, _CHUNK):
+            seen = upright(some.to(device), model.config.size)
+            batch = Batch(seen[:, :3], seen[:, :3], seen[:, 3:4], seen[:, 4:])
+            loss = reconstruction_losses(model.decode(model.encode(batch.input), person), batch, config).total
+            losses.append(loss * len(some) / (len(theirs) * len(faces)))
+    return float(torch.stack(losses).sum())
+
+
+def has_plateaued(history: Sequence[tuple[int, float]]) -> bool:
+    """Whether the last third of all steps so far has made the held-out loss less than 1 % smaller."""
+    if len(history) < _FEWEST:
+        return False
+    begun = history[-1][0] * 2 / 3
+    earlier = [loss for step, loss in history if step <= begun]
+    later = [loss for step, loss in history if step > begun]
+    return bool(earlier) and min(later) > (1 - _GAIN) * min(earlier)

@@ -1,0 +1,117 @@
+"""What training changes, and all that it takes to begin or to go on."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from faceswap.config import ModelConfig, TrainConfig
+from faceswap.model.swap_model import SwapModel, build_model
+from faceswap.training.bank import Batch
+from faceswap.training.critics import Adversary, Critic
+from faceswap.training.losses import Objective, Outcome
+from faceswap.training.moments import moments_of, restore_moments
+from faceswap.training.ranks import Ranks
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to train: by steps or by seconds, counted from where this stretch of training began; with neither,
+    until the caller stops, at the full learning rate."""
+
+    steps: int | None = None
+    seconds: float | None = None
+    start_step: int = 0
+    start_seconds: float = 0.0
+    until_plateau: bool = False
+    """Whether this stretch belongs to a training that ends when it no longer gets better (`held_out.py`)."""
+
+    def progress(self, step: int, seconds: float) -> float:
+        """How much of the budget is used, 0..1; seconds count only where no steps are given."""
+        if self.steps is not None:
+            return min(1.0, (step - self.start_step) / max(1, self.steps))
+        if self.seconds is not None:
+            return min(1.0, (seconds - self.start_seconds) / max(1e-3, self.seconds))
+        return 0.0
+
+
+@dataclass
+class TrainState:
+    """All that changes while training; what a checkpoint holds."""
+
+    model: SwapModel
+    average: SwapModel
+    """The model with its weights averaged over the recent past: steadier, and the one to swap with."""
+    optimizer: torch.optim.AdamW
+    config: TrainConfig
+    objective: Callable[[Mapping[str, Batch], Tensor, Tensor], Outcome]
+    """`Objective` with the model in it, compiled and shared among ranks as the device and they ask for."""
+    critics: Sequence[Critic] = ()
+    ranks: Ranks = field(default_factory=Ranks)
+    step: int = 0
+    seconds: float = 0.0
+    """Spent in training so far, all stretches together."""
+    caution: float = 1.0
+    """Factor of the learning rate: halved whenever training had to step back."""
+    held_out: list[tuple[int, float]] = field(default_factory=list)
+    """The loss on faces that are not trained on, by step, where somebody measures it."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+
+def start_training(
+    model_config: ModelConfig,
+    config: TrainConfig,
+    device: torch.device,
+    ranks: Ranks | None = None,
+    more_critics: Sequence[Critic] = (),
+    compiled: bool = False,
+) -> TrainState:
+    """A fresh model and optimizer on `device`; `config.batch_size` has to be settled.
+
+    `compiled` has torch make kernels of its own for the objective at the first step, which takes about a minute. On a
+    processor nothing is gained by that: the time goes into convolutions.
+    """
+    ranks = ranks or Ranks()
+    model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+    )
+    objective: torch.nn.Module = Objective(model, config, device)
+    if compiled:
+        objective.compile(fullgraph=True, dynamic=False)
+    if ranks.world > 1:
+        objective = DistributedDataParallel(objective, broadcast_buffers=False, gradient_as_bucket_view=True)
+    critics = list(more_critics)
+    if config.adversarial > 0:
+        critics.append(Adversary(config, model_config.persons, device, ranks))
+    return TrainState(model, average, optimizer, config, objective, critics, ranks)
+
+
+def tensors_of(state: TrainState) -> dict[str, Tensor]:
+    """Weights, moments and critics, by name: what must be kept, beside the average, to go on exactly."""
+    kept = {f"model.{name}": value for name, value in state.model.state_dict().items()}
+    for number, critic in enumerate(state.critics):
+        kept |= {f"critic{number}.{name}": value for name, value in critic.tensors().items()}
+    return kept | moments_of(state.optimizer, state.model.named_parameters())
+
+
+def restore_tensors(state: TrainState, kept: Mapping[str, Tensor]) -> None:
+    """Put back what `tensors_of` gave. Raises KeyError or RuntimeError if it is of another model."""
+    state.model.load_state_dict(_under("model", kept))
+    for number, critic in enumerate(state.critics):
+        critic.restore(_under(f"critic{number}", kept))
+    restore_moments(state.optimizer, state.model.named_parameters(), kept)
+
+
+def _under(name: str, kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{name}."): value for key, value in kept.items() if key.startswith(f"{name}.")}

@@ -1,0 +1,62 @@
+"""From facesets on disk to the blocks of bytes that training reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from faceswap.errors import FaceError
+from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.masks import face_mask, feature_mask
+from faceswap.geometry import Similarity
+from faceswap.media.pictures import read_picture
+from faceswap.training.bank import Faces, Sample, room
+from faceswap.training.memory import free_memory
+from faceswap_pipelines.job import Job, Progress
+
+_FEWEST_FACES = 10
+_BYTES = 8  # for each pixel: three colours, two masks, and the three colours of the corrupted twin
+_SHARE = 0.4  # of the free memory that faces may take before they stay on disk
+
+
+def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, model: Path) -> Path | None:
+    """Where these faces have to lie at `side` px: None for memory, on the device; or the model's folder."""
+    count = 0
+    for folder in facesets.values():
+        with Faceset.open(folder) as faceset:
+            count += len(faceset.records(kept_only=True))
+    return model if count * _BYTES * side**2 > _SHARE * free_memory(device) else None
+
+
+def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Job[Faces]:
+    """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the crops' own
+    size if that is less; in memory, or in a file in `place`.
+
+    Raises FaceError if there are too few.
+    """
+    with Faceset.open(folder) as faceset, ThreadPoolExecutor() as pool:
+        records = faceset.records(kept_only=True)
+        if len(records) < _FEWEST_FACES:
+            raise FaceError(
+                f"the faceset {folder} has {len(records)} usable faces, and training needs at least {_FEWEST_FACES}"
+                " (a few hundred are good)",
+                "Extract more footage of this person into it",
+            )
+        side = min(side, faceset.crop_size)
+        faces = room((len(records), 5, side, side), place)
+
+        def load(place: int, record: FaceRecord) -> None:
+            crop = read_picture(faceset.path(record))
+            points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
+            picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            faces[place] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
+
+        for done, _ in enumerate(pool.map(load, range(len(records)), records)):
+            if done % 32 == 0:
+                yield Progress(f"Loading faces of {person or folder.name}", done, len(records), "faces")
+        return faces

@@ -1,0 +1,177 @@
+"""What training leaves behind beside the model: checkpoints, figures and pictures."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from faceswap.errors import DependencyError
+from faceswap.media.pictures import write_picture
+from faceswap.quality.charts import Curve, curves
+from faceswap.quality.sheets import sheet
+from faceswap.training.bank import Bank
+from faceswap.training.checkpoint import save_checkpoint
+from faceswap.training.preview import preview_rows
+from faceswap.training.state import Budget, TrainState
+from faceswap.training.step import Metrics
+from faceswap.types import Picture
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+_PREVIEW_GROWTH = 1.25  # each preview waits this much longer than the one before, so that a night leaves few files
+_NOTE_EVERY = 1.0  # seconds between two lines of stats.jsonl
+_PARTS = ("pixel", "structure", "mask", "total")
+
+
+class Recorder:
+    """Writes stats.jsonl, checkpoints, previews and the plot of the losses; of several ranks only the first does."""
+
+    def __init__(
+        self, model: Path, save_every: float, state: TrainState, banks: Mapping[str, Bank], tensorboard: bool
+    ) -> None:
+        self._model, self._save_every, self._state, self._banks = model, save_every, state, banks
+        self._stats = model / "stats.jsonl"
+        self._noted, self._saved = -math.inf, time.monotonic()
+        self._next_preview = 0.0
+        self._saved_step: int | None = None
+        self._boards = _open_boards(model / "tensorboard") if tensorboard and state.ranks.first else None
+        self.preview = model / "previews" / "latest.png"
+        if state.ranks.first:
+            self.preview.parent.mkdir(exist_ok=True)
+            _forget_after(self._stats, state.step)
+
+    def note(self, metrics: Metrics, budget: Budget) -> None:
+        """Called after every step; does each thing when its time has come."""
+        now = time.monotonic()
+        if not self._state.ranks.first:
+            return
+        if now - self._noted >= _NOTE_EVERY:
+            self._noted = now
+            self._write_line(metrics)
+        if now - self._saved >= self._save_every:
+            self.save(budget)
+            self._saved = time.monotonic()
+
+    def save(self, budget: Budget) -> None:
+        """Checkpoint, and a preview when it is due. Nothing if no step was made since the last time."""
+        if self._state.step in (0, self._saved_step) or not self._state.ranks.first:
+            return
+        save_checkpoint(self._model, self._state, budget)
+        self._saved_step = self._state.step
+        picture = sheet(preview_rows(self._state.average, self._banks), side=128)
+        write_picture(self.preview, picture)
+        write_picture(self.preview.with_name("losses.png"), _plot(self._stats))
+        if self._state.seconds >= self._next_preview:
+            write_picture(self.preview.with_name(f"{self._state.step:08d}.png"), picture)
+            self._next_preview = self._state.seconds * _PREVIEW_GROWTH
+
+    def close(self) -> None:
+        """Have TensorBoard's files written."""
+        if self._boards is not None:
+            self._boards.close()
+
+    def _write_line(self, metrics: Metrics) -> None:
+        line = _as_line(metrics, self._state.held_out)
+        with self._stats.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        if self._boards is not None:
+            for name, value in _flat(line).items():
+                self._boards.add_scalar(name, value, metrics.step)
+
+
+@contextmanager
+def recording(recorder: Recorder, budgets: list[Budget]) -> Iterator[None]:
+    """Saves once more however training ends, unless the state may be broken; the last budget is the present one."""
+    try:
+        yield
+    except GeneratorExit:  # stopped between two steps: the state is whole
+        recorder.save(budgets[-1])
+        raise
+    else:
+        recorder.save(budgets[-1])
+    finally:
+        recorder.close()
+
+
+def _open_boards(folder: Path) -> SummaryWriter:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise DependencyError(
+            "TensorBoard is not installed", "Install it with: pip install tensorboard; or leave out --tensorboard"
+        ) from error
+    return SummaryWriter(str(folder))
+
+
+def _forget_after(stats: Path, step: int) -> None:
+    """Drop the lines of steps that are about to be made again, and one that a kill has cut short."""
+    if not stats.exists():
+        return
+    kept = [line for line in _lines(stats) if int(str(line["step"])) <= step]
+    fresh = stats.with_suffix(".part")
+    fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+    fresh.replace(stats)
+
+
+def _lines(stats: Path) -> list[dict[str, object]]:
+    """The lines that are whole."""
+    whole = []
+    for text in stats.read_text(encoding="utf-8").splitlines() if stats.exists() else []:
+        try:
+            line = json.loads(text)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            whole.append(line)
+    return whole
+
+
+def _as_line(metrics: Metrics, held_out: list[tuple[int, float]]) -> dict[str, object]:
+    losses = {
+        person: {part: round(float(getattr(loss, part)), 5) for part in _PARTS}
+        for person, loss in metrics.losses.items()
+    }
+    return {
+        "step": metrics.step,
+        "seconds": round(metrics.seconds, 2),
+        "losses": losses,
+        "latent": {name: round(float(value), 5) for name, value in metrics.latent.items()},
+        **({"held_out": round(held_out[-1][1], 5)} if held_out else {}),
+        "learning_rate": metrics.learning_rate,
+        "faces_per_second": round(metrics.faces_per_second, 1),
+        "waited": round(metrics.waited, 3),
+    }
+
+
+def _flat(values: Mapping[str, object], above: str = "") -> dict[str, float]:
+    """Numbers by their path, as in losses/a/total."""
+    flat: dict[str, float] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{above}{name}/")
+        elif isinstance(value, int | float):
+            flat[f"{above}{name}"] = float(value)
+    return flat
+
+
+def _plot(stats: Path) -> Picture:
+    """Every figure of stats.jsonl over the steps: a panel for each part of the loss and each of the latent's."""
+    series: dict[str, list[tuple[float, float]]] = {}
+    for line in _lines(stats):
+        for name, value in _flat(line).items():
+            series.setdefault(name, []).append((float(str(line["step"])), value))
+    panels: dict[str, list[Curve]] = {}
+    for name, points in series.items():
+        group, _, rest = name.partition("/")
+        if group == "losses":
+            person, _, part = rest.partition("/")
+            panels.setdefault(f"{part} loss", []).append(Curve(person, points))
+        elif group in ("latent", "held_out"):
+            panels.setdefault(rest or "held-out loss", []).append(Curve("", points))
+    return curves(panels, "steps")
