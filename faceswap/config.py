@@ -205,10 +205,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
     return value
 
 
-def load_toml(kind: type[Settings], path: Path) -> Settings:
-    """Read the settings class `kind` from a TOML file. Raises ConfigError with the file's name."""
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values in a TOML file. Raises ConfigError with the file's name."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error})", "Correct the file") from error
-    return from_dict(kind, values, str(path))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
+import types
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 import faceswap
@@ -19,6 +22,7 @@ from faceswap.faces.track import Tracker
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import write_clip
+from faceswap.training.checkpoint import load_checkpoint, read_config
 from faceswap_pipelines.actors import CAST, Stage, perform
 from faceswap_pipelines.cli import app
 
@@ -200,10 +204,73 @@ def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: P
     assert read_picture(tmp_path / "m" / "previews" / "latest.png").shape[1] > 500
 
 
-def test_three_persons_any_to_any(studio: Studio, tmp_path: Path) -> None:
+TINY = ("--size", 32, "--set", "width=8", "--set", "max_width=16", "--set", "latent_size=32", "--set", "tokens=8")
+
+
+def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: Studio, tmp_path: Path) -> None:
+    model = tmp_path / "m"
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", model, "--json")
+    made = (*TINY, "--latent", "vae", "--decoder", "conditional", "--batch", 2, "--seed", 5)
+    result = command(*words, *made, "--set", "beta=4", "--set", 'corruptions=["blur", "masking"]', "--steps", 3)
+    assert result.exit_code == 0, result.output
+    assert {"kl", "elbo"} <= set(json.loads(result.stdout)["latent"])
+    known = read_config(model)
+    assert (known.model.latent, known.model.decoder, known.model.latent_size) == ("vae", "conditional", 32)
+    assert (known.train.batch_size, known.train.seed, known.train.beta) == (2, 5, 4.0)
+    assert known.train.corruptions == ("blur", "masking")
+    assert command(*words, "--set", "beta=1", "--set", "adversarial=0.1", "--steps", 2).exit_code == 0
+    assert read_config(model).train == dataclasses.replace(known.train, beta=1.0, adversarial=0.1)
+    refused(command(*words, "--latent", "vq", "--steps", 2), "made with latent 'vae', not 'vq'")
+    refused(command(*words, "--preset", "base", "--steps", 2), "made with size 32, not 128")
+    refused(command(*words, "--set", "gamma=2", "--steps", 2), "unknown setting 'gamma'", "beta")
+    refused(command(*words, "--set", "beta", "--steps", 2), "NAME=VALUE")
+    refused(command(*words, "--set", "perceptual=1", "--steps", 2), "VGG-16", "--vgg")
+    lines = [json.loads(line) for line in (model / "stats.jsonl").read_text().splitlines()]
+    assert all({"kl", "elbo"} <= set(line["latent"]) for line in lines)
+    assert read_picture(model / "previews" / "losses.png").shape[1] == 1000
+
+
+def test_training_ends_by_itself_when_held_out_faces_get_no_better(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("faceswap.training.held_out._GAIN", 0.5)  # by default it takes minutes
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m", "--json")
+    result = command(*words, *TINY, "--until-plateau")
+    assert result.exit_code == 0, result.output
+    said = json.loads(result.stdout)
+    loaded = load_checkpoint(tmp_path / "m", torch.device("cpu"))
+    assert loaded is not None
+    state, budget = loaded
+    assert said["steps"] == state.step == budget.start_step + (budget.steps or 0)
+    assert (budget.steps, state.held_out[-1][0]) == (max(100, budget.start_step // 4), state.step)
+    assert said["held_out"] == min(loss for _, loss in state.held_out)
+    assert state.held_out[-1][1] < state.held_out[0][1]
+    refused(command(*words, "--until-plateau", "--steps", 3), "one of minutes, steps")
+
+
+def test_a_layer_after_the_other_then_all(studio: Studio, tmp_path: Path) -> None:
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m")
+    result = command(*words, *TINY, "--set", "stacked_steps=2", "--steps", 2)
+    assert result.exit_code == 0, result.output
+
+
+def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], *TINY, "--steps", 2, "--tensorboard")
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    refused(command(*words, "--model", tmp_path / "m"), "TensorBoard is not installed", "pip install")
+    written: dict[str, float] = {}
+    boards = types.SimpleNamespace(add_scalar=lambda name, value, _: written.update({name: value}), close=lambda: None)
+    stand_in = types.SimpleNamespace(SummaryWriter=lambda _: boards)
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
+    assert command(*words, "--model", tmp_path / "m").exit_code == 0
+    assert {"losses/a/total", "losses/b/mask", "learning_rate"} <= set(written)
+
+
+@pytest.mark.parametrize("decoder", ["separate", "conditional"])
+def test_three_persons_any_to_any(decoder: str, studio: Studio, tmp_path: Path) -> None:
     third = f"carla={studio.facesets['a']}"
     words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--person", third)
-    result = command(*words, "--model", tmp_path / "m", "--steps", 2)
+    result = command(*words, *TINY, "--decoder", decoder, "--model", tmp_path / "m", "--steps", 2)
     assert result.exit_code == 0, result.output
     out = tmp_path / "o.mp4"
     result = command(
@@ -245,7 +312,9 @@ def test_unusable_models(studio: Studio, tmp_path: Path) -> None:
     half.mkdir()
     (half / "config.toml").write_text(config)
     refused(command(*words, half), "no checkpoint yet")
-    (half / "config.toml").write_text(config.replace("version = 1", "version = 7"))
+    (half / "config.toml").write_text(config.replace("version = 2", "version = 7"))
+    refused(command(*words, half), "another version")
+    (half / "config.toml").write_text('version = 1\n[model]\npersons = ["a", "b"]\nlatent = 256\n')
     refused(command(*words, half), "another version")
     (half / "config.toml").write_text("size = ")
     refused(command(*words, half), "cannot be read as TOML")

@@ -263,7 +263,7 @@ def test_a_conditional_decoder_tells_persons_apart_by_their_codes() -> None:
     run_steps(state, 40)
     latent = state.model.encode(torch.rand(2, 3, 32, 32))
     one, two = (state.model.decode(latent, person).picture for person in ("a", "b"))
-    assert float((one - two).abs().mean()) > 0.01
+    assert float((one - two).abs().mean().detach()) > 0.01
     decoder = state.model.decoders
     decoder.codes.data[1] = decoder.codes.data[0]
     assert torch.equal(state.model.decode(latent, "b").picture, one)

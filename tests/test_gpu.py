@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from faceswap.config import ModelConfig, TrainConfig
+from faceswap.config import LATENTS, ModelConfig, TrainConfig
 from faceswap.geometry import Similarity
 from faceswap.swapping.infer import Swapper
 from faceswap.training.bank import Bank, Sample
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, save_checkpoint
-from faceswap.training.step import Budget, start_training, train
+from faceswap.training.state import Budget, start_training
+from faceswap.training.step import train
 from faceswap.types import AlignedFace
 from heads import head
 
@@ -22,22 +23,31 @@ pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA device"),
 ]
 
-CONFIG, SETTINGS = ModelConfig(("a", "b")), TrainConfig()
+SETTINGS = TrainConfig(batch_size=8)
 
 
-def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(tmp_path: Path) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("latent", LATENTS)
+def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(
+    latent: str, compiled: bool, tmp_path: Path
+) -> None:
+    if compiled:
+        pytest.importorskip("triton")
+        torch.compiler.reset()
+    config = ModelConfig(("a", "b"), latent=latent)
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     yy, xx = np.mgrid[0:96, 0:96] / 96
     faces = [np.dstack([200 * xx, 200 * yy, 100 + 60 * np.sin(9 * xx + i)]).astype(np.uint8) for i in range(12)]
     mask = np.full((96, 96), 255, np.uint8)
-    banks = {p: Bank([Sample(f, mask, mask) for f in faces], 64, SETTINGS, i, 0, gpu) for i, p in enumerate("ab")}
-    state, budget = start_training(CONFIG, SETTINGS, gpu), Budget(steps=80)
+    planes = torch.stack([Sample(face, mask, mask).planes() for face in faces])
+    banks = {p: Bank(planes, 64, SETTINGS, i, 0, gpu) for i, p in enumerate("ab")}
+    state, budget = start_training(config, SETTINGS, gpu, compiled=compiled), Budget(steps=80)
     totals = [sum(float(loss.total) for loss in metrics.losses.values()) for metrics in train(state, banks, budget)]
     for bank in banks.values():
         bank.close()
     assert np.mean(totals[-5:]) < 0.5 * np.mean(totals[:5])
 
-    create_model_folder(tmp_path, CONFIG, SETTINGS)
+    create_model_folder(tmp_path, config, SETTINGS)
     save_checkpoint(tmp_path, state, budget)
     loaded = load_checkpoint(tmp_path, cpu)
     assert loaded is not None

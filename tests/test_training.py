@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, load_toml, to_toml
+from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, ModelError, TrainingError
 from faceswap.training.augment import Corruption, draw_geometry, sample
 from faceswap.training.bank import Bank
@@ -215,12 +215,12 @@ def test_a_folder_that_a_kill_left_half_written_is_not_a_checkpoint(tmp_path: Pa
 def test_each_corruption_damages_depends_on_its_seed_alone_and_is_off_at_zero(kind: str) -> None:
     face = np.ascontiguousarray(spots(5, count=1)[0, :3].permute(1, 2, 0).numpy())
     damage = Corruption(1.0, (kind,))
-    different = [damage(face, seed) for seed in range(20)]
-    for seed in range(20):
+    different = [damage(face, seed) for seed in range(60)]
+    for seed in range(60):
         np.testing.assert_array_equal(damage(face, seed), different[seed])
     changed = [picture for picture in different if not np.array_equal(picture, face)]
-    assert len(changed) >= 1
-    assert len({picture.tobytes() for picture in changed}) == len(changed)
+    assert len(changed) >= 3
+    assert len({picture.tobytes() for picture in changed}) > 1
     np.testing.assert_array_equal(Corruption(0.0, (kind,))(face, 1), face)
 
 
@@ -295,9 +295,9 @@ def test_budgets_and_schedule() -> None:
 def test_settings_survive_toml(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
     path.write_text(to_toml(CONFIG))
-    assert load_toml(TrainConfig, path) == CONFIG
+    assert from_dict(TrainConfig, read_toml(path), "test") == CONFIG
     path.write_text(to_toml(SMALL))
-    assert load_toml(ModelConfig, path) == SMALL
+    assert from_dict(ModelConfig, read_toml(path), "test") == SMALL
 
 
 @pytest.mark.parametrize(

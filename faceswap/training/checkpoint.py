@@ -24,7 +24,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from faceswap.config import ModelConfig, TrainConfig, load_toml, to_toml
+from faceswap.config import ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ModelError, OutputError
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.critics import Critic
@@ -69,13 +69,14 @@ def read_config(folder: Path) -> ModelFile:
             f"{folder} is not a model: it has no config.toml",
             "Name a folder that 'faceswap train --model' has made",
         )
-    config = load_toml(ModelFile, path)
-    if config.version != _VERSION:
+    values = read_toml(path)
+    version = values.get("version")
+    if version != _VERSION:
         raise ModelError(
-            f"the model {folder} was made by another version of this program (format {config.version}, not {_VERSION})",
+            f"the model {folder} was made by another version of this program (format {version}, not {_VERSION})",
             "Train it again into a new folder",
         )
-    return config
+    return from_dict(ModelFile, values, str(path))
 
 
 def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:

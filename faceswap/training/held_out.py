@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
+from jaxtyping import UInt8
 from torch import Tensor
 
 from faceswap.config import TrainConfig
@@ -19,7 +20,7 @@ _GAIN = 0.01  # that the last third of a training has to bring, relative to the 
 _CHUNK = 32
 
 
-def split(faces: Faces) -> tuple[Faces, Faces]:
+def split(faces: Faces) -> tuple[UInt8[Tensor, "kept 5 side side"], UInt8[Tensor, "out 5 side side"]]:
     """The faces to train on and those held out: the last ones, since neighbours in a video are all but equal."""
     last = max(1, round(_SHARE * len(faces)))
     return faces[:-last], faces[-last:]

@@ -59,12 +59,13 @@ def bytes_needed(model: ModelConfig, config: TrainConfig) -> tuple[int, int]:
         picture, plane = (torch.rand(1, channels, model.size, model.size) for channels in (3, 1))
         batches = {person: Batch(picture, picture, plane, plane) for person in model.persons}
         noise = torch.rand(len(batches), network.bottleneck.length)
-        weights = {id(parameter) for parameter in network.parameters()}
+        weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
         kept: dict[int, int] = {}
 
         def keep(tensor: Tensor) -> Tensor:
-            if id(tensor) not in weights:
-                kept[tensor.untyped_storage()._cdata] = tensor.untyped_storage().nbytes()
+            storage = tensor.untyped_storage()
+            if storage._cdata not in weights:
+                kept[storage._cdata] = storage.nbytes()
             return tensor
 
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):

@@ -43,13 +43,14 @@ class Ranks:
         mine = batch // self.world
         return slice(self.rank * mine, (self.rank + 1) * mine)
 
-    def everybodys(self, rows: Tensor) -> Tensor:
-        """The rows of all ranks, one rank's behind the other's; the same on all of them."""
+    def everybodys(self, rows: Tensor, persons: int) -> Tensor:
+        """The rows of all ranks, on all of them; `rows` are of so many persons, one behind the other, in equal parts,
+        and so is the result."""
         if self.world == 1:
             return rows
         parts = [torch.empty_like(rows) for _ in range(self.world)]
         dist.all_gather(parts, rows.contiguous())
-        return torch.cat(parts)
+        return torch.stack(parts).reshape(self.world, persons, -1, *rows.shape[1:]).transpose(0, 1).flatten(0, 2)
 
     def average(self, gradients: list[Tensor]) -> None:
         """Replace each by its mean over the ranks."""

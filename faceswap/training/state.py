@@ -31,6 +31,11 @@ class Budget:
     until_plateau: bool = False
     """Whether this stretch belongs to a training that ends when it no longer gets better (`held_out.py`)."""
 
+    @property
+    def endless(self) -> bool:
+        """Whether only the caller ends it."""
+        return self.steps is None and self.seconds is None
+
     def progress(self, step: int, seconds: float) -> float:
         """How much of the budget is used, 0..1; seconds count only where no steps are given."""
         if self.steps is not None:

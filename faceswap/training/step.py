@@ -26,6 +26,7 @@ from faceswap.training.chance import seed_of
 from faceswap.training.critics import pairs_of
 from faceswap.training.guard import Guard, clear_about_memory
 from faceswap.training.losses import Losses, Outcome
+from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState
 
 
@@ -101,13 +102,16 @@ def train_step(
     state.optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]  # skips the step, without being waited for
     state.optimizer.step()
 
-    gathered = [Assigned(*map(state.ranks.everybodys, (a.vectors.detach(), a.codes))) for a in outcome.passage.assigned]
-    state.model.bottleneck.learn(gathered, rng)
+    state.model.bottleneck.learn([_everybodys(a, state.ranks, len(batches)) for a in outcome.passage.assigned], rng)
     for critic in state.critics:
         critic.learn(pairs, progress)
     state.step += 1
     update_average(state.average, state.model, state.step, state.config.ema_spread)
     return outcome, sound
+
+
+def _everybodys(assigned: Assigned, ranks: Ranks, persons: int) -> Assigned:
+    return Assigned(ranks.everybodys(assigned.vectors.detach(), persons), ranks.everybodys(assigned.codes, persons))
 
 
 def _noise(state: TrainState, batches: Mapping[str, Batch], rng: torch.Generator) -> Tensor:

@@ -129,18 +129,17 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
 def _trained(
     state: TrainState, banks: Mapping[str, Bank], budgets: list[Budget], held_out: Mapping[str, Faces]
 ) -> Iterator[Metrics]:
-    """Train for the last of `budgets`; one that ends at a plateau is followed by another, to settle, which is added."""
-    for metrics in train(state, banks, budgets[-1]):
-        if held_out and state.step % MEASURE_EVERY == 0:
-            loss = held_out_loss(state.average, held_out, state.config, state.device)
-            state.held_out.append((state.step, state.ranks.agreed(loss, state.device)))
-        yield metrics
-        if budgets[-1].steps is None and held_out and has_plateaued(state.held_out):
-            begun = budgets[-1].start_step
-            settling = max(MEASURE_EVERY, (state.step - begun) // _SETTLING)
-            budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
-            yield from train(state, banks, budgets[-1])
-            return
+    """Train for each of `budgets`; to one that ends at a plateau another is added, in which training settles."""
+    for budget in budgets:
+        for metrics in train(state, banks, budget):
+            if held_out and state.step % MEASURE_EVERY == 0:
+                loss = held_out_loss(state.average, held_out, state.config, state.device)
+                state.held_out.append((state.step, state.ranks.agreed(loss, state.device)))
+            yield metrics
+            if budget.endless and has_plateaued(state.held_out):
+                settling = max(MEASURE_EVERY, (state.step - budget.start_step) // _SETTLING)
+                budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
+                break
 
 
 def _budget(job: TrainJob) -> Budget:
@@ -163,8 +162,8 @@ def _settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
         base = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
         config = from_dict(ModelConfig, base | network, "settings")
         settings = from_dict(TrainConfig, training, "settings")
-        settings = settle_batch_size(config, settings, device, ranks.world)
-        create_model_folder(job.model, config, settings)
+        _critics(job, settings, device)  # while nothing is written yet
+        create_model_folder(job.model, config, settle_batch_size(config, settings, device, ranks.world))
         return
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
@@ -186,6 +185,7 @@ def _settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
     kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
     settings = from_dict(TrainConfig, kept | training, "settings")
     if settings != known.train:
+        _critics(job, settings, device)
         create_model_folder(job.model, known.model, settle_batch_size(known.model, settings, device, ranks.world))
 
 
