@@ -173,6 +173,7 @@ def test_held_out_faces_are_the_last_ones_and_tell_when_training_gains_nothing()
     assert not has_plateaued(falling[:3])
     assert not has_plateaued(falling)
     assert has_plateaued(flat)
+    assert not has_plateaued(flat + [(1900 + step, loss + 0.3) for step, loss in falling], since=1900)
     state = start_training(SMALL, CONFIG, CPU)
     faces = {"a": spots(0), "b": spots(1, count=40)}
     before = held_out_loss(state.average, faces, CONFIG, CPU)

@@ -39,11 +39,15 @@ def held_out_loss(model: SwapModel, faces: Mapping[str, Faces], config: TrainCon
     return float(torch.stack(losses).sum())
 
 
-def has_plateaued(history: Sequence[tuple[int, float]]) -> bool:
-    """Whether the last third of all steps so far has made the held-out loss less than 1 % smaller."""
-    if len(history) < _FEWEST:
+def has_plateaued(history: Sequence[tuple[int, float]], since: int = 0) -> bool:
+    """Whether the last third of all steps since step `since` has made the held-out loss less than 1 % smaller.
+
+    `history` holds steps and losses.
+    """
+    recent = [(step - since, loss) for step, loss in history if step > since]
+    if len(recent) < _FEWEST:
         return False
-    begun = history[-1][0] * 2 / 3
-    earlier = [loss for step, loss in history if step <= begun]
-    later = [loss for step, loss in history if step > begun]
-    return bool(earlier) and min(later) > (1 - _GAIN) * min(earlier)
+    begun = recent[-1][0] * 2 / 3
+    earlier = [loss for step, loss in recent if step <= begun]
+    later = [loss for step, loss in recent if step > begun]
+    return min(later) > (1 - _GAIN) * min(earlier)

@@ -136,7 +136,7 @@ def _trained(
                 loss = held_out_loss(state.average, held_out, state.config, state.device)
                 state.held_out.append((state.step, state.ranks.agreed(loss, state.device)))
             yield metrics
-            if budget.endless and has_plateaued(state.held_out):
+            if budget.endless and has_plateaued(state.held_out, budget.start_step):
                 settling = max(MEASURE_EVERY, (state.step - budget.start_step) // _SETTLING)
                 budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
                 break

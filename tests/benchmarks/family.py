@@ -24,7 +24,8 @@ from faceswap_pipelines.train import TrainJob, train_model
 
 MEMBERS: dict[str, dict[str, Any]] = {
     "denoising (the default)": {},
-    "plain, nothing corrupted": {"corruption": 0.0},
+    "plain: neither damage nor warp": {"corruption": 0.0, "warp": 0.0},
+    "warp alone": {"corruption": 0.0},
     "masking noise alone": {"corruptions": ["masking"], "corruption": 1.0},
     "MSE": {"pixel_loss": "mse", "structure_weight": 0.0},
     "BCE": {"pixel_loss": "bce", "structure_weight": 0.0},
@@ -55,7 +56,7 @@ def main() -> None:
     print("| member | SSIM " + " | SSIM ".join(persons) + " | mask IoU | the latent |")
     print("|---" * (len(persons) + 3) + "|")
     for name in arguments.only:
-        folder = arguments.out / name.replace(" ", "_").replace(",", "")
+        folder = arguments.out / name.translate(str.maketrans(" ", "_", ",:()"))
         settings = MEMBERS[name]
         result = run(train_model(TrainJob(named(arguments.train), folder, steps=arguments.steps, settings=settings)))
         model = load_model(folder, torch.device("cpu"))

@@ -1,100 +1,132 @@
-"""How many faces a second training takes in, beside the published 64 px "original" network in the same run.
+"""How fast training is, beside the published 64 px "original" network in the same run, and what it takes.
 
     uv run python tests/benchmarks/training_speed.py [--device cuda]
 
-The baseline is a plain PyTorch rendition of that network: 82 M parameters, batch 16 a person, float32, Adam, L1,
-fed with ready tensors. Ours is measured whole: corruption, geometry, losses, optimizer, averaging.
+The baseline (original.py) trains in float32 with Adam and L1, fed with ready tensors. Ours is measured whole:
+corruption, geometry, losses, optimizer, averaging. Each row runs in a process of its own, whose memory it tells.
+
+Share of the matrix rate: the multiplications of a step, counted by torch, by those that the device does in a product of
+two 2048 x 2048 matrices in the same time, in the numbers that training uses there: bfloat16 where the hardware has it.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import resource
+import subprocess
+import sys
+import tempfile
 import time
-from itertools import pairwise
+from pathlib import Path
 
-import numpy as np
+import original
 import torch
-from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from faceswap.config import PRESETS, TrainConfig
 from faceswap.training.bank import Bank
-from faceswap.training.state import Budget, start_training
-from faceswap.training.step import train
+from faceswap.training.checkpoint import create_model_folder, save_checkpoint
+from faceswap.training.precision import multiplies_in_bfloat16
+from faceswap.training.state import Budget, TrainState, start_training
+from faceswap.training.step import train, train_step
+from faceswap_pipelines.processor import keep_freed_memory
 
-_BASELINE_BATCH = 16
-
-
-class Original(nn.Module):
-    """5x5 stride-2 convolutions 128-256-512-1024, dense 1024, dense 4x4x1024, sub-pixel upscales 512 | 256-128-64."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = [3, 128, 256, 512, 1024]
-        down = [m for i, o in pairwise(widths) for m in (nn.Conv2d(i, o, 5, 2, 2), nn.LeakyReLU(0.1))]
-        dense = [nn.Flatten(), nn.Linear(16384, 1024), nn.Linear(1024, 16384), nn.Unflatten(1, (1024, 4, 4))]
-        self.encoder = nn.Sequential(*down, *dense, *upscale(1024, 512))
-        self.decoders = nn.ModuleList(
-            nn.Sequential(*upscale(512, 256), *upscale(256, 128), *upscale(128, 64), nn.Conv2d(64, 3, 5, padding=2))
-            for _ in range(2)
-        )
-
-    def forward(self, faces: torch.Tensor) -> torch.Tensor:
-        """The first half of the batch by one decoder, the second by the other."""
-        halves = self.encoder(faces).chunk(2)
-        return torch.cat([d(h) for d, h in zip(self.decoders, halves, strict=True)]).sigmoid()
+_WARM_UP = 5  # steps that do not count
+_FACES = 200
+_SIDE = 2048
 
 
-def upscale(inputs: int, outputs: int) -> list[nn.Module]:
-    """A 3x3 convolution to four times the channels, rearranged to twice the size."""
-    return [nn.Conv2d(inputs, 4 * outputs, 3, padding=1), nn.LeakyReLU(0.1), nn.PixelShuffle(2)]
-
-
-def baseline(device: torch.device, seconds: float) -> tuple[float, float]:
-    """Faces a second, and millions of parameters."""
-    model = Original().to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=5e-5, betas=(0.5, 0.999))
-    faces = torch.rand(2 * _BASELINE_BATCH, 3, 64, 64, device=device)
-
-    def step() -> None:
-        optimizer.zero_grad(set_to_none=True)
-        (model(faces) - faces).abs().mean().backward()
-        optimizer.step()
-
-    step()
-    steps, start = 0, clock(device)
-    while clock(device) - start < seconds:
-        step()
-        steps += 1
-    rate = steps * len(faces) / (clock(device) - start)
-    return rate, sum(p.numel() for p in model.parameters()) / 1e6
-
-
-def ours(preset: str, batch: int, device: torch.device, seconds: float) -> tuple[float, float, float]:
-    """Faces a second, millions of parameters, and the share of the time that steps waited for data."""
+def row(preset: str, batch: int, device: torch.device, seconds: float) -> dict[str, float]:
+    """Figures of one preset, or of the baseline, at `batch` faces of each person."""
+    keep_freed_memory()  # as the program does
+    if preset == "original":
+        return _baseline(batch, device, seconds)
     config, settings = PRESETS[preset], TrainConfig(batch_size=batch)
-    rng = np.random.default_rng(0)
     side = config.size * 3 // 2
-    faces = torch.from_numpy(rng.integers(0, 255, (100, 5, side, side), np.uint8))
+    faces = torch.randint(0, 255, (_FACES, 5, side, side), dtype=torch.uint8)
     banks = {p: Bank(faces, config.size, settings, i, 0, device) for i, p in enumerate(config.persons)}
-    state = start_training(config, settings, device)
-    steps, start, waited = -3, 0.0, 0.0
-    for metrics in train(state, banks, Budget(seconds=1e9)):
+    uncompiled = start_training(config, settings, device)
+    operations = _operations(uncompiled, banks)
+    state = start_training(config, settings, device, compiled=device.type == "cuda")
+    state.step = uncompiled.step  # banks are asked for one step after the other
+    steps, start, waited, took = -_WARM_UP, 0.0, 0.0, 0.0
+    for metrics in train(state, banks, Budget(steps=10**9, start_step=state.step)):
         steps += 1
         if steps == 0:
-            start, waited = clock(device), metrics.waited
-        if steps > 0 and steps % 4 == 0 and clock(device) - start >= seconds:
+            start, waited = _clock(device), metrics.waited
+        if steps > 0 and steps % 4 == 0 and (took := _clock(device) - start) >= seconds:
             break
-    took = clock(device) - start
     for bank in banks.values():
         bank.close()
-    parameters = sum(p.numel() for p in state.model.parameters()) / 1e6
-    return steps * 2 * batch / took, parameters, (metrics.waited - waited) / took
+    return {
+        "rate": steps * len(banks) * batch / took,
+        "share": operations * steps / took / matrix_rate(device),
+        "waited": (metrics.waited - waited) / took,
+        "parameters": sum(p.numel() for p in state.model.parameters()),
+        "memory": _memory(device),
+        "checkpoint": _checkpoint(state),
+    }
 
 
-def clock(device: torch.device) -> float:
+def _baseline(batch: int, device: torch.device, seconds: float) -> dict[str, float]:
+    model, optimizer = original.start(device)
+    faces = torch.rand(2 * batch, 3, 64, 64, device=device)
+    with FlopCounterMode(display=False) as counter:
+        original.step(model, optimizer, faces, faces)
+    steps, start = 0, _clock(device)
+    while (took := _clock(device) - start) < seconds:
+        original.step(model, optimizer, faces, faces)
+        steps += 1
+    parameters = sum(p.numel() for p in model.parameters())
+    return {
+        "rate": steps * len(faces) / took,
+        "share": counter.get_total_flops() * steps / took / matrix_rate(device),
+        "waited": 0.0,
+        "parameters": parameters,
+        "memory": _memory(device),
+        "checkpoint": 12.0 * parameters,  # weights and two moments in float32
+    }
+
+
+def _operations(state: TrainState, banks: dict[str, Bank]) -> float:
+    """Floating-point operations of a step's matrix products and convolutions, there and back."""
+    with FlopCounterMode(display=False) as counter:
+        train_step(state, {p: bank.batch(0) for p, bank in banks.items()}, 0.0)
+    return float(counter.get_total_flops())
+
+
+def matrix_rate(device: torch.device) -> float:
+    """Operations a second in products of square matrices, the best of some."""
+    kind = torch.bfloat16 if multiplies_in_bfloat16(device) else torch.float32
+    one, other = (torch.rand(_SIDE, _SIDE, device=device).to(kind) for _ in range(2))
+    best = 0.0
+    for _ in range(5):
+        start = _clock(device)
+        for _ in range(4):
+            one @ other
+        best = max(best, 4 * 2 * _SIDE**3 / (_clock(device) - start))
+    return best
+
+
+def _memory(device: torch.device) -> float:
+    """Bytes at the most: of the device, or of the whole process."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_reserved(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def _checkpoint(state: TrainState) -> float:
+    """Bytes on disk of all that it takes to go on."""
+    with tempfile.TemporaryDirectory() as folder:
+        create_model_folder(Path(folder), state.model.config, state.config)
+        saved = save_checkpoint(Path(folder), state, Budget(steps=1))
+        return float(sum(file.stat().st_size for file in saved.iterdir()))
+
+
+def _clock(device: torch.device) -> float:
     """Seconds, with all work on the device done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -105,24 +137,35 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--seconds", type=float, default=20)
-    parser.add_argument("--presets", nargs="*", default=["nano", "base"])
-    parser.add_argument("--batches", nargs="*", type=int, default=[8, 16])
+    parser.add_argument("--presets", nargs="*", default=["original", *PRESETS])
+    parser.add_argument("--batches", nargs="*", type=int, default=[16])
+    parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
-    name = (
-        torch.cuda.get_device_name(device) if device.type == "cuda" else f"{os.cpu_count()} cores {platform.machine()}"
-    )
-    print(f"{time.strftime('%Y-%m-%d')}, {name}, torch {torch.__version__}")
-    rate, parameters = baseline(device, arguments.seconds)
-    print(f"original   batch {_BASELINE_BATCH:3d}  {rate:8.1f} faces/s           {parameters:6.1f} M parameters")
+    if arguments.row:
+        print(json.dumps(row(arguments.presets[0], arguments.batches[0], device, arguments.seconds)))
+        return
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} cores {platform.machine()}"
+    kind = "bfloat16" if multiplies_in_bfloat16(device) else "float32"
+    rate = f"{kind}: {matrix_rate(device) / 1e9:.0f} GFLOP/s"
+    print(f"{time.strftime('%Y-%m-%d')}, {name}, torch {torch.__version__}, {rate}")
+    print("| network | batch | faces/s | by original's | of matrix rate | waited | parameters | memory | checkpoint |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    base = 0.0
     for preset in arguments.presets:
-        for batch in arguments.batches:
-            got, parameters, waited = ours(preset, batch, device, arguments.seconds)
+        for batch in arguments.batches if preset != "original" else [original.BATCH]:
+            words = ["--presets", preset, "--batches", str(batch), "--device", arguments.device]
+            words += ["--seconds", str(arguments.seconds), "--row"]
+            done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
+            said = json.loads(done.stdout)
+            base = base or said["rate"]
             print(
-                f"{preset:10s} batch {batch:3d}  {got:8.1f} faces/s  {got / rate:6.1f}x  {parameters:6.1f} M parameters"
-                f"  waited for data {waited:.1%}"
+                f"| {preset} | 2 x {batch} | {said['rate']:.1f} | {said['rate'] / base:.1f} x | {said['share']:.0%}"
+                f" | {said['waited']:.1%} | {said['parameters'] / 1e6:.1f} M | {said['memory'] / 2**30:.1f} GiB"
+                f" | {said['checkpoint'] / 1e6:.0f} MB |",
+                flush=True,
             )
-    print(f"peak memory of the process {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.1f} GiB")
 
 
 if __name__ == "__main__":
