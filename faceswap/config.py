@@ -38,10 +38,10 @@ class ModelConfig:
     latent: str = "plain"
     """One of LATENTS."""
     latent_size: int = 256
-    """Numbers that describe a face between encoder and decoder."""
+    """Numbers that describe a face between encoder and decoder; of vq2 two and a half times as many."""
     tokens: int = 32
-    """vq: the parts of the latent that are each replaced by an entry of the codebook; vq2: half of them hold the
-    coarse level, and twice as many as them a fine one."""
+    """vq: equal parts of the latent, each replaced by an entry of the codebook. vq2: half as many such parts are the
+    coarse level, twice as many the fine one."""
     codes: int = 512
     """vq and vq2: entries of each codebook."""
     decoder: str = "separate"
@@ -64,7 +64,8 @@ class ModelConfig:
         _at_least("latent_size", self.latent_size, 1)
         _at_least("codes", self.codes, 2)
         _at_least("blocks", self.blocks, 0)
-        if self.tokens < 2 or self.tokens % 2 or self.latent_size % self.tokens:
+        quantised = self.latent in ("vq", "vq2")
+        if quantised and (self.tokens < 2 or self.tokens % 2 or self.latent_size % self.tokens):
             raise ConfigError(
                 f"{self.tokens} tokens cannot share a latent of {self.latent_size} numbers",
                 "Choose an even number of tokens that divides latent_size",
@@ -84,7 +85,7 @@ class TrainConfig:
     ema_spread: float = 0.10
     """Width of the window over which weights are averaged, relative to the whole training (Karras et al., 2024)."""
     clip_norm: float = 1.0
-    """Gradients longer than this are shortened to it."""
+    """Gradients longer than this are shortened to it; 0 never does."""
     seed: int = 0
     affine: float = 0.6
     """Strength of the shared rotation, scaling and shift of input and target; 1 is up to 10 degrees and 5 %."""
@@ -113,11 +114,11 @@ class TrainConfig:
     sparsity: float = 0.02
     """sparse: weight of the mean activation of the latent."""
     beta: float = 1.0
-    """vae: weight of the KL divergence; 1 is the evidence lower bound, more (beta-VAE) disentangles and blurs."""
+    """vae: weight of the KL divergence; more than 1 (a beta-VAE) disentangles and blurs."""
     free_bits: float = 0.0
     """vae: nats that each number of the latent may carry at no cost."""
-    kl_warmup: float = 0.2
-    """vae: share of the budget over which the KL divergence gains its weight."""
+    kl_warmup_steps: int = 300
+    """vae: steps over which the KL divergence gains its weight, so that the encoder first learns to say something."""
     commitment: float = 0.25
     """vq, vq2: weight of the distance between what the encoder says and the codebook's entry."""
     perceptual: float = 0.0
@@ -125,7 +126,7 @@ class TrainConfig:
     adversarial: float = 0.0
     """Weight of a discriminator's verdict; try 0.02. For texture, when shapes are right."""
     adversarial_from: float = 0.7
-    """Share of the budget after which the discriminator joins in."""
+    """Share of the budget after which the discriminator joins in; of a training until the plateau, while it settles."""
 
     def __post_init__(self) -> None:
         _one_of("pixel_loss", self.pixel_loss, PIXEL_LOSSES)
@@ -148,6 +149,17 @@ def _at_least(what: str, value: float, least: float) -> None:
     if not value >= least or value == float("inf"):
         raise ConfigError(f"{what} {value} is not a number from {least} up", "Correct the value")
 
+
+SETTINGS_OF: dict[str, tuple[str, ...]] = {
+    "sparsity": ("sparse",),
+    "beta": ("vae",),
+    "free_bits": ("vae",),
+    "kl_warmup_steps": ("vae",),
+    "commitment": ("vq", "vq2"),
+    "codes": ("vq", "vq2"),
+    "tokens": ("vq", "vq2"),
+}
+"""Settings that only some latents have."""
 
 PRESETS: dict[str, ModelConfig] = {
     "nano": ModelConfig(("a", "b")),
@@ -194,7 +206,11 @@ def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Setti
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return from_dict(kind, value, where)  # type: ignore[arg-type]  # is_dataclass also admits instances
-    if get_origin(kind) is tuple and isinstance(value, list | tuple):
+    if get_origin(kind) is tuple:
+        if isinstance(value, str):
+            value = value.split(",")
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where} is {value!r}, which is no list", "Write it as one,two,three")
         return tuple(_convert(get_args(kind)[0], item, where) for item in value)
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

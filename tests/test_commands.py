@@ -211,7 +211,7 @@ def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: 
     model = tmp_path / "m"
     words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", model, "--json")
     made = (*TINY, "--latent", "vae", "--decoder", "conditional", "--batch", 2, "--seed", 5)
-    result = command(*words, *made, "--set", "beta=4", "--set", 'corruptions=["blur", "masking"]', "--steps", 3)
+    result = command(*words, *made, "--set", "beta=4", "--set", "corruptions=blur,masking", "--steps", 3)
     assert result.exit_code == 0, result.output
     assert {"kl", "elbo"} <= set(json.loads(result.stdout)["latent"])
     known = read_config(model)
@@ -222,6 +222,9 @@ def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: 
     assert read_config(model).train == dataclasses.replace(known.train, beta=1.0, adversarial=0.1)
     refused(command(*words, "--latent", "vq", "--steps", 2), "made with latent 'vae', not 'vq'")
     refused(command(*words, "--preset", "base", "--steps", 2), "made with size 32, not 128")
+    refused(command(*words, "--set", "codes=64", "--steps", 2), "codes has no effect on a vae latent", "--latent vq")
+    refused(command(*words, "--set", "persons=c,d", "--steps", 2), "--person NAME=FACESET")
+    refused(command(*words, "--vgg", tmp_path / "vgg", "--steps", 2), "not asked for")
     refused(command(*words, "--set", "gamma=2", "--steps", 2), "unknown setting 'gamma'", "beta")
     refused(command(*words, "--set", "beta", "--steps", 2), "NAME=VALUE")
     refused(command(*words, "--set", "perceptual=1", "--steps", 2), "VGG-16", "--vgg")

@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from torchvision.models import vgg16
 
 from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, ModelError, TrainingError
@@ -22,10 +24,12 @@ from faceswap.training.checkpoint import (
     load_model,
     save_checkpoint,
 )
+from faceswap.training.critics import Perceptual
+from faceswap.training.guard import Guard, clear_about_memory
 from faceswap.training.held_out import has_plateaued, held_out_loss, split
 from faceswap.training.memory import bytes_needed, settle_batch_size
 from faceswap.training.stacked import pretrain_stacked
-from faceswap.training.state import Budget, start_training, tensors_of
+from faceswap.training.state import Budget, restore_tensors, start_training, tensors_of
 from faceswap.training.step import schedule, train, train_step
 from tiny import CONFIG, CPU, SMALL, mean_loss, open_banks, run_steps, same, spots, weights
 
@@ -119,6 +123,34 @@ def test_training_that_diverges_again_and_again_is_given_up() -> None:
             torch.nn.init.constant_(next(state.model.encoder.parameters()), torch.nan)
 
 
+def test_one_gradient_that_is_no_number_does_no_harm_wherever_training_begins() -> None:
+    state = start_training(SMALL, CONFIG, CPU)
+    run_steps(state, 39)
+    guard = Guard(state)
+    state.step = 40
+    guard.watch(torch.tensor(False))
+    assert state.caution == 1
+
+
+def test_the_divergence_gains_its_weight_in_a_training_without_an_end() -> None:
+    config = dataclasses.replace(CONFIG, beta=1000.0, kl_warmup_steps=10)
+    state = start_training(dataclasses.replace(SMALL, latent="vae"), config, CPU)
+    endless = [float(metrics.latent["kl"]) for metrics in run_steps(state, 60, Budget(until_plateau=True))]
+    assert np.mean(endless[-5:]) < 0.3 * max(endless)
+
+
+def test_critics_are_known_by_their_names(tmp_path: Path) -> None:
+    config = dataclasses.replace(CONFIG, adversarial=0.1, adversarial_from=0.0)
+    state = start_training(SMALL, config, CPU)
+    run_steps(state, 3)
+    kept = {name: value.clone() for name, value in tensors_of(state).items()}
+    file = tmp_path / "vgg16.safetensors"
+    save_file(vgg16().features.state_dict(), file)
+    both = start_training(SMALL, config, CPU, more_critics=[Perceptual(0.1, file, CPU)])
+    restore_tensors(both, kept)
+    assert same(tensors_of(both), kept)
+
+
 def test_exhausted_memory_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     state = start_training(SMALL, CONFIG, CPU)
 
@@ -126,7 +158,8 @@ def test_exhausted_memory_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch)
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(state, "objective", exhausted)
-    with open_banks() as banks, pytest.raises(TrainingError, match=r"batches of 4 faces.*--batch"):
+    told = pytest.raises(TrainingError, match=r"batches of 4 faces.*--batch")
+    with open_banks() as banks, told, clear_about_memory(CONFIG):
         list(train(state, banks, Budget(steps=1)))
 
 
@@ -313,7 +346,7 @@ def test_settings_survive_toml(tmp_path: Path) -> None:
         (lambda d: d.update(persons=["a", "../b"]), "cannot be a person's name"),
         (lambda d: d.update(latent="gan"), "no latent 'gan'"),
         (lambda d: d.update(decoder="shared"), "no decoder 'shared'"),
-        (lambda d: d.update(tokens=7), "7 tokens cannot share"),
+        (lambda d: d.update(tokens=7, latent="vq"), "7 tokens cannot share"),
         (lambda d: d.update(width=0), "width 0"),
     ],
 )

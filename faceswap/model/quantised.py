@@ -68,7 +68,7 @@ class Codebook(nn.Module):
         chosen = torch.randint(len(vectors), (len(counts),), generator=rng, device=rng.device)
         dead = usage < _DEAD * even
         entries = torch.where(dead[:, None], vectors[chosen], entries)
-        usage = torch.where(dead, even, usage)
+        usage = torch.where(dead, 2 * _DEAD * even, usage)  # little, but enough to be given a chance
         sound = torch.isfinite(entries).all()
         self.entries.copy_(torch.where(sound, entries, self.entries))
         self.usage.copy_(torch.where(sound, usage, self.usage))

@@ -28,7 +28,8 @@ class Variational(Bottleneck):
         super().__init__(config, config.latent_size)
         self.mean = nn.Linear(self.values, self.length)
         self.log_variance = nn.Linear(self.values, self.length)
-        nn.init.zeros_(self.log_variance.weight)  # so that training starts from one known width
+        nn.init.zeros_(self.log_variance.weight)  # training starts from the prior's own width
+        nn.init.zeros_(self.log_variance.bias)
 
     def forward(self, features: Features, noise: Latent) -> Passage:
         """The reparameterization trick: a draw is mean + deviation * noise, through which gradients pass.

@@ -30,6 +30,7 @@ from faceswap.training.chance import seed_of
 from faceswap.types import Picture
 
 _REFRESHED = 8  # twins of a person in a step, at most: a GPU would ask for more than processors can make
+_CHUNK = 256  # twins made at once in the beginning
 _AHEAD = 4  # steps whose fresh twins are being made, so that one slow one does not hold up the next step
 
 Faces = UInt8[Tensor, "faces 5 side side"]
@@ -116,8 +117,9 @@ class Bank:
         place = torch.device("cpu") if folder else device
         self._faces = faces.to(place)
         self._twins: Twins = room((len(faces), 3, *faces.shape[2:]), folder).to(place)
-        for face, twin in enumerate(self._threads.map(lambda face: self._twin(face, step), range(len(faces)))):
-            self._twins[face] = _planes(twin).to(place)
+        for some in torch.split(torch.arange(len(faces)), _CHUNK):
+            made = self._threads.map(lambda face: self._twin(face, step), some.tolist())
+            self._twins[some[0] : some[-1] + 1] = torch.stack([_planes(twin) for twin in made]).to(place)
         for following in range(step, step + _AHEAD):
             self._make(following)
         self._reader = ThreadPoolExecutor(1, f"reader-{person}") if folder else None
@@ -169,13 +171,14 @@ class Bank:
         self._refresh(step)
         rng = torch.Generator().manual_seed(self._seed(2, step))
         chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
-        there = chosen.to(self._faces.device)
-        return self._onto_device(self._faces[there]), self._onto_device(self._twins[there])
+        there = self._onto(self._faces.device, chosen)
+        return self._onto(self.device, self._faces[there]), self._onto(self.device, self._twins[there])
 
-    def _onto_device(self, rows: Bytes) -> Bytes:
-        if rows.device.type == "cpu" and self.device.type == "cuda":
-            return rows.pin_memory().to(self.device, non_blocking=True)
-        return rows.to(self.device)
+    def _onto(self, device: torch.device, values: Tensor) -> Tensor:
+        """The same values there, without waiting for a GPU."""
+        if values.device.type == "cpu" and device.type == "cuda":
+            return values.pin_memory().to(device, non_blocking=True)
+        return values.to(device)
 
     def _refresh(self, step: int) -> None:
         """Put this step's fresh twins in place and have those of a later step made."""
@@ -183,8 +186,9 @@ class Bank:
         fresh = [future.result() for future in self._made.popleft()]
         if self._reader is None:  # else it is the reader who waits
             self.seconds_waited += time.perf_counter() - start
+        place, turn = self._twins.device, torch.tensor(self._turn(step))
         twins = torch.stack([_planes(twin) for twin in fresh])
-        self._twins[self._turn(step)] = twins.to(self._twins.device) if self._reader else self._onto_device(twins)
+        self._twins.index_copy_(0, self._onto(place, turn), self._onto(place, twins))
         self._make(step + _AHEAD)
 
     def _make(self, step: int) -> None:

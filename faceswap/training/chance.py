@@ -6,5 +6,5 @@ import numpy as np
 
 
 def seed_of(*numbers: int) -> int:
-    """A seed that depends on these non-negative numbers alone, and looks unlike that of any others."""
-    return int(np.random.SeedSequence(numbers).generate_state(1)[0])
+    """A seed that depends on these non-negative numbers alone, and is another for any others."""
+    return int(np.random.SeedSequence([len(numbers), *numbers]).generate_state(1)[0])

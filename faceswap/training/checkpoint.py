@@ -36,6 +36,7 @@ _KEPT = 2
 _UNFINISHED = ".unfinished"
 
 Loaded = TypeVar("Loaded")
+Tensors = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
@@ -130,17 +131,24 @@ def load_checkpoint(
     """
     config = read_config(folder)
 
-    def read(checkpoint: Path) -> tuple[TrainState, Budget]:
-        about = _read_about(checkpoint)
-        state = start_training(config.model, config.train, device, ranks, more_critics, compiled)
-        state.average.load_state_dict(load_file(checkpoint / "weights.safetensors"))
-        restore_tensors(state, load_file(checkpoint / "training.safetensors"))
+    def read(checkpoint: Path) -> tuple[dict[str, Any], Tensors, Tensors]:
+        average, training = (load_file(checkpoint / f"{name}.safetensors") for name in ("weights", "training"))
+        return _read_about(checkpoint), average, training
+
+    found = _newest_readable(folder, read)
+    if found is None:
+        return None
+    about, average, training = found
+    state = start_training(config.model, config.train, device, ranks, more_critics, compiled)
+    try:
+        state.average.load_state_dict(average)
+        restore_tensors(state, training)
         state.step, state.seconds = int(about["step"]), float(about["seconds"])
         state.caution = float(about["caution"])
         state.held_out = [(int(step), float(loss)) for step, loss in about["held_out"]]
         return state, Budget(**about["budget"])
-
-    return _newest_readable(folder, read)
+    except (ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise _unreadable(folder, error) from error
 
 
 def load_model(folder: Path, device: torch.device) -> SwapModel:
@@ -172,10 +180,14 @@ def _newest_readable(folder: Path, read: Callable[[Path], Loaded]) -> Loaded | N
             failure = failure or error
     if failure is None:
         return None
-    raise ModelError(
-        f"no checkpoint of the model {folder} can be read ({str(failure).splitlines()[0]})",
+    raise _unreadable(folder, failure) from failure
+
+
+def _unreadable(folder: Path, why: Exception) -> ModelError:
+    return ModelError(
+        f"no checkpoint of the model {folder} can be read ({str(why).splitlines()[0]})",
         "If its config.toml was edited, put it back as it was; otherwise train into a new folder",
-    ) from failure
+    )
 
 
 def latest_checkpoint(folder: Path) -> Path | None:

@@ -31,6 +31,9 @@ Pairs = Mapping[str, tuple[Pictures, Pictures]]
 class Critic(Protocol):
     """A network that judges decoded faces."""
 
+    name: str
+    """By which a checkpoint knows it."""
+
     def loss(self, pairs: Pairs, progress: float) -> Scalar:
         """What the decoded faces have to pay, weighted; `progress` is the share of the budget that is used."""
 
@@ -61,15 +64,17 @@ class Perceptual:
     Raises ConfigError if it cannot be read.
     """
 
+    name = "perceptual"
     _LAYERS = (3, 8, 15, 22)  # the last of each of the first four scales, behind its rectifier
 
     def __init__(self, weight: float, weights: Path, device: torch.device) -> None:
         from torchvision.models import vgg16  # not above: a second of importing that few need
 
-        features = vgg16().features[: self._LAYERS[-1] + 1]
+        with torch.device("meta"):  # its own random weights would fill half a gigabyte
+            features = vgg16().features[: self._LAYERS[-1] + 1]
         try:
             known = load_file(weights)
-            features.load_state_dict({name: known[name] for name in features.state_dict()})
+            features.load_state_dict({name: known[name] for name in features.state_dict()}, assign=True)
         except (OSError, SafetensorError, KeyError, RuntimeError) as error:
             raise ConfigError(
                 f"the perceptual loss needs the weights of VGG-16, and {weights} does not hold them ({error})",
@@ -113,6 +118,7 @@ class Adversary:
     only texture is missing.
     """
 
+    name = "adversary"
     _WIDTH, _RATE = 32, 4e-4
 
     def __init__(self, config: TrainConfig, persons: tuple[str, ...], device: torch.device, ranks: Ranks) -> None:

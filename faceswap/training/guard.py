@@ -25,18 +25,19 @@ class Guard:
     """
 
     def __init__(self, state: TrainState) -> None:
-        self._state, self._returns = state, 0
+        self._state, self._watched, self._returns = state, 0, 0
         self._some_sound = torch.zeros((), dtype=torch.bool, device=state.device)
         self._remember()
 
     def watch(self, sound: Tensor) -> None:
         """Called after each step. Raises TrainingError if stepping back did not help."""
         self._some_sound |= sound
-        if self._state.step % _LOOK_EVERY:
+        self._watched += 1
+        if self._watched % _LOOK_EVERY:
             return
         if not self._some_sound:
             self._step_back()
-        elif self._state.step % _REMEMBER_EVERY == 0 and bool(sound):
+        elif self._watched % _REMEMBER_EVERY == 0 and bool(sound):
             self._remember()
         self._some_sound.zero_()
 
@@ -49,7 +50,7 @@ class Guard:
         if self._returns > _MOST_RETURNS:
             raise TrainingError(
                 f"training diverges: {_LOOK_EVERY} steps in a row gave no finite gradient, {self._returns} times",
-                "Train a new model with a lower rate, for example --set learning_rate=0.0005",
+                "Run it again with a lower rate, for example --set learning_rate=0.0005",
             )
         self._state.caution /= 2
         restore_tensors(self._state, self._good)
@@ -66,5 +67,5 @@ def clear_about_memory(config: TrainConfig) -> Iterator[None]:
             raise
         raise TrainingError(
             f"memory does not suffice for batches of {config.batch_size} faces of each person",
-            "Start a new model with a smaller batch (--batch), size or preset, or close other programs",
+            "Run it again with a smaller --batch, close other programs, or train a smaller preset",
         ) from error

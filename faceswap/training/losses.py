@@ -68,8 +68,16 @@ class Objective(nn.Module):
         rebuilding = torch.stack([losses.total for losses in persons.values()]).sum()
         values = next(iter(inputs.values()))[0].numel()
         total = rebuilding + len(persons) * latent_penalty(passage.terms, self.config, beta, values)
-        likelihoods = [log_likelihood(decoded[p], batch.target, self.config) for p, batch in batches.items()]
-        return Outcome(total, persons, latent_report(passage, torch.stack(likelihoods).mean()), decoded, passage)
+        report = dict(passage.report) | {name: term.detach().sum() for name, term in passage.terms.items()}
+        for rate in report.keys() & {"kl", "prior"}:  # what telling the latent costs, in nats
+            report["elbo"] = self._likelihood(decoded, batches) - report[rate]
+        return Outcome(total, persons, report, decoded, passage)
+
+    @torch.no_grad()
+    def _likelihood(self, decoded: Mapping[str, Decoded], batches: Mapping[str, Batch]) -> Scalar:
+        """Logarithm of the pictures' likelihood, in nats a face."""
+        each = [log_likelihood(decoded[p], batch.target, self.config) for p, batch in batches.items()]
+        return torch.stack(each).mean()
 
 
 def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
@@ -118,8 +126,9 @@ def log_likelihood(decoded: Decoded, target: Float[Tensor, "batch 3 h w"], confi
 def latent_penalty(terms: Mapping[str, Tensor], config: TrainConfig, beta: Scalar, values: int) -> Scalar:
     """What the bottleneck's terms cost together.
 
-    The KL divergence is summed over the latent and divided by the number of `values` in a picture, over which the
-    pixel loss is averaged: with beta 1 that is the evidence lower bound of a decoder whose noise has the scale 1.
+    The KL divergence and the price of the codes are sums over the latent; they are divided by the number of `values`
+    in a picture, over which the pixel loss is averaged. So beta 1, with l1 alone and no weights, is the evidence lower
+    bound of a decoder whose noise has the scale 1; the likeliest scale is smaller, and would want a smaller beta.
     """
     costs = [beta.new_zeros(())]
     for name, term in terms.items():
@@ -133,16 +142,6 @@ def latent_penalty(terms: Mapping[str, Tensor], config: TrainConfig, beta: Scala
             case "prior":
                 costs.append(term / values)
     return torch.stack(costs).sum()
-
-
-def latent_report(passage: Passage, likelihood: Scalar) -> dict[str, Scalar]:
-    """All that is known of a latent, and the evidence lower bound where it has a prior: the log-likelihood of the
-    pictures minus what telling the latent costs, in nats a face."""
-    report = {name: term.detach().sum() for name, term in passage.terms.items()}
-    price = report.get("kl", report.get("prior"))
-    if price is not None:
-        report["elbo"] = likelihood.detach() - price
-    return report | dict(passage.report)
 
 
 def weighted_mean(values: Float[Tensor, "batch 1 h w"], weight: Float[Tensor, "batch 1 h w"]) -> Scalar:

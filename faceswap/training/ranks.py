@@ -58,6 +58,11 @@ class Ranks:
             dist.all_reduce(gradient)
             gradient /= self.world
 
+    def follow_first(self, tensors: list[Tensor]) -> None:
+        """Make these what they are on the first rank."""
+        for tensor in tensors if self.world > 1 else ():
+            dist.broadcast(tensor.detach(), 0)
+
     def agreed(self, value: float, device: torch.device) -> float:
         """What the first rank says: clocks differ."""
         if self.world == 1:
@@ -71,7 +76,7 @@ class Ranks:
 def open_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     """This process's rank and device: of several CUDA devices the one that torchrun gave it.
 
-    Raises TrainingError when another rank has ended, so that this one ends, too.
+    Raises TrainingError when another rank has ended and gloo tells so; NCCL ends the process itself, within minutes.
     """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:

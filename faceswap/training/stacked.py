@@ -37,7 +37,11 @@ class LayerMetrics:
 
 
 def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[LayerMetrics]:
-    """Train each stage of the model's encoder for `state.config.stacked_steps` steps, one step per item."""
+    """Train each stage of the model's encoder for `state.config.stacked_steps` steps, one step per item.
+
+    All ranks do the same. It is short, and not counted as training: one that was stopped begins anew.
+    """
+    batch = state.config.batch_size // state.ranks.world
     stages = list(state.model.encoder.stages)
     for layer, stage in enumerate(stages):
         before = nn.Sequential(*stages[:layer])
@@ -47,7 +51,7 @@ def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[L
         for step in range(1, state.config.stacked_steps + 1):
             seed = seed_of(state.config.seed, layer, step)
             rng = torch.Generator(state.device).manual_seed(seed)
-            faces = torch.cat([bank.draw(state.config.batch_size, seed) for bank in banks.values()])
+            faces = torch.cat([bank.draw(batch, seed) for bank in banks.values()])
             with torch.no_grad():
                 whole: Features = before(faces * 2 - 1)
                 kept = torch.rand(whole.shape, generator=rng, device=state.device) > _LOST
@@ -56,6 +60,7 @@ def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[L
             loss.backward()  # type: ignore[no-untyped-call]  # torch's
             optimizer.step()
             yield LayerMetrics(layer, len(stages), step, loss.detach())
+    state.ranks.follow_first(list(state.model.encoder.parameters()))
 
 
 def _mirror(stage: nn.Module, seed: int) -> nn.Module:

@@ -105,16 +105,16 @@ def start_training(
 def tensors_of(state: TrainState) -> dict[str, Tensor]:
     """Weights, moments and critics, by name: what must be kept, beside the average, to go on exactly."""
     kept = {f"model.{name}": value for name, value in state.model.state_dict().items()}
-    for number, critic in enumerate(state.critics):
-        kept |= {f"critic{number}.{name}": value for name, value in critic.tensors().items()}
+    for critic in state.critics:
+        kept |= {f"{critic.name}.{name}": value for name, value in critic.tensors().items()}
     return kept | moments_of(state.optimizer, state.model.named_parameters())
 
 
 def restore_tensors(state: TrainState, kept: Mapping[str, Tensor]) -> None:
     """Put back what `tensors_of` gave. Raises KeyError or RuntimeError if it is of another model."""
     state.model.load_state_dict(_under("model", kept))
-    for number, critic in enumerate(state.critics):
-        critic.restore(_under(f"critic{number}", kept))
+    for critic in state.critics:
+        critic.restore(_under(critic.name, kept))
     restore_moments(state.optimizer, state.model.named_parameters(), kept)
 
 

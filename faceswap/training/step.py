@@ -24,7 +24,7 @@ from faceswap.model.swap_model import SwapModel
 from faceswap.training.bank import Bank, Batch
 from faceswap.training.chance import seed_of
 from faceswap.training.critics import pairs_of
-from faceswap.training.guard import Guard, clear_about_memory
+from faceswap.training.guard import Guard
 from faceswap.training.losses import Losses, Outcome
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState
@@ -52,16 +52,15 @@ class Metrics:
 def train(state: TrainState, banks: Mapping[str, Bank], budget: Budget) -> Iterator[Metrics]:
     """Train until `budget` is used up, one step per item. `banks` has one bank per person of the model.
 
-    Raises TrainingError if it diverges again and again, or the device's memory does not suffice.
+    Raises TrainingError if it diverges again and again.
     """
     before, rate = time.perf_counter(), 0.0
     guard = Guard(state)
-    while (progress := state.ranks.agreed(budget.progress(state.step, state.seconds), state.device)) < 1:
+    while (progress := _progress(state, budget)) < 1:
         difficulty = 1 - state.config.easing * progress
         learning_rate = schedule(state.config, state.step - budget.start_step, progress)
-        with clear_about_memory(state.config):
-            batches = {person: bank.batch(state.step, difficulty) for person, bank in banks.items()}
-            outcome, sound = train_step(state, batches, learning_rate, progress)
+        batches = {person: bank.batch(state.step, difficulty) for person, bank in banks.items()}
+        outcome, sound = train_step(state, batches, learning_rate, progress)
         guard.watch(sound)
         now = time.perf_counter()
         took, before = now - before, now
@@ -78,7 +77,14 @@ def train(state: TrainState, banks: Mapping[str, Bank], budget: Budget) -> Itera
             rate,
             sum(bank.seconds_waited for bank in banks.values()),
         )
+        del outcome  # not to be kept while the next step makes its own
         before = time.perf_counter()  # what the caller does meanwhile is not training time
+
+
+def _progress(state: TrainState, budget: Budget) -> float:
+    """How much of the budget is used; where that hangs on a clock, by the first rank's."""
+    progress = budget.progress(state.step, state.seconds)
+    return progress if budget.seconds is None else state.ranks.agreed(progress, state.device)
 
 
 def train_step(
@@ -87,7 +93,7 @@ def train_step(
     """One optimizer step on one batch per person; what came of it, and whether the gradient was finite and so used."""
     state.model.train()
     rng = torch.Generator(state.device).manual_seed(seed_of(state.config.seed, state.step))
-    outcome = state.objective(batches, _noise(state, batches, rng), _beta(state, progress))
+    outcome = state.objective(batches, _noise(state, batches, rng), _beta(state))
     pairs = pairs_of(outcome.decoded, batches) if state.critics else {}
     loss = outcome.total
     for critic in state.critics:
@@ -95,7 +101,7 @@ def train_step(
 
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's
-    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip_norm)
+    norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip_norm or math.inf)
     sound = torch.isfinite(norm)
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate * state.caution
@@ -122,15 +128,15 @@ def _noise(state: TrainState, batches: Mapping[str, Batch], rng: torch.Generator
     return drawn[:, state.ranks.share(faces)].flatten(0, 1)
 
 
-def _beta(state: TrainState, progress: float) -> Tensor:
-    """The weight of the KL divergence: nothing at first, so that the encoder learns to say something at all."""
-    risen = min(1.0, progress / state.config.kl_warmup) if state.config.kl_warmup else 1.0
-    return torch.tensor(state.config.beta * risen, device=state.device)
+def _beta(state: TrainState) -> Tensor:
+    """The weight of the KL divergence in this step."""
+    risen = min(1.0, (state.step + 1) / max(1, state.config.kl_warmup_steps))
+    return torch.full((), state.config.beta * risen, device=state.device)
 
 
 def schedule(config: TrainConfig, step: int, progress: float) -> float:
     """The learning rate: a short linear warm-up, then half a cosine down to a hundredth at the end of the budget."""
-    warmup = min(1.0, (step + 1) / config.warmup_steps)
+    warmup = min(1.0, (step + 1) / max(1, config.warmup_steps))
     return config.learning_rate * warmup * (0.01 + 0.99 * (1 + math.cos(math.pi * progress)) / 2)
 
 

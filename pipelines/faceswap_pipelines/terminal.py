@@ -114,7 +114,9 @@ def _stop_requested() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    # Of several ranks the first one stops and saves, and the others cannot go on without it.
+    answer = handle if _FIRST_RANK else signal.SIG_IGN
+    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield event
     finally:

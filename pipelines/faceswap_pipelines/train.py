@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
+import sysconfig
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -13,11 +14,12 @@ from typing import Any
 
 import torch
 
-from faceswap.config import PRESETS, ModelConfig, TrainConfig, from_dict
+from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.training.bank import Bank, Faces
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
 from faceswap.training.critics import Critic, Perceptual
+from faceswap.training.guard import clear_about_memory
 from faceswap.training.held_out import MEASURE_EVERY, has_plateaued, held_out_loss, split
 from faceswap.training.memory import settle_batch_size
 from faceswap.training.ranks import Ranks, open_ranks
@@ -92,6 +94,9 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         ranks.agreed(0.0, device)  # the others wait until the folder is there
         state, budget = _open_state(job, wanted, device, ranks)
         config = state.model.config
+        stack.enter_context(clear_about_memory(state.config))
+        if not budget.until_plateau:
+            state.held_out.clear()  # of an earlier training; this one learns from all faces
         place = place_for(job.facesets, round(_MARGIN * config.size), device, job.model)
         banks, held_out = {}, {}
         for number, person in enumerate(config.persons):
@@ -131,15 +136,18 @@ def _trained(
 ) -> Iterator[Metrics]:
     """Train for each of `budgets`; to one that ends at a plateau another is added, in which training settles."""
     for budget in budgets:
-        for metrics in train(state, banks, budget):
+        steps = train(state, banks, budget)
+        while not (enough := budget.endless and has_plateaued(state.held_out, budget.start_step)):
+            metrics = next(steps, None)
+            if metrics is None:
+                break
             if held_out and state.step % MEASURE_EVERY == 0:
                 loss = held_out_loss(state.average, held_out, state.config, state.device)
                 state.held_out.append((state.step, state.ranks.agreed(loss, state.device)))
             yield metrics
-            if budget.endless and has_plateaued(state.held_out, budget.start_step):
-                settling = max(MEASURE_EVERY, (state.step - budget.start_step) // _SETTLING)
-                budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
-                break
+        if enough:
+            settling = max(MEASURE_EVERY, (state.step - budget.start_step) // _SETTLING)
+            budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
 
 
 def _budget(job: TrainJob) -> Budget:
@@ -155,15 +163,15 @@ def _settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
     """Make the folder of a new model, or see that an existing one is what the job says."""
     network = {name: value for name, value in job.settings.items() if name in _names(ModelConfig)}
     training = {name: value for name, value in job.settings.items() if name not in network}
+    preset = job.preset or "nano"
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
+    if "persons" in network:
+        raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
     if not (job.model / "config.toml").exists():
-        preset = job.preset or "nano"
-        if preset not in PRESETS:
-            raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
         base = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
         config = from_dict(ModelConfig, base | network, "settings")
-        settings = from_dict(TrainConfig, training, "settings")
-        _critics(job, settings, device)  # while nothing is written yet
-        create_model_folder(job.model, config, settle_batch_size(config, settings, device, ranks.world))
+        _write_settings(job, config, from_dict(TrainConfig, training, "settings"), device, ranks)
         return
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
@@ -173,9 +181,8 @@ def _settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
             f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(job.facesets)}",
             "Name a faceset for each of its persons, or a new model folder",
         )
-    preset_fields = dataclasses.asdict(PRESETS[job.preset]) if job.preset in PRESETS else {}
-    for name in ("size", "width", "max_width", "latent_size", "blocks") if preset_fields else ():
-        network.setdefault(name, preset_fields[name])
+    for name in ("size", "width", "max_width", "latent_size", "blocks") if job.preset else ():
+        network.setdefault(name, getattr(PRESETS[preset], name))
     for name, value in network.items():
         if getattr(known.model, name) != value:
             raise ModelError(
@@ -184,9 +191,24 @@ def _settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
             )
     kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
     settings = from_dict(TrainConfig, kept | training, "settings")
-    if settings != known.train:
-        _critics(job, settings, device)
-        create_model_folder(job.model, known.model, settle_batch_size(known.model, settings, device, ranks.world))
+    _write_settings(job, known.model, settings, device, ranks)
+
+
+def _write_settings(
+    job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
+) -> None:
+    """Write config.toml, when nothing speaks against these settings any more."""
+    for name in job.settings:
+        latents = SETTINGS_OF.get(name, (model.latent,))
+        if model.latent not in latents:
+            raise ConfigError(
+                f"{name} has no effect on a {model.latent} latent",
+                f"Leave it out, or train a model with --latent {latents[0]}",
+            )
+    _critics(job, settings, device)
+    settled = settle_batch_size(model, settings, device, ranks.world)
+    ranks.share(settled.batch_size)
+    create_model_folder(job.model, model, settled)
 
 
 def _names(kind: type[Any]) -> set[str]:
@@ -217,6 +239,8 @@ def _same(before: Budget, wanted: Budget) -> bool:
 
 def _critics(job: TrainJob, settings: TrainConfig, device: torch.device) -> list[Critic]:
     if settings.perceptual == 0:
+        if job.vgg is not None:
+            raise ConfigError("the weights of VGG-16 are not asked for", "Add --set perceptual=0.1, or leave out --vgg")
         return []
     if job.vgg is None:
         raise ConfigError(
@@ -227,8 +251,10 @@ def _critics(job: TrainJob, settings: TrainConfig, device: torch.device) -> list
 
 
 def _can_compile() -> bool:
-    """Whether torch finds what it needs to make kernels of its own: Triton and a C compiler."""
-    return find_spec("triton") is not None and any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    """Whether torch finds what it needs to make kernels of its own: Triton, a C compiler, and Python's headers."""
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return find_spec("triton") is not None and compiler and headers.is_file()
 
 
 def _worth_compiling(budget: Budget) -> bool:

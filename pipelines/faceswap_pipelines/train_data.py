@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,12 +26,14 @@ _SHARE = 0.4  # of the free memory that faces may take before they stay on disk
 
 
 def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, model: Path) -> Path | None:
-    """Where these faces have to lie at `side` px: None for memory, on the device; or the model's folder."""
-    count = 0
+    """Where these faces have to lie at `side` px: None for memory, the device's and our own; or the model's folder."""
+    needed = 0
     for folder in facesets.values():
         with Faceset.open(folder) as faceset:
-            count += len(faceset.records(kept_only=True))
-    return model if count * _BYTES * side**2 > _SHARE * free_memory(device) else None
+            needed += len(faceset.records(kept_only=True)) * _BYTES * min(side, faceset.crop_size) ** 2
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
+    free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
+    return model if needed > _SHARE * free else None
 
 
 def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Job[Faces]:

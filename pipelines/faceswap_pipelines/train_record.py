@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _PREVIEW_GROWTH = 1.25  # each preview waits this much longer than the one before, so that a night leaves few files
-_NOTE_EVERY = 1.0  # seconds between two lines of stats.jsonl
+_NOTE_EVERY = 1.0, 2000  # seconds between two lines of stats.jsonl, and into how many parts a long training is cut
 _PARTS = ("pixel", "structure", "mask", "total")
 
 
@@ -40,7 +40,7 @@ class Recorder:
         self._noted, self._saved = -math.inf, time.monotonic()
         self._next_preview = 0.0
         self._saved_step: int | None = None
-        self._boards = _open_boards(model / "tensorboard") if tensorboard and state.ranks.first else None
+        self._boards = _open_boards(model / "tensorboard", state.step) if tensorboard and state.ranks.first else None
         self.preview = model / "previews" / "latest.png"
         if state.ranks.first:
             self.preview.parent.mkdir(exist_ok=True)
@@ -51,7 +51,8 @@ class Recorder:
         now = time.monotonic()
         if not self._state.ranks.first:
             return
-        if now - self._noted >= _NOTE_EVERY:
+        at_least, parts = _NOTE_EVERY
+        if now - self._noted >= max(at_least, metrics.seconds / parts):
             self._noted = now
             self._write_line(metrics)
         if now - self._saved >= self._save_every:
@@ -99,14 +100,14 @@ def recording(recorder: Recorder, budgets: list[Budget]) -> Iterator[None]:
         recorder.close()
 
 
-def _open_boards(folder: Path) -> SummaryWriter:
+def _open_boards(folder: Path, step: int) -> SummaryWriter:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
         raise DependencyError(
             "TensorBoard is not installed", "Install it with: pip install tensorboard; or leave out --tensorboard"
         ) from error
-    return SummaryWriter(str(folder))
+    return SummaryWriter(str(folder), purge_step=step)
 
 
 def _forget_after(stats: Path, step: int) -> None:
