@@ -204,7 +204,7 @@ def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: P
     assert read_picture(tmp_path / "m" / "previews" / "latest.png").shape[1] > 500
 
 
-TINY = ("--size", 32, "--set", "width=8", "--set", "max_width=16", "--set", "latent_size=32", "--set", "tokens=8")
+TINY = ("--size", 32, "--set", "width=8", "--set", "max_width=16", "--set", "latent_size=32")
 
 
 def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: Studio, tmp_path: Path) -> None:
@@ -222,7 +222,11 @@ def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: 
     assert read_config(model).train == dataclasses.replace(known.train, beta=1.0, adversarial=0.1)
     refused(command(*words, "--latent", "vq", "--steps", 2), "made with latent 'vae', not 'vq'")
     refused(command(*words, "--preset", "base", "--steps", 2), "made with size 32, not 128")
-    refused(command(*words, "--set", "codes=64", "--steps", 2), "codes has no effect on a vae latent", "--latent vq")
+    refused(
+        command(*words, "--set", "sparsity=1", "--steps", 2),
+        "sparsity has no effect on a vae latent",
+        "--latent sparse",
+    )
     refused(command(*words, "--set", "persons=c,d", "--steps", 2), "--person NAME=FACESET")
     refused(command(*words, "--vgg", tmp_path / "vgg", "--steps", 2), "not asked for")
     refused(command(*words, "--set", "gamma=2", "--steps", 2), "unknown setting 'gamma'", "beta")
