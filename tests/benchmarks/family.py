@@ -2,8 +2,8 @@
 
     uv run python tests/benchmarks/family.py --train a=FACESET b=FACESET --test a=FACESET b=FACESET --out DIR
 
-Prints a table: SSIM of held-out faces and mask overlap of each person, and what the
-latent says of itself. DIR holds the models, and a sheet of held-out faces of each member.
+Prints a table: SSIM of held-out faces and mask overlap of each person; of the swaps, how well mouths follow and whose
+faces they are; and what the latent says of itself. DIR holds the models, and a sheet of held-out faces of each member.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from held_out import load, measure, named, rows
+from held_out import load, measure, measure_swaps, named, rows
 
 from faceswap.media.pictures import write_picture
 from faceswap.quality.sheets import sheet
@@ -53,19 +53,24 @@ def main() -> None:
     test = load(named(arguments.test), 64)
     print(f"{time.strftime('%Y-%m-%d')}, {arguments.steps} steps, torch {torch.__version__}")
     persons = list(test)
-    print("| member | SSIM " + " | SSIM ".join(persons) + " | mask IoU | the latent |")
-    print("|---" * (len(persons) + 3) + "|")
+    print("| member | SSIM " + " | SSIM ".join(persons) + " | mask IoU | mouth | target | source | the latent |")
+    print("|---" * (len(persons) + 6) + "|")
     for name in arguments.only:
         folder = arguments.out / name.translate(str.maketrans(" ", "_", ",:()"))
         settings = MEMBERS[name]
         result = run(train_model(TrainJob(named(arguments.train), folder, steps=arguments.steps, settings=settings)))
         model = load_model(folder, torch.device("cpu"))
         quality = measure(model, test)
+        swaps = measure_swaps(model, test).values()
+        mouth, target, source = (
+            sum(getattr(swap, name) for swap in swaps) / len(swaps) for name in ("follows", "to_target", "to_source")
+        )
         latent = ", ".join(f"{key} {value:.4g}" for key, value in result.latent.items())
         print(
             f"| {name} | "
             + " | ".join(f"{quality[person].face:.3f}" for person in persons)
-            + f" | {min(q.overlap for q in quality.values()):.3f} | {latent} |",
+            + f" | {min(q.overlap for q in quality.values()):.3f}"
+            + f" | {mouth:.2f} | {target:.2f} | {source:.2f} | {latent} |",
             flush=True,
         )
         write_picture(folder.with_suffix(".png"), sheet(rows(model, test), side=160))

@@ -3,7 +3,8 @@
     uv run python tests/benchmarks/held_out.py MODEL a=FACESET b=FACESET
 
 For each person: structural similarity (SSIM) of the rebuilt crop with the true one, at the model's size, over the
-face mask (what a swap pastes) and over the whole crop, the mask's intersection over union, and a sheet of pictures.
+face mask (what a swap pastes) and over the whole crop, and the mask's intersection over union. For each swap, which has
+no true picture: whether its mouth opens where the source's does, and whose face it is. And a sheet of pictures.
 """
 
 from __future__ import annotations
@@ -11,11 +12,15 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import permutations
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
+from faceswap.faces.identity import Identifier, distance, typical
+from faceswap.faces.landmarks import FaceMesh, five_points, mouth_opening
 from faceswap.media.pictures import write_picture
 from faceswap.model.swap_model import SwapModel
 from faceswap.quality.sheets import sheet
@@ -24,6 +29,9 @@ from faceswap.training.checkpoint import load_model
 from faceswap.training.losses import ssim_map, weighted_mean
 from faceswap_pipelines.job import run
 from faceswap_pipelines.train_data import load_faces
+
+_LARGE = 256
+_BOX = (0.22 * _LARGE, 0.2 * _LARGE, 0.78 * _LARGE, 0.88 * _LARGE)  # about where a face lies in a crop
 
 Rows = list[tuple[str, list[np.ndarray]]]
 
@@ -38,6 +46,18 @@ class Quality:
     """SSIM over the whole crop."""
     overlap: float
     """Of the mask with the true one: intersection over union."""
+
+
+@dataclass(frozen=True)
+class SwapQuality:
+    """Of one person's faces, decoded as another."""
+
+    follows: float
+    """Correlation over the faces of how far the mouth is open, before and after, by the face mesh."""
+    to_target: float
+    """Mean distance from the typical identity of whom it should be; SAME_PERSON is 0.55."""
+    to_source: float
+    """... and from that of whom it was."""
 
 
 def load(facesets: Mapping[str, Path], side: int) -> dict[str, Faces]:
@@ -56,6 +76,39 @@ def measure(model: SwapModel, faces: Mapping[str, Faces]) -> dict[str, Quality]:
         overlap = (mask & found).sum() / (mask | found).sum()
         measured[person] = Quality(float(weighted_mean(likeness, mask.float())), float(likeness.mean()), float(overlap))
     return measured
+
+
+@torch.inference_mode()
+def measure_swaps(model: SwapModel, faces: Mapping[str, Faces]) -> dict[tuple[str, str], SwapQuality]:
+    """By who is shown and whom they are decoded as; `faces` have the model's size."""
+    mesh, identifier = FaceMesh(), Identifier()
+    true = {person: theirs[:, :3].float() / 255 for person, theirs in faces.items()}
+    seen = {person: _meshes(mesh, theirs) for person, theirs in true.items()}
+    typically = {person: typical(_identities(identifier, found)) for person, found in seen.items()}
+    measured = {}
+    for source, target in permutations(faces, 2):
+        decoded = model.decode(model.encode(true[source]), target).picture
+        made = _meshes(mesh, decoded)
+        before, after = ([mouth_opening(points) for _, points in found] for found in (seen[source], made))
+        who = _identities(identifier, made)
+        measured[source, target] = SwapQuality(
+            float(np.corrcoef(before, after)[0, 1]),
+            float(np.mean([distance(one, typically[target]) for one in who])),
+            float(np.mean([distance(one, typically[source]) for one in who])),
+        )
+    return measured
+
+
+def _identities(identifier: Identifier, found: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    return identifier.embed([(picture, five_points(points)) for picture, points in found])
+
+
+def _meshes(mesh: FaceMesh, faces: torch.Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Each face enlarged, with its mesh: looked for twice, the second time where the first one lay."""
+    large = [cv2.resize(face, (_LARGE, _LARGE), interpolation=cv2.INTER_CUBIC) for face in pictures(faces)]
+    found = mesh.locate_each([(picture, _BOX) for picture in large])
+    found = mesh.locate_each(list(zip(large, found, strict=True)))
+    return [(picture, face.points) for picture, face in zip(large, found, strict=True)]
 
 
 @torch.inference_mode()
@@ -92,6 +145,11 @@ def main() -> None:
         print(
             f"{person}: {len(faces[person])} faces  SSIM of the face {quality.face:.3f}"
             f"  of the whole crop {quality.crop:.3f}  mask IoU {quality.overlap:.3f}"
+        )
+    for (source, target), swapped in measure_swaps(model, faces).items():
+        print(
+            f"{source} as {target}: mouth follows with r {swapped.follows:.2f}"
+            f"  distance from {target} {swapped.to_target:.2f}, from {source} {swapped.to_source:.2f}"
         )
     write_picture(arguments.sheet, sheet(rows(model, faces), side=160))
     print(f"look at {arguments.sheet}")
