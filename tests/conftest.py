@@ -19,7 +19,8 @@ from faceswap.media.video_write import write_clip
 from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import run
-from faceswap_pipelines.train import TrainJob, train_model
+from faceswap_pipelines.train import train_model
+from faceswap_pipelines.train_setup import TrainJob
 
 CLIP_FRAMES = 48
 

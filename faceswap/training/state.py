@@ -95,7 +95,7 @@ def start_training(
     if compiled:
         objective.compile(fullgraph=True, dynamic=False)
     if ranks.world > 1:
-        objective = DistributedDataParallel(objective, broadcast_buffers=False, gradient_as_bucket_view=True)
+        objective = DistributedDataParallel(objective, gradient_as_bucket_view=True)
     critics = list(more_critics)
     if config.adversarial > 0:
         critics.append(Adversary(config, model_config.persons, device, ranks))

@@ -150,7 +150,8 @@ def train(
     """
     with job_errors():
         from faceswap_pipelines.terminal import persons, settings
-        from faceswap_pipelines.train import TrainJob, train_model
+        from faceswap_pipelines.train import train_model
+        from faceswap_pipelines.train_setup import TrainJob
 
         if minutes is None and steps is None and not until_plateau:
             minutes = 10.0

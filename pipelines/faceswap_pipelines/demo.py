@@ -17,7 +17,8 @@ from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.swap import SwapJob, SwapResult, swap
-from faceswap_pipelines.train import TrainJob, TrainResult, train_model
+from faceswap_pipelines.train import TrainResult, train_model
+from faceswap_pipelines.train_setup import TrainJob
 
 _FRAMES = 400
 _SWAPPED = 250  # of the first actor's frames

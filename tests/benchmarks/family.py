@@ -20,7 +20,8 @@ from faceswap.media.pictures import write_picture
 from faceswap.quality.sheets import sheet
 from faceswap.training.checkpoint import load_model
 from faceswap_pipelines.job import run
-from faceswap_pipelines.train import TrainJob, train_model
+from faceswap_pipelines.train import train_model
+from faceswap_pipelines.train_setup import TrainJob
 
 MEMBERS: dict[str, dict[str, Any]] = {
     "denoising (the default)": {},

@@ -1,0 +1,169 @@
+"""How a training begins: what the job asks for, held against the model that is there, if one is."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
+from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.critics import Critic, Perceptual
+from faceswap.training.memory import settle_batch_size
+from faceswap.training.ranks import Ranks
+from faceswap.training.state import Budget, TrainState, start_training
+
+_WORTH_COMPILING = 300.0, 2000  # seconds or steps of a budget; compiling takes about a minute
+
+
+@dataclass(frozen=True)
+class TrainJob:
+    """What to train, and for how long."""
+
+    facesets: Mapping[str, Path]
+    """By the person's name."""
+    model: Path
+    preset: str | None = None
+    """For a new model; None is nano."""
+    minutes: float | None = None
+    steps: int | None = None
+    until_plateau: bool = False
+    """Exactly one of `minutes`, `steps` and `until_plateau`."""
+    resume: bool = True
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """By name, for fields of ModelConfig or TrainConfig: in place of the preset's and the defaults. Those of an
+    existing network cannot be changed any more, those of its training can."""
+    vgg: Path | None = None
+    """Weights for the perceptual loss: see `faceswap.training.critics`."""
+    tensorboard: bool = False
+    device: str = "auto"
+    save_every: float = 30.0
+    """Seconds of training that a killed process can cost."""
+
+
+def budget_of(job: TrainJob) -> Budget:
+    """How long the job wants to train. Raises ConfigError unless it says that in one way."""
+    given = [job.minutes is not None, job.steps is not None, job.until_plateau]
+    if sum(given) != 1 or (not job.until_plateau and not (job.minutes or job.steps or 0) > 0):
+        raise ConfigError(
+            "training needs one of minutes, steps (above zero) or until-plateau", "Add for example --minutes 10"
+        )
+    return Budget(job.steps, None if job.minutes is None else job.minutes * 60, until_plateau=job.until_plateau)
+
+
+def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
+    """Make the folder of a new model, or see that an existing one is what the job says.
+
+    Raises ConfigError, ModelError or OutputError, each before anything is written.
+    """
+    unknown = [name for name in job.settings if name not in _names(ModelConfig) | _names(TrainConfig)]
+    if unknown:
+        known_names = sorted((_names(ModelConfig) | _names(TrainConfig)) - {"persons"})
+        raise ConfigError(f"there is no setting '{unknown[0]}'", f"Known are: {', '.join(known_names)}")
+    network = {name: value for name, value in job.settings.items() if name in _names(ModelConfig)}
+    training = {name: value for name, value in job.settings.items() if name not in network}
+    preset = job.preset or "nano"
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
+    if "persons" in network:
+        raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
+    if not (job.model / "config.toml").exists():
+        base = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
+        config = from_dict(ModelConfig, base | network, "settings")
+        _write_settings(job, config, from_dict(TrainConfig, training, "settings"), device, ranks)
+        return
+    if not job.resume:
+        raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
+    known = read_config(job.model)
+    if set(known.model.persons) != set(job.facesets):
+        raise ModelError(
+            f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(job.facesets)}",
+            "Name a faceset for each of its persons, or a new model folder",
+        )
+    for name in ("size", "width", "max_width", "latent_size", "blocks") if job.preset else ():
+        network.setdefault(name, getattr(PRESETS[preset], name))
+    for name, value in network.items():
+        if getattr(known.model, name) != value:
+            raise ModelError(
+                f"the model {job.model} was made with {name} {getattr(known.model, name)!r}, not {value!r}",
+                "Leave that out, or train a new model in another folder",
+            )
+    kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
+    settings = from_dict(TrainConfig, kept | training, "settings")
+    _write_settings(job, known.model, settings, device, ranks)
+
+
+def _write_settings(
+    job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
+) -> None:
+    """Write config.toml, when nothing speaks against these settings any more."""
+    for name in job.settings:
+        latents = SETTINGS_OF.get(name, (model.latent,))
+        if model.latent not in latents:
+            raise ConfigError(
+                f"{name} has no effect on a {model.latent} latent",
+                f"Leave it out, or train a model with --latent {latents[0]}",
+            )
+    _critics(job, settings, device)
+    settled = settle_batch_size(model, settings, device, ranks.world)
+    ranks.share(settled.batch_size)
+    create_model_folder(job.model, model, settled)
+
+
+def _names(kind: type[Any]) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks) -> tuple[TrainState, Budget]:
+    """The state to go on from, a fresh one for a new model, and the budget of this run."""
+    known = read_config(job.model)
+    critics = _critics(job, known.train, device)
+    compiled = device.type == "cuda" and _can_compile() and _worth_compiling(wanted)
+    loaded = load_checkpoint(job.model, device, ranks, critics, compiled)
+    if loaded is None:
+        return start_training(known.model, known.train, device, ranks, critics, compiled), wanted
+    state, before = loaded
+    unfinished = before.progress(state.step, state.seconds) < 1
+    if unfinished and _same(before, wanted):
+        return state, before
+    return state, dataclasses.replace(wanted, start_step=state.step, start_seconds=state.seconds)
+
+
+def _same(before: Budget, wanted: Budget) -> bool:
+    """Whether this is what was asked for the last time; the steps of one that settles were its own idea."""
+    if before.until_plateau:
+        return wanted.until_plateau
+    return (before.steps, before.seconds, False) == (wanted.steps, wanted.seconds, wanted.until_plateau)
+
+
+def _critics(job: TrainJob, settings: TrainConfig, device: torch.device) -> list[Critic]:
+    if settings.perceptual == 0:
+        if job.vgg is not None:
+            raise ConfigError("the weights of VGG-16 are not asked for", "Add --set perceptual=0.1, or leave out --vgg")
+        return []
+    if job.vgg is None:
+        raise ConfigError(
+            "the perceptual loss needs the weights of VGG-16, which do not ship",
+            "Name their file with --vgg (the README says how to make it), or set perceptual=0",
+        )
+    return [Perceptual(settings.perceptual, job.vgg, device)]
+
+
+def _can_compile() -> bool:
+    """Whether torch finds what it needs to make kernels of its own: Triton, a C compiler, and Python's headers."""
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return find_spec("triton") is not None and compiler and headers.is_file()
+
+
+def _worth_compiling(budget: Budget) -> bool:
+    seconds, steps = _WORTH_COMPILING
+    return budget.until_plateau or (budget.seconds or 0) >= seconds or (budget.steps or 0) >= steps
