@@ -261,6 +261,20 @@ def test_a_layer_after_the_other_then_all(studio: Studio, tmp_path: Path) -> Non
     assert result.exit_code == 0, result.output
 
 
+def test_faces_that_do_not_fit_into_memory_are_read_from_disk_with_the_same_result(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], *TINY, "--steps", 4)
+    assert command(*words, "--model", tmp_path / "memory").exit_code == 0
+    monkeypatch.setattr("faceswap_pipelines.train_data.free_memory", lambda _: 1 << 20)
+    assert command(*words, "--model", tmp_path / "disk").exit_code == 0
+    one, other = (tmp_path / name / "checkpoint" / "00000004" / "training.safetensors" for name in ("memory", "disk"))
+    assert one.read_bytes() == other.read_bytes()
+    assert {path.name for path in (tmp_path / "disk").iterdir()} == {
+        path.name for path in (tmp_path / "memory").iterdir()
+    }
+
+
 def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], *TINY, "--steps", 2, "--tensorboard")
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from faceswap.errors import DependencyError
 from faceswap.media.pictures import write_picture
 from faceswap.quality.charts import Curve, curves
@@ -135,19 +137,24 @@ def _lines(stats: Path) -> list[dict[str, object]]:
 
 def _as_line(metrics: Metrics, held_out: list[tuple[int, float]]) -> dict[str, object]:
     losses = {
-        person: {part: round(float(getattr(loss, part)), 5) for part in _PARTS}
-        for person, loss in metrics.losses.items()
+        person: {part: _rounded(getattr(loss, part)) for part in _PARTS} for person, loss in metrics.losses.items()
     }
     return {
         "step": metrics.step,
         "seconds": round(metrics.seconds, 2),
         "losses": losses,
-        "latent": {name: round(float(value), 5) for name, value in metrics.latent.items()},
+        "latent": {name: _rounded(value) for name, value in metrics.latent.items()},
         **({"held_out": round(held_out[-1][1], 5)} if held_out else {}),
         "learning_rate": metrics.learning_rate,
         "faces_per_second": round(metrics.faces_per_second, 1),
         "waited": round(metrics.waited, 3),
     }
+
+
+def _rounded(value: Tensor) -> float | None:
+    """For JSON, which has no infinities."""
+    number = float(value)
+    return round(number, 5) if math.isfinite(number) else None
 
 
 def _flat(values: Mapping[str, object], above: str = "") -> dict[str, float]:
