@@ -281,7 +281,7 @@ def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, m
     refused(command(*words, "--model", tmp_path / "m"), "TensorBoard is not installed", "pip install")
     written: dict[str, float] = {}
     boards = types.SimpleNamespace(add_scalar=lambda name, value, _: written.update({name: value}), close=lambda: None)
-    stand_in = types.SimpleNamespace(SummaryWriter=lambda _: boards)
+    stand_in = types.SimpleNamespace(SummaryWriter=lambda _, purge_step: boards)
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", stand_in)
     assert command(*words, "--model", tmp_path / "m").exit_code == 0
     assert {"losses/a/total", "losses/b/mask", "learning_rate"} <= set(written)
