@@ -37,8 +37,6 @@ Faces = UInt8[Tensor, "faces 5 side side"]
 """R, G, B, face mask, and mask of eyes and mouth, 0..255. A little larger than the model's picture, so that
 turning and scaling do not blur it."""
 Twins = UInt8[Tensor, "faces 3 side side"]
-
-
 Bytes = UInt8[Tensor, "*any"]
 
 

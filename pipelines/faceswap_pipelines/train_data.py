@@ -30,7 +30,7 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
     needed = 0
     for folder in facesets.values():
         with Faceset.open(folder) as faceset:
-            needed += len(faceset.records(kept_only=True)) * _BYTES * min(side, faceset.crop_size) ** 2
+            needed += faceset.count_kept() * _BYTES * min(side, faceset.crop_size) ** 2
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None
@@ -53,11 +53,11 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
         side = min(side, faceset.crop_size)
         faces = room((len(records), 5, side, side), place)
 
-        def load(place: int, record: FaceRecord) -> None:
+        def load(number: int, record: FaceRecord) -> None:
             crop = read_picture(faceset.path(record))
             points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
             picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
-            faces[place] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
+            faces[number] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
 
         for done, _ in enumerate(pool.map(load, range(len(records)), records)):
             if done % 32 == 0:

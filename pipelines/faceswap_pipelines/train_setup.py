@@ -104,7 +104,7 @@ def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
 def _write_settings(
     job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
 ) -> None:
-    """Write config.toml, when nothing speaks against these settings any more."""
+    """Write config.toml, if it does not say the same and nothing speaks against these settings any more."""
     for name in job.settings:
         latents = SETTINGS_OF.get(name, (model.latent,))
         if model.latent not in latents:
@@ -115,7 +115,8 @@ def _write_settings(
     _critics(job, settings, device)
     settled = settle_batch_size(model, settings, device, ranks.world)
     ranks.share(settled.batch_size)
-    create_model_folder(job.model, model, settled)
+    if not (job.model / "config.toml").exists() or read_config(job.model).train != settled:
+        create_model_folder(job.model, model, settled)
 
 
 def _names(kind: type[Any]) -> set[str]:
