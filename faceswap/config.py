@@ -80,6 +80,8 @@ class TrainConfig:
     """Faces of each person in a step; 0 is what suits the device and fits into its memory, settled when a model
     is made."""
     learning_rate: float = 1.5e-3
+    encoder_rate: float = 1.0
+    """Learning rate of encoder and bottleneck, relative to the decoders'."""
     weight_decay: float = 0.01
     warmup_steps: int = 50
     ema_spread: float = 0.10

@@ -16,22 +16,21 @@ from faceswap.errors import ModelError
 _REINSTALL = "Install the package again, or restore the folder 'weights' from its repository"
 
 
+def is_listed(name: str) -> bool:
+    """Whether the manifest lists weights called `name`. Raises ModelError if it cannot be read."""
+    return name in _manifest()
+
+
 @cache
 def weight_file(name: str) -> Path:
     """The path of the weights that the manifest lists as `name`, checked once per process.
 
     Raises ModelError if the manifest or the file is missing, or the file is not the one that was published.
     """
-    folder = _folder()
-    try:
-        manifest = tomllib.loads((folder / "manifest.toml").read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"the list of weights {folder / 'manifest.toml'} cannot be read: {error}", _REINSTALL
-        ) from None
+    manifest = _manifest()
     if name not in manifest:
         raise ModelError(f"there are no weights called '{name}'", f"Choose one of: {', '.join(sorted(manifest))}")
-    path = folder / str(manifest[name]["file"])
+    path = _folder() / str(manifest[name]["file"])
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -39,6 +38,15 @@ def weight_file(name: str) -> Path:
     if digest != manifest[name]["sha256"]:
         raise ModelError(f"the weights {path} are damaged: their SHA-256 is not the manifest's", _REINSTALL)
     return path
+
+
+@cache
+def _manifest() -> dict[str, dict[str, str]]:
+    path = _folder() / "manifest.toml"
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the list of weights {path} cannot be read: {error}", _REINSTALL) from None
 
 
 def _folder() -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
@@ -16,6 +16,8 @@ _CODE = 64  # numbers that say to a conditional decoder who a person is
 
 Logits = Float[Tensor, "batch 4 size size"]
 """R, G, B and mask: a logistic function takes them to [0, 1]."""
+Person = str | Int64[Tensor, " batch"]
+"""Whom to draw, by name; or for each face another one, by number."""
 
 
 class Decoder(nn.Module):
@@ -56,8 +58,10 @@ class SeparateDecoders(nn.ModuleDict):
         for person in config.persons[1:]:  # all start from the same weights
             self[person].load_state_dict(first)
 
-    def forward(self, features: Features, person: str) -> Logits:
-        """Raises KeyError for an unknown person."""
+    def forward(self, features: Features, person: Person) -> Logits:
+        """Raises KeyError for an unknown person, or for many at once."""
+        if not isinstance(person, str):
+            raise KeyError("each of these decoders draws one person")
         logits: Tensor = self[person](features)
         return logits
 
@@ -76,9 +80,12 @@ class ConditionalDecoder(nn.Module):
         self.codes = nn.Parameter(torch.randn(len(config.persons), _CODE))
         self.modulations = nn.ModuleList(_Modulation(channels) for channels in stages(config)[::-1])
 
-    def forward(self, features: Features, person: str) -> Logits:
+    def forward(self, features: Features, person: Person) -> Logits:
         """Raises KeyError for an unknown person."""
-        code = self.codes[self.numbers[person]]
+        return self.draw(features, self.codes[self.numbers[person]][None] if isinstance(person, str) else self.codes[person])
+
+    def draw(self, features: Features, code: Float[Tensor, "each code"]) -> Logits:
+        """Whoever the codes describe: one for all faces, or one for each."""
         first, *others = self.modulations
         features = first(features, code)
         for stage, modulation in zip(self.decoder.stages, others, strict=True):
@@ -96,7 +103,7 @@ class _Modulation(nn.Module):
         nn.init.zeros_(self.read.weight)
         nn.init.zeros_(self.read.bias)
 
-    def forward(self, features: Features, code: Float[Tensor, " code"]) -> Features:
-        scale, shift = self.read(code)[:, None, None].chunk(2)
+    def forward(self, features: Features, code: Float[Tensor, "each code"]) -> Features:
+        scale, shift = self.read(code)[..., None, None].chunk(2, dim=1)
         modulated: Features = features * (1 + scale) + shift
         return modulated

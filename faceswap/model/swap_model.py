@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.bottleneck import Bottleneck, Latent, Passage, Plain, Sparse
-from faceswap.model.decoder import ConditionalDecoder, SeparateDecoders
+from faceswap.model.decoder import ConditionalDecoder, Person, SeparateDecoders
 from faceswap.model.encoder import Encoder
 from faceswap.model.quantised import Quantised
 from faceswap.model.variational import Variational
@@ -64,16 +64,16 @@ class SwapModel(nn.Module):
         """Latents of RGB pictures in 0..1; the same picture always gives the same one."""
         return self.bottleneck.encode(self.encoder(pictures * 2 - 1))
 
-    def decode(self, latent: Latent, person: str) -> Decoded:
+    def decode(self, latent: Latent, person: Person) -> Decoded:
         """The faces that `latent` describes, as `person` would look. Raises KeyError for an unknown person."""
         logits = self.decoders(self.bottleneck.decode(latent), person).float()
         values = torch.sigmoid(logits)
         return Decoded(values[:, :3], values[:, 3:], logits[:, :3])
 
     def forward(
-        self, pictures: Mapping[str, Pictures], noise: Float[Tensor, "everybody latent"]
+        self, pictures: Mapping[str, Pictures], noise: Float[Tensor, "everybody latent"], whose: Mapping[str, Person]
     ) -> tuple[dict[str, Decoded], Passage]:
-        """The way of training: each person's pictures, rebuilt as that person, and how they passed the bottleneck.
+        """The way of training: batches of pictures, each rebuilt as `whose` it is, and how they passed the bottleneck.
 
         Everybody's faces pass the encoder as one batch, with standard normal `noise` for each; each person's latents
         then go to that person's decoder.
@@ -81,7 +81,7 @@ class SwapModel(nn.Module):
         everybody = torch.cat(list(pictures.values())).to(memory_format=torch.channels_last)
         passage = self.bottleneck(self.encoder(everybody * 2 - 1), noise)
         latents = torch.split(passage.latent, [len(batch) for batch in pictures.values()])
-        return {p: self.decode(latent, p) for p, latent in zip(pictures, latents, strict=True)}, passage
+        return {p: self.decode(latent, whose[p]) for p, latent in zip(pictures, latents, strict=True)}, passage
 
 
 def build_model(config: ModelConfig, seed: int = 0) -> SwapModel:

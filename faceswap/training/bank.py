@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from faceswap.config import TrainConfig
@@ -64,6 +64,8 @@ class Batch:
     target: Float[Tensor, "batch 3 size size"]
     mask: Float[Tensor, "batch 1 size size"]
     features: Float[Tensor, "batch 1 size size"]
+    persons: Int64[Tensor, " batch"] | None = None
+    """Whose face each is, by number, where a batch shows many persons."""
 
 
 def room(shape: Sequence[int], folder: Path | None) -> Bytes:
@@ -167,10 +169,13 @@ class Bank:
     def _rows(self, step: int) -> tuple[Faces, Twins]:
         """The faces that step `step` has chosen and their twins, some of them fresh."""
         self._refresh(step)
-        rng = torch.Generator().manual_seed(self._seed(2, step))
-        chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
-        there = self._onto(self._faces.device, chosen)
+        there = self._onto(self._faces.device, self._chosen(step))
         return self._onto(self.device, self._faces[there]), self._onto(self.device, self._twins[there])
+
+    def _chosen(self, step: int) -> Int64[Tensor, " share"]:
+        """Which faces step `step` shows."""
+        rng = torch.Generator().manual_seed(self._seed(2, step))
+        return torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
 
     def _onto(self, device: torch.device, values: Tensor) -> Tensor:
         """The same values there, without waiting for a GPU."""

@@ -64,7 +64,8 @@ class Objective(nn.Module):
         """`beta` is the weight of the KL divergence in this step, `noise` as in SwapModel.forward."""
         inputs = {person: batch.input for person, batch in batches.items()}
         with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
-            decoded, passage = self.model(inputs, noise)
+            whose = {p: p if batch.persons is None else batch.persons for p, batch in batches.items()}
+            decoded, passage = self.model(inputs, noise, whose)
         persons = {p: reconstruction_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
         rebuilding = torch.stack([losses.total for losses in persons.values()]).sum()
         values = next(iter(inputs.values()))[0].numel()

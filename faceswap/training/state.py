@@ -88,8 +88,12 @@ def start_training(
     ranks = ranks or Ranks()
     model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
+    groups = [
+        {"params": [*model.encoder.parameters(), *model.bottleneck.parameters()], "share": config.encoder_rate},
+        {"params": list(model.decoders.parameters()), "share": 1.0},
+    ]
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
+        groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
     objective: torch.nn.Module = Objective(model, config, device)
     if compiled:

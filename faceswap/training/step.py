@@ -104,7 +104,7 @@ def train_step(
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip_norm or math.inf)
     sound = torch.isfinite(norm)
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate * state.caution
+        group["lr"] = learning_rate * group["share"] * state.caution
     state.optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]  # skips the step, without being waited for
     state.optimizer.step()
 

@@ -49,6 +49,8 @@ class ExtractJob:
     """Leave out faces that differ from the one kept before by less than this (mean grey levels, 0..255)."""
     limits: QualityLimits = field(default_factory=QualityLimits)
     device: str = "auto"
+    everybody: bool = False
+    """Each input shows somebody else, and the one who is seen most in it is wanted: for a folder of portraits."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +89,10 @@ def extract(job: ExtractJob) -> Job[ExtractResult]:
                 if len(inputs) == 1:
                     raise
                 failed[str(path)] = str(error)
-        person = _person(job, faceset, tracks, analyses, finder)
+        person = None if job.everybody else _person(job, faceset, tracks, analyses, finder)
         for path, analysis in analyses.items():
+            if job.everybody:
+                person = main_person(tracks.tracks(analysis))
             frames += yield from _Cutter(job, faceset, tracks, path, analysis, person).cut()
         tracks.delete()
         records = faceset.records()

@@ -64,7 +64,7 @@ def main() -> None:
         quality = measure(model, test)
         swaps = measure_swaps(model, test).values()
         mouth, target, source = (
-            sum(getattr(swap, name) for swap in swaps) / len(swaps) for name in ("follows", "to_target", "to_source")
+            sum(getattr(swap, name) for swap in swaps) / len(swaps) for name in ("mouth", "to_target", "to_source")
         )
         latent = ", ".join(f"{key} {value:.4g}" for key, value in result.latent.items())
         print(

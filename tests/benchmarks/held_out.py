@@ -4,13 +4,14 @@
 
 For each person: structural similarity (SSIM) of the rebuilt crop with the true one, at the model's size, over the
 face mask (what a swap pastes) and over the whole crop, and the mask's intersection over union. For each swap, which has
-no true picture: whether its mouth opens where the source's does, and whose face it is. And a sheet of pictures.
+no true picture: whether its mouth and eyes open where the source's do, whose face it is, and whose colour it has. And a
+sheet of pictures.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 import torch
 
 from faceswap.faces.identity import Identifier, distance, typical
-from faceswap.faces.landmarks import FaceMesh, five_points, mouth_opening
+from faceswap.faces.landmarks import FaceMesh, eye_opening, five_points, mouth_opening
 from faceswap.media.pictures import write_picture
 from faceswap.model.swap_model import SwapModel
 from faceswap.quality.sheets import sheet
@@ -33,6 +34,7 @@ from faceswap_pipelines.train_data import load_faces
 _LARGE = 256
 _BOX = (0.22 * _LARGE, 0.2 * _LARGE, 0.78 * _LARGE, 0.88 * _LARGE)  # about where a face lies in a crop
 
+Meshes = list[tuple[np.ndarray, np.ndarray]]
 Rows = list[tuple[str, list[np.ndarray]]]
 
 
@@ -52,12 +54,16 @@ class Quality:
 class SwapQuality:
     """Of one person's faces, decoded as another."""
 
-    follows: float
+    mouth: float
     """Correlation over the faces of how far the mouth is open, before and after, by the face mesh."""
+    eyes: float
+    """... and of how far the eyes are."""
     to_target: float
     """Mean distance from the typical identity of whom it should be; SAME_PERSON is 0.55."""
     to_source: float
     """... and from that of whom it was."""
+    colour: float
+    """Distance of its mean colour inside the mask from that of whom it should be, in CIE Lab (delta E, 1976)."""
 
 
 def load(facesets: Mapping[str, Path], side: int) -> dict[str, Faces]:
@@ -68,9 +74,9 @@ def load(facesets: Mapping[str, Path], side: int) -> dict[str, Faces]:
 @torch.inference_mode()
 def measure(model: SwapModel, faces: Mapping[str, Faces]) -> dict[str, Quality]:
     """By person; `faces` have the model's size."""
-    measured = {}
+    measured, device = {}, next(model.parameters()).device
     for person, theirs in faces.items():
-        true, mask = theirs[:, :3].float() / 255, theirs[:, 3:4] > 127
+        true, mask = theirs[:, :3].float().to(device) / 255, theirs[:, 3:4].to(device) > 127
         rebuilt = model.decode(model.encode(true), person)
         likeness, found = ssim_map(rebuilt.picture, true), rebuilt.mask > 0.5
         overlap = (mask & found).sum() / (mask | found).sum()
@@ -81,29 +87,44 @@ def measure(model: SwapModel, faces: Mapping[str, Faces]) -> dict[str, Quality]:
 @torch.inference_mode()
 def measure_swaps(model: SwapModel, faces: Mapping[str, Faces]) -> dict[tuple[str, str], SwapQuality]:
     """By who is shown and whom they are decoded as; `faces` have the model's size."""
-    mesh, identifier = FaceMesh(), Identifier()
-    true = {person: theirs[:, :3].float() / 255 for person, theirs in faces.items()}
+    device = next(model.parameters()).device
+    mesh, identifier = FaceMesh(device), Identifier(device)
+    true = {person: theirs[:, :3].float().to(device) / 255 for person, theirs in faces.items()}
+    colours = {person: _mean_colour(true[person], theirs[:, 3:4].to(device) / 255) for person, theirs in faces.items()}
     seen = {person: _meshes(mesh, theirs) for person, theirs in true.items()}
     typically = {person: typical(_identities(identifier, found)) for person, found in seen.items()}
     measured = {}
     for source, target in permutations(faces, 2):
-        decoded = model.decode(model.encode(true[source]), target).picture
-        made = _meshes(mesh, decoded)
-        before, after = ([mouth_opening(points) for _, points in found] for found in (seen[source], made))
+        decoded = model.decode(model.encode(true[source]), target)
+        made = _meshes(mesh, decoded.picture)
         who = _identities(identifier, made)
         measured[source, target] = SwapQuality(
-            float(np.corrcoef(before, after)[0, 1]),
+            _correlation(mouth_opening, seen[source], made),
+            _correlation(lambda points: sum(eye_opening(points)), seen[source], made),
             float(np.mean([distance(one, typically[target]) for one in who])),
             float(np.mean([distance(one, typically[source]) for one in who])),
+            float(np.linalg.norm(_mean_colour(decoded.picture, decoded.mask) - colours[target])),
         )
     return measured
 
 
-def _identities(identifier: Identifier, found: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+def _correlation(opening: Callable[[np.ndarray], float], before: Meshes, after: Meshes) -> float:
+    values = [[opening(points) for _, points in found] for found in (before, after)]
+    return float(np.corrcoef(values)[0, 1])
+
+
+def _mean_colour(faces: torch.Tensor, masks: torch.Tensor) -> np.ndarray:
+    """Mean CIE Lab colour inside the masks."""
+    lab = np.concatenate([cv2.cvtColor(face.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) for face in pictures(faces)])
+    weight = masks[:, 0].reshape(-1, lab.shape[1], 1).cpu().numpy()
+    return (lab * weight).sum((0, 1)) / weight.sum()
+
+
+def _identities(identifier: Identifier, found: Meshes) -> np.ndarray:
     return identifier.embed([(picture, five_points(points)) for picture, points in found])
 
 
-def _meshes(mesh: FaceMesh, faces: torch.Tensor) -> list[tuple[np.ndarray, np.ndarray]]:
+def _meshes(mesh: FaceMesh, faces: torch.Tensor) -> Meshes:
     """Each face enlarged, with its mesh: looked for twice, the second time where the first one lay."""
     large = [cv2.resize(face, (_LARGE, _LARGE), interpolation=cv2.INTER_CUBIC) for face in pictures(faces)]
     found = mesh.locate_each([(picture, _BOX) for picture in large])
@@ -117,6 +138,7 @@ def rows(model: SwapModel, faces: Mapping[str, Faces], columns: int = 8) -> Rows
     shown: Rows = []
     for person, theirs in faces.items():
         some = theirs[torch.linspace(0, len(theirs) - 1, columns).long(), :3].float() / 255
+        some = some.to(next(model.parameters()).device)
         latent = model.encode(some)
         shown.append((f"{person}, held out", pictures(some)))
         shown += [(f"{person} as {o}", pictures(model.decode(latent, o).picture)) for o in model.config.persons]
@@ -125,7 +147,7 @@ def rows(model: SwapModel, faces: Mapping[str, Faces], columns: int = 8) -> Rows
 
 def pictures(batch: torch.Tensor) -> list[np.ndarray]:
     """RGB uint8 pictures of a float batch."""
-    return list((batch * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy())
+    return list((batch * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def named(texts: list[str]) -> dict[str, Path]:
@@ -148,8 +170,9 @@ def main() -> None:
         )
     for (source, target), swapped in measure_swaps(model, faces).items():
         print(
-            f"{source} as {target}: mouth follows with r {swapped.follows:.2f}"
+            f"{source} as {target}: mouth follows with r {swapped.mouth:.2f}, eyes {swapped.eyes:.2f}"
             f"  distance from {target} {swapped.to_target:.2f}, from {source} {swapped.to_source:.2f}"
+            f"  colour {swapped.colour:.1f} from {target}'s"
         )
     write_picture(arguments.sheet, sheet(rows(model, faces), side=160))
     print(f"look at {arguments.sheet}")

@@ -1,0 +1,104 @@
+"""Base weights: a model that already knows faces, for new ones to start from.
+
+They come from a conditional VAE of many people (`faceswap.training.portraits`), in whose latent is what faces do, and
+in whose decoder's codes whose they are. A new person begins as the mean of them all. So one file serves both kinds of
+decoder, and two kinds of latent: a plain one starts as the mean of the distribution, a variational one with the
+variance that the numbers had on average.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from faceswap.config import PRESETS, ModelConfig
+from faceswap.model.bottleneck import Plain
+from faceswap.model.decoder import ConditionalDecoder
+from faceswap.model.swap_model import SwapModel
+from faceswap.model.variational import Variational
+from faceswap.weights import is_listed, weight_file
+
+Weights = Mapping[str, Tensor]
+
+_LATENTS = ("plain", "vae")
+
+
+def base_of(config: ModelConfig) -> str | None:
+    """The name in the manifest of the base weights that fit a model; None if none do."""
+    for name, preset in PRESETS.items():
+        if _shape(config) == _shape(preset) and config.latent in _LATENTS and is_listed(f"base_{name}"):
+            return f"base_{name}"
+    return None
+
+
+def _shape(config: ModelConfig) -> tuple[int, ...]:
+    return config.size, config.width, config.max_width, config.latent_size, config.blocks
+
+
+def load_base(name: str) -> dict[str, Tensor]:
+    """The base weights of this name, float32."""
+    return {key: value.float() for key, value in load_file(weight_file(name)).items()}
+
+
+@torch.no_grad()
+def start_from(model: SwapModel, base: Weights) -> None:
+    """Have every part of a new model, and every person in it, begin with what `base` knows."""
+    model.encoder.load_state_dict(_under("encoder", base))
+    bottleneck, decoders = model.bottleneck, model.decoders
+    bottleneck.expand.load_state_dict(_under("expand", base))
+    if isinstance(bottleneck, Variational):
+        bottleneck.mean.load_state_dict(_under("mean", base))
+        bottleneck.log_variance.bias.copy_(base["log_variance"])
+    elif isinstance(bottleneck, Plain):
+        bottleneck.shrink.load_state_dict(_under("mean", base))
+    if isinstance(decoders, ConditionalDecoder):
+        decoders.decoder.load_state_dict(_under("decoder", base))
+        decoders.modulations.load_state_dict(_under("modulations", base))
+        decoders.codes.copy_(base["code"].expand_as(decoders.codes))
+    else:
+        for decoder in decoders.values():
+            decoder.load_state_dict(of_one_person(base))
+
+
+def _under(part: str, weights: Weights) -> dict[str, Tensor]:
+    return {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
+
+
+def of_one_person(base: Weights) -> dict[str, Tensor]:
+    """The weights of a decoder that always draws the mean person, without codes.
+
+    What scales and shifts the channels between two convolutions can as well be a part of the second one: exactly, but
+    for the outermost pixels of the last one, whose 3x3 filter sees zeros beyond the border, not shifted.
+    """
+    decoder, count = _under("decoder", base), sum(1 for key in base if key.endswith("read.bias"))
+    readers = [f"stages.{stage}.0.expand" for stage in range(count - 1)] + ["head.0"]
+    for number, reader in enumerate(readers):
+        said = base[f"modulations.{number}.read.weight"] @ base["code"] + base[f"modulations.{number}.read.bias"]
+        scale, shift = said.chunk(2)
+        weight = decoder[f"{reader}.weight"]
+        decoder[f"{reader}.bias"] = decoder[f"{reader}.bias"] + weight.sum(dim=(2, 3)) @ shift
+        decoder[f"{reader}.weight"] = weight * (1 + scale)[:, None, None]
+    return decoder
+
+
+def as_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
+    """What of a conditional VAE of many people ships: everything but the people. float16.
+
+    `log_variance` has the mean of each number's log variance over many faces.
+    """
+    bottleneck, decoders = model.bottleneck, model.decoders
+    if not isinstance(bottleneck, Variational) or not isinstance(decoders, ConditionalDecoder):
+        raise TypeError("base weights come from a conditional VAE")
+    parts = {
+        "encoder": model.encoder,
+        "mean": bottleneck.mean,
+        "expand": bottleneck.expand,
+        "decoder": decoders.decoder,
+        "modulations": decoders.modulations,
+    }
+    kept = {f"{part}.{key}": value for part, module in parts.items() for key, value in module.state_dict().items()}
+    kept |= {"log_variance": log_variance, "code": decoders.codes.mean(dim=0)}
+    return {key: value.detach().cpu().half().contiguous() for key, value in kept.items()}
