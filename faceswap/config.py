@@ -165,7 +165,7 @@ SETTINGS_OF: dict[str, tuple[str, ...]] = {
 
 PRESETS: dict[str, ModelConfig] = {
     "nano": ModelConfig(("a", "b")),
-    "base": ModelConfig(("a", "b"), size=128, width=40, max_width=384, latent_size=384, blocks=1),
+    "base": ModelConfig(("a", "b"), size=128, width=40, max_width=384, blocks=1),
     "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent_size=512, blocks=2),
 }
 """`nano` is made for a laptop's processor; `base` and `large` want a GPU."""

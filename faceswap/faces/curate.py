@@ -161,11 +161,13 @@ def balanced(measures: Sequence[Measures], count: int) -> Order:
     return by_sharpness[np.array(chosen, np.int64)]
 
 
-def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0) -> Labels:
+def groups(
+    embeddings: Embeddings, count: int | None = None, seed: int = 0, nearer: float = SAME_PERSON
+) -> Labels:
     """Groups of faces of one person each: 1 for all in the largest group, 2 in the next one, and so on.
 
-    Agglomerative clustering with average linkage: groups are joined while their faces are nearer than `SAME_PERSON` to
-    each other on average, or until `count` groups are left. Of very many faces a sample is clustered so, drawn by
+    Agglomerative clustering with average linkage: groups are joined while their faces are nearer than `nearer` to each
+    other on average, or until `count` groups are left. Of very many faces a sample is clustered so, drawn by
     `seed`, and the others join the group whose mean is nearest.
     """
     if len(embeddings) < 2:
@@ -175,7 +177,7 @@ def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0) -> L
         sample = np.sort(np.random.default_rng(seed).choice(sample, _COMPARED, replace=False))
     from sklearn.cluster import AgglomerativeClustering  # takes two seconds to import, and few commands need it
 
-    wanted = {"distance_threshold": SAME_PERSON} if count is None else {}
+    wanted = {"distance_threshold": nearer} if count is None else {}
     clustering = AgglomerativeClustering(
         count if count is None else min(count, len(sample)), linkage="average", **wanted
     )

@@ -8,7 +8,8 @@ variance that the numbers had on average.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 
 import torch
 from safetensors.torch import load_file
@@ -43,9 +44,16 @@ def load_base(name: str) -> dict[str, Tensor]:
     return {key: value.float() for key, value in load_file(weight_file(name)).items()}
 
 
+def generic(config: ModelConfig, base: Weights) -> SwapModel:
+    """The conditional VAE that the base weights were taken from, with its mean person in place of everybody."""
+    model = SwapModel(dataclasses.replace(config, latent="vae", decoder="conditional"))
+    start_from(model, base, [base["code"] for _ in config.persons])
+    return model
+
+
 @torch.no_grad()
-def start_from(model: SwapModel, base: Weights) -> None:
-    """Have every part of a new model, and every person in it, begin with what `base` knows."""
+def start_from(model: SwapModel, base: Weights, codes: Sequence[Tensor]) -> None:
+    """Have every part of a new model begin with what `base` knows, and each person as whom their code describes."""
     model.encoder.load_state_dict(_under("encoder", base))
     bottleneck, decoders = model.bottleneck, model.decoders
     bottleneck.expand.load_state_dict(_under("expand", base))
@@ -57,18 +65,18 @@ def start_from(model: SwapModel, base: Weights) -> None:
     if isinstance(decoders, ConditionalDecoder):
         decoders.decoder.load_state_dict(_under("decoder", base))
         decoders.modulations.load_state_dict(_under("modulations", base))
-        decoders.codes.copy_(base["code"].expand_as(decoders.codes))
+        decoders.codes.copy_(torch.stack(list(codes)))
     else:
-        for decoder in decoders.values():
-            decoder.load_state_dict(of_one_person(base))
+        for decoder, code in zip(decoders.values(), codes, strict=True):
+            decoder.load_state_dict(of_one_person(base, code))
 
 
 def _under(part: str, weights: Weights) -> dict[str, Tensor]:
     return {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
 
 
-def of_one_person(base: Weights) -> dict[str, Tensor]:
-    """The weights of a decoder that always draws the mean person, without codes.
+def of_one_person(base: Weights, code: Tensor) -> dict[str, Tensor]:
+    """The weights of a decoder that always draws the person of this code, and takes none.
 
     What scales and shifts the channels between two convolutions can as well be a part of the second one: exactly, but
     for the outermost pixels of the last one, whose 3x3 filter sees zeros beyond the border, not shifted.
@@ -76,7 +84,7 @@ def of_one_person(base: Weights) -> dict[str, Tensor]:
     decoder, count = _under("decoder", base), sum(1 for key in base if key.endswith("read.bias"))
     readers = [f"stages.{stage}.0.expand" for stage in range(count - 1)] + ["head.0"]
     for number, reader in enumerate(readers):
-        said = base[f"modulations.{number}.read.weight"] @ base["code"] + base[f"modulations.{number}.read.bias"]
+        said = base[f"modulations.{number}.read.weight"] @ code + base[f"modulations.{number}.read.bias"]
         scale, shift = said.chunk(2)
         weight = decoder[f"{reader}.weight"]
         decoder[f"{reader}.bias"] = decoder[f"{reader}.bias"] + weight.sum(dim=(2, 3)) @ shift

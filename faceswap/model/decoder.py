@@ -13,6 +13,7 @@ from faceswap.model.blocks import Features, Residual, Upsample, activation, conv
 from faceswap.model.encoder import stages
 
 _CODE = 64  # numbers that say to a conditional decoder who a person is
+_SPREAD = 0.3  # their standard deviation before training: near each other, so that alike people can stay there
 
 Logits = Float[Tensor, "batch 4 size size"]
 """R, G, B and mask: a logistic function takes them to [0, 1]."""
@@ -77,7 +78,7 @@ class ConditionalDecoder(nn.Module):
         super().__init__()
         self.decoder = Decoder(config)
         self.numbers = {person: number for number, person in enumerate(config.persons)}
-        self.codes = nn.Parameter(torch.randn(len(config.persons), _CODE))
+        self.codes = nn.Parameter(_SPREAD * torch.randn(len(config.persons), _CODE))
         self.modulations = nn.ModuleList(_Modulation(channels) for channels in stages(config)[::-1])
 
     def forward(self, features: Features, person: Person) -> Logits:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.bottleneck import Bottleneck, Latent, Passage, Plain, Sparse
-from faceswap.model.decoder import ConditionalDecoder, Person, SeparateDecoders
+from faceswap.model.decoder import ConditionalDecoder, Logits, Person, SeparateDecoders
 from faceswap.model.encoder import Encoder
 from faceswap.model.quantised import Quantised
 from faceswap.model.variational import Variational
@@ -66,7 +66,12 @@ class SwapModel(nn.Module):
 
     def decode(self, latent: Latent, person: Person) -> Decoded:
         """The faces that `latent` describes, as `person` would look. Raises KeyError for an unknown person."""
-        logits = self.decoders(self.bottleneck.decode(latent), person).float()
+        return self.picture(self.decoders(self.bottleneck.decode(latent), person))
+
+    @staticmethod
+    def picture(logits: Logits) -> Decoded:
+        """What a decoder's output shows."""
+        logits = logits.float()
         values = torch.sigmoid(logits)
         return Decoded(values[:, :3], values[:, 3:], logits[:, :3])
 

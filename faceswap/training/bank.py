@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -66,6 +67,17 @@ class Batch:
     features: Float[Tensor, "batch 1 size size"]
     persons: Int64[Tensor, " batch"] | None = None
     """Whose face each is, by number, where a batch shows many persons."""
+
+
+class Source(Protocol):
+    """Where a training step has a batch from: a `Bank` of one person's faces, or a `portraits.PortraitBank`."""
+
+    seconds_waited: float
+    """That steps have spent waiting for data."""
+
+    def batch(self, step: int, difficulty: float = 1.0) -> Batch:
+        """The batch of training step `step`; `difficulty` (0..1) scales the affine map and the warp."""
+        ...
 
 
 def room(shape: Sequence[int], folder: Path | None) -> Bytes:
@@ -169,13 +181,10 @@ class Bank:
     def _rows(self, step: int) -> tuple[Faces, Twins]:
         """The faces that step `step` has chosen and their twins, some of them fresh."""
         self._refresh(step)
-        there = self._onto(self._faces.device, self._chosen(step))
-        return self._onto(self.device, self._faces[there]), self._onto(self.device, self._twins[there])
-
-    def _chosen(self, step: int) -> Int64[Tensor, " share"]:
-        """Which faces step `step` shows."""
         rng = torch.Generator().manual_seed(self._seed(2, step))
-        return torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
+        chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
+        there = self._onto(self._faces.device, chosen)
+        return self._onto(self.device, self._faces[there]), self._onto(self.device, self._twins[there])
 
     def _onto(self, device: torch.device, values: Tensor) -> Tensor:
         """The same values there, without waiting for a GPU."""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,8 +18,9 @@ from torch.nn import functional
 
 from faceswap.config import TrainConfig
 from faceswap.training.animate import Places, Portraits, alike, animate, draw_acts, paint_mouths
-from faceswap.training.augment import draw_geometry
-from faceswap.training.bank import Bank, Batch, Faces, Twins
+from faceswap.training.augment import draw_geometry, sample
+from faceswap.training.bank import Batch, Faces
+from faceswap.training.chance import seed_of
 
 LIKENESSES = 4
 """How many numbers a person has."""
@@ -32,7 +32,9 @@ _COARSE = 2  # pixels: how far apart the places lie at which the skin's movement
 _FEATURES = 0.045  # standard deviation of how far other features lie elsewhere, in grid coordinates
 _FEATURE_POINTS = 4
 _LIGHT = 0.35  # how much brighter than the middle an edge may be lit
-_TINT, _BRIGHTNESS, _CONTRAST = 0.12, 0.25, 0.25  # of the input alone: the latent is not to know a face's colours
+# Damage to the input, at strength 1.
+_TINT, _BRIGHTNESS, _CONTRAST = 0.15, 0.35, 0.35  # the latent is not to know a face's colours
+_NOISE, _PATCH = 0.08, 0.12  # the latter in sides: half a covered square's
 
 Pixels = Float[Tensor, "batch 3 size size"]
 
@@ -75,11 +77,11 @@ class Likenesses:
         return pictures.clamp_min(1e-4) ** self.gamma[numbers, :, None, None]
 
 
-class PortraitBank(Bank):
-    """Batches of many persons' faces in many expressions and poses.
+class PortraitBank:
+    """Batches of many persons' faces in many expressions and poses; half of them are to be given back as somebody else.
 
     `persons` says whose face each is, from 0; numbers of a batch are LIKENESSES times that, and the likeness. `acting`
-    is how lively they are.
+    is how lively they are. All is done on the device, damage included: processors could not keep pace.
     """
 
     def __init__(
@@ -89,42 +91,44 @@ class PortraitBank(Bank):
         persons: Sequence[int],
         size: int,
         config: TrainConfig,
-        step: int,
         device: torch.device,
-        share: slice | None = None,
-        folder: Path | None = None,
         acting: float = 1.0,
     ) -> None:
-        super().__init__(faces, size, config, 0, step, device, share, folder)
-        self._meshes, self._persons = meshes.to(device), torch.tensor(persons, device=device)
-        self.likenesses = Likenesses.draw(max(persons) + 1, config.seed, device)
+        self.device, self.seconds_waited = device, 0.0
+        self._faces, self._meshes = faces.to(device), meshes.to(device)
+        self._persons = torch.tensor(persons, device=device)
         self._alike = alike(self._meshes, persons, min(_ALIKE, len(faces) - 1))
-        self._acting = acting
+        self._size, self._config, self._acting = size, config, acting
+        self.likenesses = Likenesses.draw(max(persons) + 1, config.seed, device)
+
+    def __len__(self) -> int:
+        return len(self._faces)
 
     def batch(self, step: int, difficulty: float = 1.0) -> Batch:
         """The batch of training step `step`; `difficulty` (0..1) scales the affine map and the warp."""
-        chosen = self._onto(self.device, self._chosen(step))
-        _, twins = self._next_rows(step)
-        rng = torch.Generator(self.device).manual_seed(self._seed(0, step))
-        others = self._alike[chosen, torch.randint(self._alike.shape[1], chosen.shape, generator=rng, device=rng.device)]
-        swapped = torch.rand(chosen.shape, generator=rng, device=rng.device) < SWAPPED
-        return self._staged(twins, chosen, torch.where(swapped, others, chosen), difficulty, rng)
+        count, rng = self._config.batch_size, self._rng(step)
+        shown = torch.randint(len(self), (count,), generator=rng, device=self.device)
+        others = self._alike[shown, torch.randint(self._alike.shape[1], (count,), generator=rng, device=self.device)]
+        swapped = torch.rand(count, generator=rng, device=self.device) < SWAPPED
+        return self._staged(shown, torch.where(swapped, others, shown), difficulty, self._config.corruption, rng)
 
     def show(self, count: int, seed: int) -> Batch:
         """Undamaged faces of everybody in turn, acting as `seed` has it."""
-        chosen = torch.arange(count, device=self.device) % len(self)
-        rng = torch.Generator(self.device).manual_seed(seed)
-        return self._staged(self._onto(self.device, self._faces[chosen.to(self._faces.device), :3]), chosen, chosen, 0.5, rng)
+        shown = torch.arange(count, device=self.device) % len(self)
+        return self._staged(shown, shown, 0.5, 0.0, self._rng(seed))
+
+    def _rng(self, number: int) -> torch.Generator:
+        return torch.Generator(self.device).manual_seed(seed_of(self._config.seed, number))
 
     def _staged(
         self,
-        twins: Twins,
         shown: Int64[Tensor, " batch"],
         wanted: Int64[Tensor, " batch"],
         difficulty: float,
+        damage: float,
         rng: torch.Generator,
     ) -> Batch:
-        """Damaged twins of the faces `shown`, and the faces `wanted`, which do the same."""
+        """Damaged pictures of the faces `shown`, and the faces `wanted`, which do the same."""
         config, count, device, size = self._config, len(shown), self.device, self._size
         likeness = torch.randint(LIKENESSES, (2, count), generator=rng, device=device)
         likeness[1] = likeness[1] // 2 * 2 + likeness[0] % 2  # mirrored both or neither
@@ -132,29 +136,27 @@ class PortraitBank(Bank):
         acts = draw_acts(self._meshes[shown], self._acting, rng)
         light, inside = _light(count, size, rng), torch.rand(count, 5, generator=rng, device=device)
 
-        def act(pictures: Tensor, faces: Tensor, likeness: Tensor) -> Tensor:
+        def act(faces: Tensor, likeness: Tensor) -> Tensor:
             numbers = self._persons[faces] * LIKENESSES + likeness
             fine = self.likenesses.move(geometry.target, numbers)
             coarse = functional.avg_pool2d(fine.permute(0, 3, 1, 2), _COARSE).permute(0, 2, 3, 1)
             animated = animate(self._meshes[faces], acts, coarse, fine)
-            seen = functional.grid_sample(
-                pictures.float() / 255, animated.source, padding_mode="border", align_corners=False
-            )
+            seen = sample(self._faces[faces], animated.source)
             lit = self.likenesses.colour(paint_mouths(seen[:, :3], animated, inside), numbers) * light
             return torch.cat([lit.clamp(0, 1), seen[:, 3:]], dim=1)
 
-        seen = act(self._onto(device, self._faces[wanted.to(self._faces.device)]), wanted, likeness[1])
+        seen = act(wanted, likeness[1])
         still = functional.affine_grid(
             torch.eye(2, 3, device=device).expand(count, 2, 3), [count, 1, size, size], align_corners=False
         )
         warped = functional.grid_sample(
-            act(twins, shown, likeness[0]),
+            act(shown, likeness[0])[:, :3],
             still + geometry.input - geometry.target,
             padding_mode="border",
             align_corners=False,
         )
         numbers = self._persons[wanted] * LIKENESSES + likeness[1]
-        return Batch(_discoloured(warped, rng), seen[:, :3], seen[:, 3:4], seen[:, 4:5], numbers)
+        return Batch(_damaged(warped, damage, rng), seen[:, :3], seen[:, 3:4], seen[:, 4:5], numbers)
 
 
 def _light(count: int, size: int, rng: torch.Generator) -> Float[Tensor, "batch 1 size size"]:
@@ -164,9 +166,20 @@ def _light(count: int, size: int, rng: torch.Generator) -> Float[Tensor, "batch 
     return 1 + (slope[:, :1] * along + slope[:, 1:] * along[:, None])
 
 
-def _discoloured(pictures: Pixels, rng: torch.Generator) -> Pixels:
-    """Each in other colours, brightness and contrast."""
-    drawn = 2 * torch.rand(len(pictures), 5, 1, 1, generator=rng, device=rng.device) - 1
-    tint, contrast, brightness = 1 + _TINT * drawn[:, :3], 1 + _CONTRAST * drawn[:, 3:4], _BRIGHTNESS * drawn[:, 4:]
+def _damaged(pictures: Pixels, strength: float, rng: torch.Generator) -> Pixels:
+    """Each in other colours, brightness and contrast; some blurred, noisy, or covered in part."""
+    count, size, device = len(pictures), pictures.shape[2], pictures.device
+    drawn = torch.rand(count, 12, 1, 1, generator=rng, device=device)
+    if strength == 0:
+        return pictures
+    tint, contrast, brightness = (strength * (2 * drawn[:, some] - 1) for some in (slice(0, 3), slice(3, 4), slice(4, 5)))
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return (((pictures - mean) * contrast + mean) * tint * (1 + brightness)).clamp(0, 1)
+    pictures = ((pictures - mean) * (1 + _CONTRAST * contrast) + mean) * (1 + _TINT * tint) * (1 + _BRIGHTNESS * brightness)
+    blurred = functional.interpolate(functional.avg_pool2d(pictures, 2), size=size, mode="bilinear")
+    pictures = torch.lerp(pictures, blurred, (drawn[:, 5:6] < 0.4 * strength) * drawn[:, 6:7])
+    noise = torch.randn(pictures.shape, generator=rng, device=device) * _NOISE
+    pictures = pictures + noise * (drawn[:, 7:8] < 0.3 * strength) * drawn[:, 8:9]
+    along = torch.linspace(0, 1, size, device=device)
+    reach = (drawn[:, 9:10] < 0.3 * strength) * _PATCH
+    covered = ((along - drawn[:, 10:11]).abs() < reach) & ((along[:, None] - drawn[:, 11:12]).abs() < reach)
+    return torch.where(covered, drawn[:, :3], pictures).clamp(0, 1)

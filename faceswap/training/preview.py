@@ -6,9 +6,11 @@ from collections.abc import Mapping
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Bank
+from faceswap.training.bank import Bank, Batch
+from faceswap.training.pretrain import conditional
 from faceswap.types import Picture
 
 Row = tuple[str, list[Picture]]
@@ -34,6 +36,22 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) 
         for person, bank in banks.items():
             drawn = model.bottleneck.sample(columns, torch.Generator(bank.device).manual_seed(0))
             rows.append((f"{person}, drawn from the latent space", _pictures(model.decode(drawn, person).picture)))
+    return rows
+
+
+@torch.inference_mode()
+def shown_as(model: SwapModel, shown: Batch, codes: Tensor) -> list[Row]:
+    """For a model of many people: a few faces, rebuilt with the code found for each, and with others'."""
+    features = model.bottleneck.decode(model.encode(shown.input))
+    whose = {
+        "rebuilt, as the person who was found": codes,
+        "as the mean person": conditional(model).codes.mean(dim=0, keepdim=True),
+        "as the next one": codes.roll(-1, 0),
+        **{f"as number {number}": codes[number : number + 1] for number in (1, 2, 3)},
+    }
+    rows = [("people who are not trained on, acting", _pictures(shown.target))]
+    for title, code in whose.items():
+        rows.append((title, _pictures(model.picture(conditional(model).draw(features, code)).picture)))
     return rows
 
 

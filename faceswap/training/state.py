@@ -19,6 +19,9 @@ from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
 
 
+_CODE_RATE = 20.0  # of the learning rate: a code learns only from its own person's faces
+
+
 @dataclass(frozen=True)
 class Budget:
     """How long to train: by steps or by seconds, counted from where this stretch of training began; with neither,
@@ -88,10 +91,13 @@ def start_training(
     ranks = ranks or Ranks()
     model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
+    codes = {"decoders.codes"} & dict(model.named_parameters()).keys()
     groups = [
         {"params": [*model.encoder.parameters(), *model.bottleneck.parameters()], "share": config.encoder_rate},
-        {"params": list(model.decoders.parameters()), "share": 1.0},
+        {"params": [p for name, p in model.decoders.named_parameters() if name != "codes"], "share": 1.0},
     ]
+    if codes:
+        groups.append({"params": [model.decoders.codes], "share": _CODE_RATE, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )

@@ -21,7 +21,7 @@ from torch import Tensor
 from faceswap.config import TrainConfig
 from faceswap.model.bottleneck import Assigned
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Bank, Batch
+from faceswap.training.bank import Batch, Source
 from faceswap.training.chance import seed_of
 from faceswap.training.critics import pairs_of
 from faceswap.training.guard import Guard
@@ -49,8 +49,9 @@ class Metrics:
     """Seconds that steps have waited for data since this stretch began."""
 
 
-def train(state: TrainState, banks: Mapping[str, Bank], budget: Budget) -> Iterator[Metrics]:
-    """Train until `budget` is used up, one step per item. `banks` has one bank per person of the model.
+def train(state: TrainState, banks: Mapping[str, Source], budget: Budget) -> Iterator[Metrics]:
+    """Train until `budget` is used up, one step per item. `banks` has one bank per person of the model, or a single one
+    whose batches say whose each face is.
 
     Raises TrainingError if it diverges again and again.
     """

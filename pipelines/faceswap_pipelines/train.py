@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 from faceswap.training.bank import Bank, Faces
 from faceswap.training.guard import clear_about_memory
 from faceswap.training.held_out import MEASURE_EVERY, has_plateaued, held_out_loss, split
+from faceswap.training.preview import preview_rows
 from faceswap.training.ranks import open_ranks
 from faceswap.training.stacked import pretrain_stacked
 from faceswap.training.state import Budget, TrainState
@@ -73,7 +75,7 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
             for layer in pretrain_stacked(state, banks):
                 title = f"Pre-training layer {layer.layer + 1} of {layer.layers}"
                 yield Progress(title, layer.step, state.config.stacked_steps, "steps")
-        recorder = Recorder(job.model, job.save_every, state, banks, job.tensorboard)
+        recorder = Recorder(job.model, job.save_every, state, partial(preview_rows, state.average, banks), job.tensorboard)
         budgets = [budget]
         stack.enter_context(recording(recorder, budgets))
         metrics = None

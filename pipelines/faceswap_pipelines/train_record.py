@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,8 @@ from faceswap.errors import DependencyError
 from faceswap.media.pictures import write_picture
 from faceswap.quality.charts import Curve, curves
 from faceswap.quality.sheets import sheet
-from faceswap.training.bank import Bank
 from faceswap.training.checkpoint import save_checkpoint
-from faceswap.training.preview import preview_rows
+from faceswap.training.preview import Row
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics
 from faceswap.types import Picture
@@ -35,9 +34,14 @@ class Recorder:
     """Writes stats.jsonl, checkpoints, previews and the plot of the losses; of several ranks only the first does."""
 
     def __init__(
-        self, model: Path, save_every: float, state: TrainState, banks: Mapping[str, Bank], tensorboard: bool
+        self,
+        model: Path,
+        save_every: float,
+        state: TrainState,
+        rows: Callable[[], list[Row]],
+        tensorboard: bool,
     ) -> None:
-        self._model, self._save_every, self._state, self._banks = model, save_every, state, banks
+        self._model, self._save_every, self._state, self._rows = model, save_every, state, rows
         self._stats = model / "stats.jsonl"
         self._noted, self._saved = -math.inf, time.monotonic()
         self._next_preview = 0.0
@@ -67,7 +71,7 @@ class Recorder:
             return
         save_checkpoint(self._model, self._state, budget)
         self._saved_step = self._state.step
-        picture = sheet(preview_rows(self._state.average, self._banks), side=128)
+        picture = sheet(self._rows(), side=128)
         write_picture(self.preview, picture)
         write_picture(self.preview.with_name("losses.png"), _plot(self._stats))
         if self._state.seconds >= self._next_preview:

@@ -127,7 +127,7 @@ def open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks
     """The state to go on from, a fresh one for a new model, and the budget of this run."""
     known = read_config(job.model)
     critics = _critics(job, known.train, device)
-    compiled = device.type == "cuda" and _can_compile() and _worth_compiling(wanted)
+    compiled = device.type == "cuda" and can_compile() and _worth_compiling(wanted)
     loaded = load_checkpoint(job.model, device, ranks, critics, compiled)
     if loaded is None:
         return start_training(known.model, known.train, device, ranks, critics, compiled), wanted
@@ -158,7 +158,7 @@ def _critics(job: TrainJob, settings: TrainConfig, device: torch.device) -> list
     return [Perceptual(settings.perceptual, job.vgg, device)]
 
 
-def _can_compile() -> bool:
+def can_compile() -> bool:
     """Whether torch finds what it needs to make kernels of its own: Triton, a C compiler, and Python's headers."""
     headers = Path(sysconfig.get_path("include"), "Python.h")
     compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))

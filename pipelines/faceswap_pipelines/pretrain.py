@@ -1,0 +1,192 @@
+"""Pretrain: from portraits of many people to base weights, from which new models start.
+
+    python -m faceswap_pipelines.pretrain --portraits DIR --out WORK [--preset nano|base] [--steps N]
+
+Everything is kept in WORK and can be stopped and resumed at any time:
+
+    WORK/faces/                    the faceset of all portraits
+    WORK/PRESET/                   the model of them all, with its checkpoints, figures and previews
+    WORK/base_PRESET.safetensors   what ships
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from faceswap.config import PRESETS, ModelConfig, TrainConfig, from_dict
+from faceswap.errors import ConfigError, FaceError, ModelError
+from faceswap.faces.curate import groups
+from faceswap.faces.faceset import Faceset
+from faceswap.media.pictures import is_picture
+from faceswap.model.base import as_base
+from faceswap.training.animate import Portraits, portraits
+from faceswap.training.bank import Faces
+from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.fit import fit_codes
+from faceswap.training.portraits import PortraitBank
+from faceswap.training.pretrain import EVERYBODY, hold_out, mean_log_variance, measure_unknown, network_of
+from faceswap.training.preview import Row, shown_as
+from faceswap.training.state import Budget, TrainState, start_training
+from faceswap.training.step import train
+from faceswap_pipelines.curate import embeddings_of
+from faceswap_pipelines.extract import ExtractJob, extract
+from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.train_data import load_faces
+from faceswap_pipelines.train_record import Recorder, recording
+from faceswap_pipelines.train_setup import can_compile
+
+_MARGIN = 1.5  # as in training
+_SAME = 0.45  # portraits whose embeddings are nearer on average are one person's: nearer than `SAME_PERSON`, because
+# among a thousand people there are many look-alikes
+_MEASURED, _SHOWN = 256, 12  # pictures of people who are held out
+_BATCH_PIXELS = {"cpu": 2048, "cuda": 32768}  # faces of a batch times the picture's side
+_SETTINGS = {"warmup_steps": 300, "kl_warmup_steps": 1000, "easing": 0.5}
+
+
+@dataclass(frozen=True)
+class PretrainJob:
+    """What to learn faces from, and how long."""
+
+    portraits: Path
+    """A folder of pictures, or of folders of them; one face in each is looked at."""
+    out: Path
+    preset: str = "nano"
+    minutes: float | None = None
+    steps: int | None = None
+    """One of `minutes` and `steps`, in all, earlier runs counted."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of TrainConfig, by name, in place of the recipe's."""
+    device: str = "auto"
+    save_every: float = 120.0
+
+
+@dataclass(frozen=True)
+class PretrainResult:
+    """What came of it."""
+
+    weights: str
+    sha256: str
+    megabytes: float
+    people: int
+    steps: int
+    minutes: float
+    held_out_loss: float
+    """Of people who were not trained on, their codes found."""
+    held_out_likeness: float
+    """SSIM of their faces."""
+    preview: str
+
+
+@dataclass(frozen=True)
+class People:
+    """Faces of many people in memory."""
+
+    faces: Faces
+    meshes: Portraits
+    persons: list[int]
+    """Whose face each is, from 0."""
+
+    def some(self, chosen: np.ndarray) -> People:
+        """Those for which `chosen` is true, their persons numbered anew."""
+        which = torch.from_numpy(np.flatnonzero(chosen))
+        _, persons = np.unique(np.asarray(self.persons)[chosen], return_inverse=True)
+        return People(self.faces[which], self.meshes[which], persons.tolist())
+
+
+def pretrain(job: PretrainJob) -> Job[PretrainResult]:
+    """Extract the faces of all portraits, learn from them, and write what ships. Raises FaceswapError."""
+    if job.preset not in PRESETS:
+        raise ConfigError(f"there is no preset '{job.preset}'", f"Choose one of: {', '.join(PRESETS)}")
+    if (job.minutes or job.steps or 0) <= 0 or (job.minutes is not None and job.steps is not None):
+        raise ConfigError("pretraining needs one of minutes and steps, above zero", "Add for example --minutes 60")
+    faceset = job.out / "faces"
+    folders = [folder for folder in (job.portraits, *sorted(job.portraits.glob("*"))) if _holds_pictures(folder)]
+    if not folders:
+        raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
+    yield from extract(ExtractJob(tuple(folders), faceset, everybody=True, device=job.device))
+    preset = PRESETS[job.preset]
+    people = yield from _load(faceset, round(_MARGIN * preset.size), job.device)
+    return (yield from learn(job, preset, people))
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
+
+
+def _load(folder: Path, side: int, device: str) -> Job[People]:
+    """All kept faces of a faceset of many people, and who is who."""
+    with Faceset.open(folder) as faceset:
+        records = faceset.records(kept_only=True)
+        embeddings = yield from embeddings_of(faceset, records, device)
+        size = faceset.crop_size
+    faces = yield from load_faces(folder, side)
+    meshes = portraits(np.stack([record.face.points_after(record.to_crop) for record in records]), size)
+    return People(faces, meshes, [label - 1 for label in groups(embeddings, nearer=_SAME).tolist()])
+
+
+def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[PretrainResult]:
+    """The training, measured on people who are held out; the last part of `pretrain`."""
+    device, folder = pick_device(job.device), job.out / job.preset
+    wanted = {"batch_size": _BATCH_PIXELS[device.type] // preset.size} | _SETTINGS | dict(job.settings)
+    config = from_dict(TrainConfig, wanted, "settings")
+    unknown = hold_out(people.persons, config.seed)
+    known, strangers = people.some(~unknown), people.some(unknown)
+    bank, strange_bank = (
+        PortraitBank(some.faces, some.meshes, some.persons, preset.size, config, device) for some in (known, strangers)
+    )
+    few, strange = (strange_bank.show(count, 1) for count in (_SHOWN, _MEASURED))
+    state = _open(folder, network_of(preset, max(known.persons) + 1), config, device)
+    budget = Budget(job.steps, None if job.minutes is None else job.minutes * 60)
+
+    def preview() -> list[Row]:
+        return shown_as(state.average, few, fit_codes(state.average, few, config, each=True))
+
+    recorder = Recorder(folder, job.save_every, state, preview, tensorboard=False)
+    with recording(recorder, [budget]):
+        for metrics in train(state, {EVERYBODY: bank}, budget):
+            recorder.note(metrics, budget)
+            yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
+    found = measure_unknown(state.average, strange, config)
+    weights = job.out / f"base_{job.preset}.safetensors"
+    save_file(as_base(state.average, mean_log_variance(state.average, bank.show(_MEASURED, 0).input)), weights)
+    return PretrainResult(
+        str(weights),
+        hashlib.sha256(weights.read_bytes()).hexdigest(),
+        weights.stat().st_size / 1e6,
+        max(known.persons) + 1,
+        state.step,
+        state.seconds / 60,
+        found.loss,
+        found.likeness,
+        str(recorder.preview),
+    )
+
+
+def _open(folder: Path, network: ModelConfig, config: TrainConfig, device: torch.device) -> TrainState:
+    """The state to go on from, or a fresh one. Raises ModelError if what is there was made otherwise."""
+    compiled = device.type == "cuda" and can_compile()
+    if not (folder / "config.toml").exists():
+        create_model_folder(folder, network, config)
+    before = read_config(folder)
+    if (before.model, before.train) != (network, config):
+        raise ModelError(
+            f"the pretraining in {folder} was begun with other portraits or settings",
+            "Give the same ones again, or another --out",
+        )
+    loaded = load_checkpoint(folder, device, compiled=compiled)
+    return loaded[0] if loaded else start_training(network, config, device, compiled=compiled)
+
+
+def _progress(step: int, seconds: float, budget: Budget, note: str) -> Progress:
+    if budget.steps is not None:
+        return Progress("Learning faces", step, budget.steps, "steps", note)
+    return Progress("Learning faces", seconds, budget.seconds, "seconds", note)
