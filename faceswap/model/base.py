@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
 from faceswap.config import PRESETS, ModelConfig
+from faceswap.errors import ModelError
 from faceswap.model.bottleneck import Plain
 from faceswap.model.decoder import ConditionalDecoder
 from faceswap.model.swap_model import SwapModel
@@ -40,8 +43,16 @@ def _shape(config: ModelConfig) -> tuple[int, ...]:
 
 
 def load_base(name: str) -> dict[str, Tensor]:
-    """The base weights of this name, float32."""
-    return {key: value.float() for key, value in load_file(weight_file(name)).items()}
+    """The base weights of this name, float32. Raises ModelError if they are missing or damaged."""
+    return read_base(weight_file(name))
+
+
+def read_base(path: Path) -> dict[str, Tensor]:
+    """Base weights from a file, float32. Raises ModelError if it has none."""
+    try:
+        return {key: value.float() for key, value in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{path} cannot be read as weights ({error})", "Name a file that pretraining has made") from error
 
 
 def generic(config: ModelConfig, base: Weights) -> SwapModel:

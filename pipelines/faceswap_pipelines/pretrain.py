@@ -27,13 +27,13 @@ from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.faces.curate import groups
 from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import is_picture
-from faceswap.model.base import as_base
+from faceswap.model.base import as_base, read_base, start_from
 from faceswap.training.animate import Portraits, portraits
 from faceswap.training.bank import Faces
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
 from faceswap.training.fit import fit_codes
 from faceswap.training.portraits import PortraitBank
-from faceswap.training.pretrain import EVERYBODY, hold_out, mean_log_variance, measure_unknown, network_of
+from faceswap.training.pretrain import EVERYBODY, conditional, hold_out, mean_log_variance, measure_unknown, network_of
 from faceswap.training.preview import Row, shown_as
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train
@@ -63,6 +63,8 @@ class PretrainJob:
     minutes: float | None = None
     steps: int | None = None
     """One of `minutes` and `steps`, in all, earlier runs counted."""
+    begin: Path | None = None
+    """Base weights of the same preset to begin with, in place of random ones."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of TrainConfig, by name, in place of the recipe's."""
     device: str = "auto"
@@ -144,7 +146,7 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
         PortraitBank(some.faces, some.meshes, some.persons, preset.size, config, device) for some in (known, strangers)
     )
     few, strange = (strange_bank.show(count, 1) for count in (_SHOWN, _MEASURED))
-    state = _open(folder, network_of(preset, max(known.persons) + 1), config, device)
+    state = _open(folder, network_of(preset, max(known.persons) + 1), config, device, job.begin)
     budget = Budget(job.steps, None if job.minutes is None else job.minutes * 60)
 
     def preview() -> list[Row]:
@@ -171,7 +173,9 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
     )
 
 
-def _open(folder: Path, network: ModelConfig, config: TrainConfig, device: torch.device) -> TrainState:
+def _open(
+    folder: Path, network: ModelConfig, config: TrainConfig, device: torch.device, begin: Path | None
+) -> TrainState:
     """The state to go on from, or a fresh one. Raises ModelError if what is there was made otherwise."""
     compiled = device.type == "cuda" and can_compile()
     if not (folder / "config.toml").exists():
@@ -183,7 +187,15 @@ def _open(folder: Path, network: ModelConfig, config: TrainConfig, device: torch
             "Give the same ones again, or another --out",
         )
     loaded = load_checkpoint(folder, device, compiled=compiled)
-    return loaded[0] if loaded else start_training(network, config, device, compiled=compiled)
+    if loaded:
+        return loaded[0]
+    state = start_training(network, config, device, compiled=compiled)
+    if begin is not None:
+        base = read_base(begin)
+        codes = conditional(state.model).codes.detach() + base["code"].to(device)
+        for model in (state.model, state.average):
+            start_from(model, base, codes.unbind())
+    return state
 
 
 def _progress(step: int, seconds: float, budget: Budget, note: str) -> Progress:
