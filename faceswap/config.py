@@ -80,8 +80,6 @@ class TrainConfig:
     """Faces of each person in a step; 0 is what suits the device and fits into its memory, settled when a model
     is made."""
     learning_rate: float = 1.5e-3
-    encoder_rate: float = 1.0
-    """Learning rate of encoder and bottleneck, relative to the decoders'."""
     weight_decay: float = 0.01
     warmup_steps: int = 50
     ema_spread: float = 0.10
@@ -91,7 +89,7 @@ class TrainConfig:
     seed: int = 0
     affine: float = 0.6
     """Strength of the shared rotation, scaling and shift of input and target; 1 is up to 10 degrees and 5 %."""
-    warp: float = 0.7
+    warp: float = 0.4
     """Strength of the smooth warp that the model has to undo; 1 moves points by about 4 % of the picture's side."""
     flip: bool = False
     """Mirror half of the faces: for a person of whom there is little footage, and who is about symmetric."""

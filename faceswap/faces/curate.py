@@ -161,9 +161,7 @@ def balanced(measures: Sequence[Measures], count: int) -> Order:
     return by_sharpness[np.array(chosen, np.int64)]
 
 
-def groups(
-    embeddings: Embeddings, count: int | None = None, seed: int = 0, nearer: float = SAME_PERSON
-) -> Labels:
+def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0, nearer: float = SAME_PERSON) -> Labels:
     """Groups of faces of one person each: 1 for all in the largest group, 2 in the next one, and so on.
 
     Agglomerative clustering with average linkage: groups are joined while their faces are nearer than `nearer` to each

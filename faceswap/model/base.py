@@ -21,7 +21,7 @@ from faceswap.config import PRESETS, ModelConfig
 from faceswap.errors import ModelError
 from faceswap.model.bottleneck import Plain
 from faceswap.model.decoder import ConditionalDecoder
-from faceswap.model.swap_model import SwapModel
+from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.model.variational import Variational
 from faceswap.weights import is_listed, weight_file
 
@@ -52,12 +52,14 @@ def read_base(path: Path) -> dict[str, Tensor]:
     try:
         return {key: value.float() for key, value in load_file(path).items()}
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be read as weights ({error})", "Name a file that pretraining has made") from error
+        raise ModelError(
+            f"{path} cannot be read as weights ({error})", "Name a file that pretraining has made"
+        ) from error
 
 
 def generic(config: ModelConfig, base: Weights) -> SwapModel:
     """The conditional VAE that the base weights were taken from, with its mean person in place of everybody."""
-    model = SwapModel(dataclasses.replace(config, latent="vae", decoder="conditional"))
+    model = build_model(dataclasses.replace(config, latent="vae", decoder="conditional"))
     start_from(model, base, [base["code"] for _ in config.persons])
     return model
 

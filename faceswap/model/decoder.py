@@ -83,7 +83,9 @@ class ConditionalDecoder(nn.Module):
 
     def forward(self, features: Features, person: Person) -> Logits:
         """Raises KeyError for an unknown person."""
-        return self.draw(features, self.codes[self.numbers[person]][None] if isinstance(person, str) else self.codes[person])
+        return self.draw(
+            features, self.codes[self.numbers[person]][None] if isinstance(person, str) else self.codes[person]
+        )
 
     def draw(self, features: Features, code: Float[Tensor, "each code"]) -> Logits:
         """Whoever the codes describe: one for all faces, or one for each."""

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
+from torch.nn import functional
 
 from faceswap.faces.landmarks import (
     LEFT_BROW,
@@ -49,6 +50,7 @@ _GAZE = 0.12, 0.05  # of the eye's width: how far irises move across and down
 
 _JAW_AXIS = 0.35, 0.75  # y and z of the jaw's joints in head space, just before the ears
 _SOFTNESS = 0.02  # below this distance the picture follows no single point of the mesh
+_COARSE = 2  # pixels between places at which it is worked out how the skin follows
 _UPPER = 0.85  # share of the way that the upper lid makes when an eye shuts
 _LID_ROOM = 0.9  # of half the eye's width: how far from a lid the skin moves along
 _AT_ONCE = {"cpu": 4, "cuda": 1024}  # faces: a processor's cache is small
@@ -171,22 +173,22 @@ def _shapes() -> Float[np.ndarray, "shapes 468 3"]:
     ])  # fmt: skip
 
 
-def _near(place: Float[np.ndarray, "3"], reach: float) -> Float[np.ndarray, "468"]:
+def _near(place: Float[np.ndarray, 3], reach: float) -> Float[np.ndarray, 468]:
     """1 at a place of the mean mesh, falling off as a Gaussian of this standard deviation."""
     away = np.linalg.norm(mean_mesh()[:, :2] - place[:2], axis=1)
-    near: Float[np.ndarray, "468"] = np.exp(-0.5 * (away / reach) ** 2)
+    near: Float[np.ndarray, 468] = np.exp(-0.5 * (away / reach) ** 2)
     return near
 
 
 def _mouth_line(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     """How high the slit between the mean mesh's lips lies at `x`."""
     mean = mean_mesh()
-    lower, upper = mean[list(LIPS_INNER[:11])], mean[list((*LIPS_INNER[:1], *LIPS_INNER[:9:-1]))]
+    lower, upper = mean[list(LIPS_INNER[:11])], mean[[*LIPS_INNER[:1], *LIPS_INNER[:9:-1]]]
     low, high = np.interp(x, lower[:, 0], lower[:, 1]), np.interp(x, upper[:, 0], upper[:, 1])
     return np.asarray((low + high) / 2)
 
 
-def _jaw_weights() -> Float[np.ndarray, "468"]:
+def _jaw_weights() -> Float[np.ndarray, 468]:
     """How much each point goes along with the jaw: the lower lip and the chin wholly, the corners of the mouth a
     little, the cheeks the less the higher up."""
     mean = mean_mesh()
@@ -231,33 +233,35 @@ class Animated:
     """How far down in the mouth a pixel lies: 0 at the upper lip's middle, 1 at the lower one's."""
 
 
-def animate(faces: Portraits, act: Act, coarse: Places, fine: Places) -> Animated:
-    """Where `faces` that act show, at the places `fine`, what; the skin's own movement, the costly part, is worked out
-    at the fewer places `coarse` of the same area and interpolated."""
+def animate(faces: Portraits, act: Act, places: Places) -> Animated:
+    """What `faces` that act show at `places` (pixel by pixel of an output picture)."""
     before, after = move(faces, act)
-    flow = _follow(coarse, after, (before - after)[..., :2])
-    flow = torch.nn.functional.interpolate(
-        flow.permute(0, 3, 1, 2), fine.shape[1:3], mode="bilinear", align_corners=False
-    ).permute(0, 2, 3, 1)
-    skin = fine + flow + sum(
-        _look(fine, after[:, list(eye), :2], act.lids[:, number], act.gaze)
-        for number, eye in enumerate((LEFT_EYE, RIGHT_EYE))
+    # How the skin follows is costly to work out, and smooth: every other pixel will do.
+    planes = places.permute(0, 3, 1, 2)
+    coarse = functional.avg_pool2d(planes, _COARSE).permute(0, 2, 3, 1)
+    flow = _follow(coarse, after, (before - after)[..., :2]).permute(0, 3, 1, 2)
+    flow = functional.interpolate(flow, planes.shape[2:], mode="bilinear", align_corners=False)
+    skin = (
+        places
+        + flow.permute(0, 2, 3, 1)
+        + sum(
+            _look(places, after[:, list(eye), :2], act.lids[:, number], act.gaze)
+            for number, eye in enumerate((LEFT_EYE, RIGHT_EYE))
+        )
     )
     inner = list(LIPS_INNER)
     lips_before, lips_after = before[:, inner, :2], after[:, inner, :2]
-    inside = _inside(fine, lips_after)
+    inside = _inside(places, lips_after)
     # Teeth are fixed to the skull: inside, what the portrait shows behind its lips goes along with the upper one.
     top, bottom = lips_after[:, 15], lips_after[:, 5]
-    teeth = fine + (lips_before[:, 15] - top)[:, None, None]
+    teeth = places + (lips_before[:, 15] - top)[:, None, None]
     shown = _inside(teeth, lips_before)
     unseen = inside & ~shown & (teeth[..., 1] > lips_before[:, [5, 15]].mean(dim=1)[:, None, None, 1])
-    depth = (fine[..., 1] - top[:, None, None, 1]) / (bottom - top)[:, None, None, 1].clamp_min(1e-3)
+    depth = (places[..., 1] - top[:, None, None, 1]) / (bottom - top)[:, None, None, 1].clamp_min(1e-3)
     return Animated(torch.where((inside & shown)[..., None], teeth, skin), unseen, depth)
 
 
-def _follow(
-    places: Places, points: Float[Tensor, "batch points 3"], moves: Float[Tensor, "batch points 2"]
-) -> Places:
+def _follow(places: Places, points: Float[Tensor, "batch points 3"], moves: Float[Tensor, "batch points 2"]) -> Places:
     """How far each place moves if points move so: Shepard's interpolation ("A two-dimensional interpolation function
     for irregularly-spaced data", 1968) with the fourth power of the distance. What lies in front counts more than what
     it hides, and the picture's border stays where it is.
@@ -271,7 +275,7 @@ def _follow(
     followed = torch.cat([
         torch.bmm(_squared_distances(here, there).add_(_SOFTNESS**2).pow_(-2), carry)
         for here, there, carry in zip(
-            *(values.split(_AT_ONCE[places.device.type]) for values in (places.flatten(1, 2), anchors, carried)),
+            *(torch.split(values, _AT_ONCE[places.device.type]) for values in (places.flatten(1, 2), anchors, carried)),
             strict=True,
         )
     ])  # fmt: skip

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -69,6 +69,7 @@ class Batch:
     """Whose face each is, by number, where a batch shows many persons."""
 
 
+@runtime_checkable
 class Source(Protocol):
     """Where a training step has a batch from: a `Bank` of one person's faces, or a `portraits.PortraitBank`."""
 
@@ -158,16 +159,16 @@ class Bank:
         clean = sample(faces, geometry.target[self._share])
         return Batch(sample(twins, geometry.input[self._share]), clean[:, :3], clean[:, 3:4], clean[:, 4:])
 
-    def pictures(self, count: int) -> Float[Tensor, "some 3 size size"]:
-        """Up to `count` faces as they are, evenly from all: RGB 0..1."""
+    def shown(self, count: int) -> Batch:
+        """Up to `count` faces as they are, evenly from all."""
         return self._undamaged(torch.linspace(0, len(self) - 1, min(count, len(self))).long())
 
-    def draw(self, count: int, seed: int) -> Float[Tensor, "count 3 size size"]:
-        """Faces as they are, drawn by chance: RGB 0..1."""
+    def draw(self, count: int, seed: int) -> Batch:
+        """Faces as they are, drawn by chance."""
         return self._undamaged(torch.randint(len(self), (count,), generator=torch.Generator().manual_seed(seed)))
 
-    def _undamaged(self, chosen: Tensor) -> Float[Tensor, "some 3 size size"]:
-        return upright(self._originals[chosen, :3].to(self.device), self._size)
+    def _undamaged(self, chosen: Tensor) -> Batch:
+        return upright(self._originals[chosen].to(self.device), self._size)
 
     def _next_rows(self, step: int) -> tuple[Faces, Twins]:
         if self._reader is None or self._read is None:
@@ -228,7 +229,8 @@ def _planes(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-def upright(faces: UInt8[Tensor, "some channels side side"], size: int) -> Float[Tensor, "some channels size size"]:
-    """Faces at the model's size, 0..1, not moved at all."""
+def upright(faces: UInt8[Tensor, "some 5 side side"], size: int) -> Batch:
+    """Faces at the model's size, neither moved nor damaged: what the model is shown is what it is to give back."""
     still = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3)
-    return sample(faces, torch.nn.functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
+    seen = sample(faces, torch.nn.functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
+    return Batch(seen[:, :3], seen[:, :3], seen[:, 3:4], seen[:, 4:])

@@ -45,15 +45,17 @@ class ModelFile:
 
     model: ModelConfig
     train: TrainConfig
+    base: str = ""
+    """The base weights that the model began with; none: it began with random ones."""
     version: int = _VERSION
 
 
-def create_model_folder(folder: Path, model: ModelConfig, train: TrainConfig) -> None:
+def create_model_folder(folder: Path, model: ModelConfig, train: TrainConfig, base: str = "") -> None:
     """Make MODEL with its config.toml. Raises OutputError if that is not possible."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         fresh = folder / f"config.toml{_UNFINISHED}"
-        fresh.write_text(to_toml(ModelFile(model, train)), encoding="utf-8")
+        fresh.write_text(to_toml(ModelFile(model, train, base)), encoding="utf-8")
         _flush(fresh)
         fresh.replace(folder / "config.toml")
     except OSError as error:

@@ -28,7 +28,6 @@ SWAPPED = 0.5
 """Share of the faces that the model is to give back as somebody else, who does the same."""
 
 _ALIKE = 12  # how many others may take a face's place
-_COARSE = 2  # pixels: how far apart the places lie at which the skin's movement is worked out
 _FEATURES = 0.045  # standard deviation of how far other features lie elsewhere, in grid coordinates
 _FEATURE_POINTS = 4
 _LIGHT = 0.35  # how much brighter than the middle an edge may be lit
@@ -138,9 +137,7 @@ class PortraitBank:
 
         def act(faces: Tensor, likeness: Tensor) -> Tensor:
             numbers = self._persons[faces] * LIKENESSES + likeness
-            fine = self.likenesses.move(geometry.target, numbers)
-            coarse = functional.avg_pool2d(fine.permute(0, 3, 1, 2), _COARSE).permute(0, 2, 3, 1)
-            animated = animate(self._meshes[faces], acts, coarse, fine)
+            animated = animate(self._meshes[faces], acts, self.likenesses.move(geometry.target, numbers))
             seen = sample(self._faces[faces], animated.source)
             lit = self.likenesses.colour(paint_mouths(seen[:, :3], animated, inside), numbers) * light
             return torch.cat([lit.clamp(0, 1), seen[:, 3:]], dim=1)
@@ -172,9 +169,13 @@ def _damaged(pictures: Pixels, strength: float, rng: torch.Generator) -> Pixels:
     drawn = torch.rand(count, 12, 1, 1, generator=rng, device=device)
     if strength == 0:
         return pictures
-    tint, contrast, brightness = (strength * (2 * drawn[:, some] - 1) for some in (slice(0, 3), slice(3, 4), slice(4, 5)))
+    tint, contrast, brightness = (
+        strength * (2 * drawn[:, some] - 1) for some in (slice(0, 3), slice(3, 4), slice(4, 5))
+    )
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    pictures = ((pictures - mean) * (1 + _CONTRAST * contrast) + mean) * (1 + _TINT * tint) * (1 + _BRIGHTNESS * brightness)
+    pictures = (
+        ((pictures - mean) * (1 + _CONTRAST * contrast) + mean) * (1 + _TINT * tint) * (1 + _BRIGHTNESS * brightness)
+    )
     blurred = functional.interpolate(functional.avg_pool2d(pictures, 2), size=size, mode="bilinear")
     pictures = torch.lerp(pictures, blurred, (drawn[:, 5:6] < 0.4 * strength) * drawn[:, 6:7])
     noise = torch.randn(pictures.shape, generator=rng, device=device) * _NOISE

@@ -19,7 +19,7 @@ from faceswap.model.decoder import ConditionalDecoder
 from faceswap.model.swap_model import Pictures, SwapModel
 from faceswap.model.variational import Variational
 from faceswap.training.bank import Batch
-from faceswap.training.fit import fit_codes
+from faceswap.training.begin import fit_codes
 from faceswap.training.losses import reconstruction_losses, ssim_map, weighted_mean
 from faceswap.training.portraits import LIKENESSES
 

@@ -22,7 +22,7 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) 
     nobody has shown, if the latent can be sampled."""
     rows: list[Row] = []
     for person, bank in banks.items():
-        faces = bank.pictures(columns)
+        faces = bank.shown(columns).target
         latent = model.encode(faces)
         rows.append((person, _pictures(faces)))
         for other in (person, *(p for p in banks if p != person)):

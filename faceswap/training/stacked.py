@@ -51,7 +51,7 @@ def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[L
         for step in range(1, state.config.stacked_steps + 1):
             seed = seed_of(state.config.seed, layer, step)
             rng = torch.Generator(state.device).manual_seed(seed)
-            faces = torch.cat([bank.draw(batch, seed) for bank in banks.values()])
+            faces = torch.cat([bank.draw(batch, seed).target for bank in banks.values()])
             with torch.no_grad():
                 whole: Features = before(faces * 2 - 1)
                 kept = torch.rand(whole.shape, generator=rng, device=state.device) > _LOST

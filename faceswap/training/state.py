@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from faceswap.config import ModelConfig, TrainConfig
+from faceswap.model.decoder import ConditionalDecoder
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.bank import Batch
 from faceswap.training.critics import Adversary, Critic
@@ -18,8 +19,7 @@ from faceswap.training.losses import Objective, Outcome
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
 
-
-_CODE_RATE = 20.0  # of the learning rate: a code learns only from its own person's faces
+_CODES, _CODE_RATE = "decoders.codes", 20.0  # of the learning rate: a code learns only from its own person's faces
 
 
 @dataclass(frozen=True)
@@ -91,12 +91,8 @@ def start_training(
     ranks = ranks or Ranks()
     model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    codes = {"decoders.codes"} & dict(model.named_parameters()).keys()
-    groups = [
-        {"params": [*model.encoder.parameters(), *model.bottleneck.parameters()], "share": config.encoder_rate},
-        {"params": [p for name, p in model.decoders.named_parameters() if name != "codes"], "share": 1.0},
-    ]
-    if codes:
+    groups = [{"params": [p for name, p in model.named_parameters() if name != _CODES], "share": 1.0}]
+    if isinstance(model.decoders, ConditionalDecoder):
         groups.append({"params": [model.decoders.codes], "share": _CODE_RATE, "weight_decay": 0.0})
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True

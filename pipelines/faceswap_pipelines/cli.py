@@ -114,6 +114,9 @@ def train(
     until_plateau: Annotated[
         bool, typer.Option("--until-plateau", help="Train until faces that are held out no longer get better.")
     ] = False,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="Begin with random weights, not with those that know faces.")
+    ] = False,
     resume: Annotated[bool, typer.Option(help="Go on with the model if it is there already.")] = True,
     size: Annotated[int | None, typer.Option(help="Another picture side: a multiple of 16.")] = None,
     latent: Annotated[
@@ -164,6 +167,7 @@ def train(
             steps,
             until_plateau,
             resume,
+            from_scratch,
             {name: value for name, value in named.items() if value is not None} | settings(set_ or []),
             vgg,
             tensorboard,

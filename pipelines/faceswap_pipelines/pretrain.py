@@ -11,7 +11,6 @@ Everything is kept in WORK and can be stopped and resumed at any time:
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,8 +29,8 @@ from faceswap.media.pictures import is_picture
 from faceswap.model.base import as_base, read_base, start_from
 from faceswap.training.animate import Portraits, portraits
 from faceswap.training.bank import Faces
+from faceswap.training.begin import fit_codes
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
-from faceswap.training.fit import fit_codes
 from faceswap.training.portraits import PortraitBank
 from faceswap.training.pretrain import EVERYBODY, conditional, hold_out, mean_log_variance, measure_unknown, network_of
 from faceswap.training.preview import Row, shown_as
@@ -49,7 +48,7 @@ _SAME = 0.45  # portraits whose embeddings are nearer on average are one person'
 # among a thousand people there are many look-alikes
 _MEASURED, _SHOWN = 256, 12  # pictures of people who are held out
 _BATCH_PIXELS = {"cpu": 2048, "cuda": 32768}  # faces of a batch times the picture's side
-_SETTINGS = {"warmup_steps": 300, "kl_warmup_steps": 1000, "easing": 0.5}
+_SETTINGS = {"warp": 0.7, "warmup_steps": 300, "kl_warmup_steps": 1000, "easing": 0.5}
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from faceswap.model.base import load_base
 from faceswap.training.bank import Bank, Faces
+from faceswap.training.begin import begin_with
+from faceswap.training.checkpoint import read_config
 from faceswap.training.guard import clear_about_memory
 from faceswap.training.held_out import MEASURE_EVERY, has_plateaued, held_out_loss, split
 from faceswap.training.preview import preview_rows
@@ -71,11 +74,11 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
             bank = Bank(faces, config.size, state.config, number, state.step, device, share, place)
             stack.callback(bank.close)
             banks[person] = bank
-        if state.step == 0 and state.config.stacked_steps:
-            for layer in pretrain_stacked(state, banks):
-                title = f"Pre-training layer {layer.layer + 1} of {layer.layers}"
-                yield Progress(title, layer.step, state.config.stacked_steps, "steps")
-        recorder = Recorder(job.model, job.save_every, state, partial(preview_rows, state.average, banks), job.tensorboard)
+        if state.step == 0:
+            yield from _begin(state, banks, read_config(job.model).base)
+        recorder = Recorder(
+            job.model, job.save_every, state, partial(preview_rows, state.average, banks), job.tensorboard
+        )
         budgets = [budget]
         stack.enter_context(recording(recorder, budgets))
         metrics = None
@@ -93,6 +96,17 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         metrics.waited if metrics else 0.0,
         str(recorder.preview),
     )
+
+
+def _begin(state: TrainState, banks: Mapping[str, Bank], base: str) -> Job[None]:
+    """What comes before the first step."""
+    if base:
+        yield Progress("Looking for faces like these among those known", 0, None, "")
+        begin_with(state, load_base(base), banks)
+    elif state.config.stacked_steps:
+        for layer in pretrain_stacked(state, banks):
+            title = f"Pre-training layer {layer.layer + 1} of {layer.layers}"
+            yield Progress(title, layer.step, state.config.stacked_steps, "steps")
 
 
 def _trained(

@@ -15,6 +15,7 @@ import torch
 
 from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
 from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.model.base import base_of
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
 from faceswap.training.critics import Critic, Perceptual
 from faceswap.training.memory import settle_batch_size
@@ -38,6 +39,8 @@ class TrainJob:
     until_plateau: bool = False
     """Exactly one of `minutes`, `steps` and `until_plateau`."""
     resume: bool = True
+    from_scratch: bool = False
+    """Begin with random weights, even where there are base weights that fit a new model."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """By name, for fields of ModelConfig or TrainConfig: in place of the preset's and the defaults. Those of an
     existing network cannot be changed any more, those of its training can."""
@@ -76,9 +79,14 @@ def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
     if "persons" in network:
         raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
     if not (job.model / "config.toml").exists():
-        base = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
-        config = from_dict(ModelConfig, base | network, "settings")
-        _write_settings(job, config, from_dict(TrainConfig, training, "settings"), device, ranks)
+        shape = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
+        config, settings = (
+            from_dict(ModelConfig, shape | network, "settings"),
+            from_dict(TrainConfig, training, "settings"),
+        )
+        # What stacked pre-training does first would undo what the base weights know.
+        begun = "" if job.from_scratch or settings.stacked_steps else base_of(config) or ""
+        _write_settings(job, config, settings, begun, device, ranks)
         return
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
@@ -87,6 +95,10 @@ def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
         raise ModelError(
             f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(job.facesets)}",
             "Name a faceset for each of its persons, or a new model folder",
+        )
+    if job.from_scratch and known.base:
+        raise ModelError(
+            f"the model {job.model} began with base weights", "Leave out --from-scratch, or name a new model folder"
         )
     for name in ("size", "width", "max_width", "latent_size", "blocks") if job.preset else ():
         network.setdefault(name, getattr(PRESETS[preset], name))
@@ -98,11 +110,11 @@ def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
             )
     kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
     settings = from_dict(TrainConfig, kept | training, "settings")
-    _write_settings(job, known.model, settings, device, ranks)
+    _write_settings(job, known.model, settings, known.base, device, ranks)
 
 
 def _write_settings(
-    job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
+    job: TrainJob, model: ModelConfig, settings: TrainConfig, base: str, device: torch.device, ranks: Ranks
 ) -> None:
     """Write config.toml, if it does not say the same and nothing speaks against these settings any more."""
     for name in job.settings:
@@ -116,7 +128,7 @@ def _write_settings(
     settled = settle_batch_size(model, settings, device, ranks.world)
     ranks.share(settled.batch_size)
     if not (job.model / "config.toml").exists() or read_config(job.model).train != settled:
-        create_model_folder(job.model, model, settled)
+        create_model_folder(job.model, model, settled, base)
 
 
 def _names(kind: type[Any]) -> set[str]:

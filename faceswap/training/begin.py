@@ -1,23 +1,36 @@
-"""Finding the code of a person whom the network has never seen: all else stays as it is."""
+"""How new persons begin from base weights: first it is found whom each of them is like."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from faceswap.config import TrainConfig
+from faceswap.model.base import Weights, generic, start_from
 from faceswap.model.decoder import ConditionalDecoder
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Batch
+from faceswap.training.bank import Bank, Batch
 from faceswap.training.losses import reconstruction_losses
+from faceswap.training.state import TrainState
 
 _STEPS, _RATE = 60, 0.05
+_FACES = 24  # of a person, by which their code is found
 
 
-def fit_codes(
-    model: SwapModel, shown: Batch, config: TrainConfig, each: bool = False
-) -> Float[Tensor, "persons code"]:
+def begin_with(state: TrainState, base: Weights, banks: Mapping[str, Bank]) -> None:
+    """Have a model that has not been trained yet begin with base weights, and each person as the code that the faces in
+    their bank are given back best with."""
+    everybody = generic(state.model.config, base).to(state.device)
+    codes = [fit_codes(everybody, banks[person].shown(_FACES), state.config)[0] for person in everybody.config.persons]
+    start_from(state.model, base, codes)
+    state.ranks.follow_first(list(state.model.parameters()))
+    state.average.load_state_dict(state.model.state_dict())
+
+
+def fit_codes(model: SwapModel, shown: Batch, config: TrainConfig, each: bool = False) -> Float[Tensor, "persons code"]:
     """The code with which a conditional `model` gives the faces `shown` back best, or one for `each` of them; sought
     from the mean of all codes that it has."""
     decoders = model.decoders
