@@ -15,10 +15,11 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from safetensors.torch import save_file
 
 from faceswap.config import PRESETS, ModelConfig, TrainConfig, from_dict
@@ -39,6 +40,8 @@ from faceswap.training.step import train
 from faceswap_pipelines.curate import embeddings_of
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.processor import keep_freed_memory
+from faceswap_pipelines.terminal import Device, Json, finish, job_errors, show
 from faceswap_pipelines.train_data import load_faces
 from faceswap_pipelines.train_record import Recorder, recording
 from faceswap_pipelines.train_setup import can_compile
@@ -201,3 +204,24 @@ def _progress(step: int, seconds: float, budget: Budget, note: str) -> Progress:
     if budget.steps is not None:
         return Progress("Learning faces", step, budget.steps, "steps", note)
     return Progress("Learning faces", seconds, budget.seconds, "seconds", note)
+
+
+def main(
+    portraits: Annotated[Path, typer.Option(help="A folder of portraits, or of folders of them.")],
+    out: Annotated[Path, typer.Option(help="Folder for everything it makes.")],
+    preset: Annotated[str, typer.Option(help="nano or base.")] = "nano",
+    minutes: Annotated[float | None, typer.Option(help="How long to train, earlier runs counted.")] = None,
+    steps: Annotated[int | None, typer.Option(help="How many steps instead.")] = None,
+    begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Base weights to begin with.")] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Learn faces from portraits of many people. Ctrl-C stops and saves; run again, it goes on."""
+    keep_freed_memory()
+    with job_errors():
+        result = show(pretrain(PretrainJob(portraits, out, preset, minutes, steps, begin, device=device)), json)
+    finish(result, json, f"{result.weights}: SSIM of unknown people {result.held_out_likeness:.3f}. {result.sha256}")
+
+
+if __name__ == "__main__":
+    typer.run(main)

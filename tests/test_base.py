@@ -1,0 +1,133 @@
+"""Base weights: how they are made, and that new models begin with them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+
+from conftest import Studio
+from faceswap.config import PRESETS
+from faceswap.errors import ConfigError, FaceError, ModelError
+from faceswap.media.pictures import write_picture
+from faceswap.model.base import base_of, generic, load_base, start_from
+from faceswap.model.swap_model import build_model
+from faceswap.training.bank import Bank
+from faceswap.training.begin import begin_with
+from faceswap.training.checkpoint import load_model, read_config
+from faceswap.training.held_out import held_out_loss
+from faceswap.training.pretrain import hold_out
+from faceswap.training.state import start_training
+from faceswap.weights import weight_file
+from faceswap_pipelines.actors import CAST, frames
+from faceswap_pipelines.job import run
+from faceswap_pipelines.pretrain import PretrainJob, pretrain
+from faceswap_pipelines.train import train_model
+from faceswap_pipelines.train_data import load_faces
+from faceswap_pipelines.train_setup import TrainJob
+from tiny import CONFIG, CPU, weights
+
+NANO = PRESETS["nano"]
+
+
+@pytest.mark.parametrize("decoder", ["separate", "conditional"])
+@pytest.mark.parametrize("latent", ["plain", "vae"])
+def test_every_kind_of_model_begins_as_the_same_persons(latent: str, decoder: str) -> None:
+    config = dataclasses.replace(NANO, latent=latent, decoder=decoder)
+    name = base_of(config)
+    assert name is not None
+    base = load_base(name)
+    codes = [base["code"] + 0.1, base["code"] - 0.1]
+    model, everybody = build_model(config), generic(config, base)
+    with torch.no_grad():
+        everybody.decoders.codes.copy_(torch.stack(codes))
+    start_from(model, base, codes)
+    faces = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        ours, theirs = (m.decode(m.encode(faces), "b").picture for m in (model.eval(), everybody.eval()))
+    # The outermost pixels see zeros beyond the border, which cannot be scaled.
+    assert torch.allclose(ours[..., 2:-2, 2:-2], theirs[..., 2:-2, 2:-2], atol=1e-4)
+
+
+@pytest.mark.parametrize("other", [{"size": 80}, {"latent": "vq"}, {"latent_size": 64}, {"width": 16}])
+def test_a_network_of_another_shape_begins_from_nothing(other: dict[str, object]) -> None:
+    assert base_of(dataclasses.replace(NANO, **other)) is None  # type: ignore[arg-type]  # fields by name
+
+
+def test_base_weights_are_small_enough_to_ship() -> None:
+    assert weight_file("base_nano").stat().st_size <= 20e6
+
+
+def test_persons_begin_alike_to_their_faces(studio: Studio) -> None:
+    faces = {person: run(load_faces(folder, 96)) for person, folder in studio.facesets.items()}
+    banks = {p: Bank(theirs, 64, CONFIG, i, 0, CPU) for i, (p, theirs) in enumerate(faces.items())}
+    state = start_training(NANO, CONFIG, CPU)
+    before = held_out_loss(state.average, faces, CONFIG, CPU)
+    begin_with(state, load_base("base_nano"), banks)
+    for bank in banks.values():
+        bank.close()
+    assert held_out_loss(state.average, faces, CONFIG, CPU) < 0.6 * before
+    assert torch.equal(weights(state.model), weights(state.average))
+
+
+def test_training_begins_with_them_unless_told_otherwise(studio: Studio, tmp_path: Path) -> None:
+    for folder, scratch in (("base", False), ("scratch", True)):
+        run(train_model(TrainJob(studio.facesets, tmp_path / folder, steps=2, from_scratch=scratch, device="cpu")))
+    assert read_config(tmp_path / "base").base == "base_nano"
+    assert read_config(tmp_path / "scratch").base == ""
+    assert not torch.equal(*(weights(load_model(tmp_path / name, CPU)) for name in ("base", "scratch")))
+    with pytest.raises(ModelError, match="began with base weights"):
+        run(train_model(TrainJob(studio.facesets, tmp_path / "base", steps=2, from_scratch=True, device="cpu")))
+
+
+def test_nobody_is_trained_on_who_is_held_out() -> None:
+    persons = [0, 0, 1, 2, 3, 4, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 13]
+    unknown = hold_out(persons, 3)
+    out = {p for p, held in zip(persons, unknown, strict=True) if held}
+    assert 0 < len(out) < 14
+    assert not out & {p for p, held in zip(persons, unknown, strict=True) if not held}
+
+
+@pytest.fixture(autouse=True)
+def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Finding a code for each of 256 pictures would take minutes."""
+    monkeypatch.setattr("faceswap_pipelines.pretrain._MEASURED", 2)
+    monkeypatch.setattr("faceswap_pipelines.pretrain._SHOWN", 2)
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sixteen pictures of four actors."""
+    folder = tmp_path_factory.mktemp("gallery")
+    for number, actor in enumerate(CAST.values()):
+        for i, drawn in enumerate(frames(actor, 4, 256, seed=number)):
+            write_picture(folder / f"{actor.name}{i}.png", drawn.image)
+    return folder
+
+
+def job(gallery: Path, out: Path, steps: int) -> PretrainJob:
+    return PretrainJob(gallery, out, steps=steps, settings={"batch_size": 2}, device="cpu")
+
+
+def test_pretraining_that_was_stopped_ends_with_the_same_weights(gallery: Path, tmp_path: Path) -> None:
+    whole = run(pretrain(job(gallery, tmp_path / "whole", 4)))
+    assert whole.steps == 4
+    half = pretrain(job(gallery, tmp_path / "half", 4))
+    for progress in half:
+        if progress.title == "Learning faces" and progress.done == 2:
+            break
+    half.close()
+    assert run(pretrain(job(gallery, tmp_path / "half", 4))).sha256 == whole.sha256
+    with pytest.raises(ModelError, match="other portraits or settings"):
+        run(pretrain(dataclasses.replace(job(gallery, tmp_path / "half", 4), settings={"batch_size": 3})))
+
+
+def test_what_pretraining_refuses(gallery: Path, tmp_path: Path) -> None:
+    with pytest.raises(FaceError, match="no pictures"):
+        run(pretrain(job(tmp_path, tmp_path / "out", 1)))
+    with pytest.raises(ConfigError, match="minutes and steps"):
+        run(pretrain(PretrainJob(gallery, tmp_path / "out")))
+    with pytest.raises(ConfigError, match="no preset"):
+        run(pretrain(PretrainJob(gallery, tmp_path / "out", "giant", steps=1)))
