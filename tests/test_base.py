@@ -92,9 +92,10 @@ def test_nobody_is_trained_on_who_is_held_out() -> None:
 
 @pytest.fixture(autouse=True)
 def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Finding a code for each of 256 pictures would take minutes."""
+    """Finding a code for each of 256 pictures would take minutes; and each drawn picture shall be a person."""
+    monkeypatch.setattr("faceswap_pipelines.pretrain._SAME", 1e-6)
     monkeypatch.setattr("faceswap_pipelines.pretrain._MEASURED", 2)
-    monkeypatch.setattr("faceswap_pipelines.pretrain._SHOWN", 2)
+    monkeypatch.setattr("faceswap_pipelines.pretrain._SHOWN", 4)
 
 
 @pytest.fixture(scope="module")

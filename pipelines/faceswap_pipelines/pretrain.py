@@ -49,6 +49,7 @@ from faceswap_pipelines.train_setup import can_compile
 _MARGIN = 1.5  # as in training
 _SAME = 0.45  # portraits whose embeddings are nearer on average are one person's: nearer than `SAME_PERSON`, because
 # among a thousand people there are many look-alikes
+_FEWEST = 8  # people
 _MEASURED, _SHOWN = 256, 12  # pictures of people who are held out
 _BATCH_PIXELS = {"cpu": 2048, "cuda": 32768}  # faces of a batch times the picture's side
 _SETTINGS = {"warp": 0.7, "warmup_steps": 300, "kl_warmup_steps": 1000, "easing": 0.5}
@@ -142,6 +143,11 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
     device, folder = pick_device(job.device), job.out / job.preset
     wanted = {"batch_size": _BATCH_PIXELS[device.type] // preset.size} | _SETTINGS | dict(job.settings)
     config = from_dict(TrainConfig, wanted, "settings")
+    if max(people.persons) + 1 < _FEWEST:
+        raise FaceError(
+            f"the portraits show {max(people.persons) + 1} people, and learning faces needs at least {_FEWEST}",
+            "Add portraits of other people (a thousand are good)",
+        )
     unknown = hold_out(people.persons, config.seed)
     known, strangers = people.some(~unknown), people.some(unknown)
     bank, strange_bank = (
