@@ -10,7 +10,7 @@ import torch
 
 from faceswap.faces.align import align
 from faceswap.faces.detect import MTCNNDetector
-from faceswap.faces.landmarks import FaceMesh, eye_opening, mouth_opening, pose
+from faceswap.faces.landmarks import FaceMesh
 from faceswap.training.animate import Act, Portraits, alike, animate, draw_acts, paint_mouths, portraits
 from faceswap.training.augment import sample
 from faceswap.types import AlignedFace, Face
@@ -62,38 +62,6 @@ def test_a_face_that_does_nothing_else_is_the_portrait(sitters: list[AlignedFace
         animated = animate(faces, still(faces), STILL)
         assert (animated.source - STILL).abs().max() < 1e-3
         assert not animated.mouth.any()
-
-
-def test_a_jaw_that_drops_opens_the_mouth_as_far(mesh: FaceMesh, sitters: list[AlignedFace]) -> None:
-    for sitter in sitters:
-        opened = [mouth_opening(seen(mesh, sitter, blend=jaw(much)).points) for much in (0.0, 0.35, 0.7)]
-        assert np.all(np.diff(opened) > 0.01), opened
-        assert opened[-1] - opened[0] > 0.05, opened
-
-
-def test_lids_that_close_are_seen_to_and_wide_eyes_too(mesh: FaceMesh, sitters: list[AlignedFace]) -> None:
-    for sitter in sitters:
-        opened = [
-            np.mean(eye_opening(seen(mesh, sitter, lids=torch.full((1, 2), closed)).points))
-            for closed in (-0.25, 0.0, 0.5, 1.0)
-        ]
-        assert np.all(np.diff(opened) < 0), opened
-        assert opened[-1] < 0.87 * opened[1], opened
-
-
-@pytest.mark.parametrize(("axis", "name"), [(1, "yaw"), (0, "pitch")])
-def test_a_head_that_turns_is_seen_to_turn(axis: int, name: str, mesh: FaceMesh, sitters: list[AlignedFace]) -> None:
-    for sitter in sitters:
-        faces = portraits(sitter.crop_points[None], SIDE)
-        angles = []
-        for degrees in (-15, 0, 15):
-            turn = torch.zeros(3, 3)
-            first, second = [i for i in range(3) if i != axis]
-            c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
-            turn[axis, axis], turn[first, first], turn[second, second] = 1, c, c
-            turn[first, second], turn[second, first] = -s, s
-            angles.append(getattr(pose(seen(mesh, sitter, turn=faces.turn @ turn).points), name))
-        assert np.all(np.diff(angles) > 2.5), angles
 
 
 def test_acts_are_the_same_for_the_same_seed_and_weaken_to_nothing(sitters: list[AlignedFace]) -> None:
