@@ -40,7 +40,6 @@ def weight_file(name: str) -> Path:
     return path
 
 
-@cache
 def _manifest() -> dict[str, dict[str, str]]:
     path = _folder() / "manifest.toml"
     try:

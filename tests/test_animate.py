@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 import torch
 
 from faceswap.faces.align import align
 from faceswap.faces.detect import MTCNNDetector
-from faceswap.faces.landmarks import FaceMesh
+from faceswap.faces.landmarks import LEFT_EYE, RIGHT_EYE, FaceMesh, eye_opening, mouth_opening, pose
 from faceswap.training.animate import Act, Portraits, alike, animate, draw_acts, paint_mouths, portraits
 from faceswap.training.augment import sample
 from faceswap.types import AlignedFace, Face
@@ -62,6 +63,53 @@ def test_a_face_that_does_nothing_else_is_the_portrait(sitters: list[AlignedFace
         animated = animate(faces, still(faces), STILL)
         assert (animated.source - STILL).abs().max() < 1e-3
         assert not animated.mouth.any()
+
+
+def test_a_jaw_that_drops_opens_the_mouth_as_far(mesh: FaceMesh, sitters: list[AlignedFace]) -> None:
+    for sitter in sitters:
+        opened = [mouth_opening(seen(mesh, sitter, blend=jaw(much)).points) for much in (0.0, 0.35, 0.7)]
+        assert np.all(np.diff(opened) > 0.01), opened
+        assert opened[-1] - opened[0] > 0.05, opened
+
+
+def test_lids_cover_as_much_of_the_eyes_as_they_close(sitters: list[AlignedFace]) -> None:
+    for sitter in sitters:
+        faces = portraits(sitter.crop_points[None], SIDE)
+        eyes = np.zeros((SIDE, SIDE), np.uint8)
+        for eye in (LEFT_EYE, RIGHT_EYE):
+            cv2.fillPoly(eyes, [sitter.crop_points[list(eye), :2].round().astype(np.int32)], 255)
+        eyes = cv2.erode(eyes, np.ones((3, 3), np.uint8))  # without the lids' own edges, which stay to be seen
+        area = []
+        for closed in (-0.25, 0.0, 0.5, 1.0):
+            act = dataclasses.replace(still(faces), lids=torch.full((1, 2), closed))
+            shown = sample(torch.from_numpy(eyes)[None, None], animate(faces, act, STILL).source)
+            area.append(float(shown.sum()))
+        assert np.all(np.diff(area) < 0), area
+        assert area[2] < 0.75 * area[1]
+        assert area[3] < 0.3 * area[1]
+
+
+def test_half_shut_eyes_are_seen_so(mesh: FaceMesh, sitters: list[AlignedFace]) -> None:
+    for sitter in sitters:
+        half, usual = (
+            np.mean(eye_opening(seen(mesh, sitter, lids=torch.full((1, 2), closed)).points)) for closed in (0.5, 0.0)
+        )
+        assert half < usual - 0.015
+
+
+@pytest.mark.parametrize(("axis", "name"), [(1, "yaw"), (0, "pitch")])
+def test_a_head_that_turns_is_seen_to_turn(axis: int, name: str, mesh: FaceMesh, sitters: list[AlignedFace]) -> None:
+    for sitter in sitters:
+        faces = portraits(sitter.crop_points[None], SIDE)
+        angles = []
+        for degrees in (-15, 0, 15):
+            turn = torch.zeros(3, 3)
+            first, second = [i for i in range(3) if i != axis]
+            c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+            turn[axis, axis], turn[first, first], turn[second, second] = 1, c, c
+            turn[first, second], turn[second, first] = -s, s
+            angles.append(getattr(pose(seen(mesh, sitter, turn=faces.turn @ turn).points), name))
+        assert np.all(np.diff(angles) > 2.5), angles
 
 
 def test_acts_are_the_same_for_the_same_seed_and_weaken_to_nothing(sitters: list[AlignedFace]) -> None:

@@ -112,6 +112,19 @@ def job(gallery: Path, out: Path, steps: int) -> PretrainJob:
     return PretrainJob(gallery, out, steps=steps, settings={"batch_size": 2}, device="cpu")
 
 
+def test_pretraining_that_was_stopped_ends_with_the_same_weights(gallery: Path, tmp_path: Path) -> None:
+    whole = run(pretrain(job(gallery, tmp_path / "whole", 4)))
+    assert whole.steps == 4
+    half = pretrain(job(gallery, tmp_path / "half", 4))
+    for progress in half:
+        if progress.title == "Learning faces" and progress.done == 2:
+            break
+    half.close()
+    assert run(pretrain(job(gallery, tmp_path / "half", 4))).sha256 == whole.sha256
+    with pytest.raises(ModelError, match="other portraits or settings"):
+        run(pretrain(dataclasses.replace(job(gallery, tmp_path / "half", 4), settings={"batch_size": 3})))
+
+
 def test_what_pretraining_refuses(gallery: Path, tmp_path: Path) -> None:
     with pytest.raises(FaceError, match="no pictures"):
         run(pretrain(job(tmp_path, tmp_path / "out", 1)))

@@ -1,9 +1,9 @@
 """Base weights: a model that already knows faces, for new ones to start from.
 
 They come from a conditional VAE of many people (`faceswap.training.portraits`), in whose latent is what faces do, and
-in whose decoder's codes whose they are. A new person begins as the mean of them all. So one file serves both kinds of
-decoder, and two kinds of latent: a plain one starts as the mean of the distribution, a variational one with the
-variance that the numbers had on average.
+in whose decoder's codes whose they are. A new person begins with a code that is found for them
+(`faceswap.training.begin`). One file serves both kinds of decoder, and two kinds of latent: a plain one begins as the
+mean of the distribution, a variational one with the variance that the numbers had on average.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from faceswap.config import PRESETS, ModelConfig
 from faceswap.errors import ModelError
 from faceswap.model.bottleneck import Plain
 from faceswap.model.decoder import ConditionalDecoder
-from faceswap.model.swap_model import SwapModel, build_model
+from faceswap.model.swap_model import SwapModel, build_model, conditional
 from faceswap.model.variational import Variational
 from faceswap.weights import is_listed, weight_file
 
@@ -110,9 +110,9 @@ def as_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
 
     `log_variance` has the mean of each number's log variance over many faces.
     """
-    bottleneck, decoders = model.bottleneck, model.decoders
-    if not isinstance(bottleneck, Variational) or not isinstance(decoders, ConditionalDecoder):
-        raise TypeError("base weights come from a conditional VAE")
+    bottleneck, decoders = model.bottleneck, conditional(model)
+    if not isinstance(bottleneck, Variational):
+        raise TypeError("base weights come from a variational model")
     parts = {
         "encoder": model.encoder,
         "mean": bottleneck.mean,

@@ -89,6 +89,13 @@ class SwapModel(nn.Module):
         return {p: self.decode(latent, whose[p]) for p, latent in zip(pictures, latents, strict=True)}, passage
 
 
+def conditional(model: SwapModel) -> ConditionalDecoder:
+    """The decoder of a model that has one for all persons. Raises TypeError if it has not."""
+    if not isinstance(model.decoders, ConditionalDecoder):
+        raise TypeError("this model has a decoder for each person")
+    return model.decoders
+
+
 def build_model(config: ModelConfig, seed: int = 0) -> SwapModel:
     """A new model with random weights that depend on `seed` alone; all persons start from the same ones."""
     with torch.random.fork_rng(devices=[]):

@@ -37,6 +37,8 @@ from faceswap.types import MeshPoints
 
 Points = Float[Tensor, "batch 468 3"]
 Places = Float[Tensor, "batch height width 2"]
+Place = Float[np.ndarray, "3"]
+PointWeights = Float[np.ndarray, "468"]
 
 # How far an act goes, at strength 1.
 _JAW = 0.40  # radians by which the jaw drops
@@ -101,7 +103,8 @@ def alike(faces: Portraits, persons: Sequence[int], count: int) -> Int64[Tensor,
     heads = faces.heads()
     gaps = [(13, 14), (78, 308), (61, 13), (291, 13), (159, 145), (386, 374), (105, 159), (334, 386)]
     does = torch.stack([(heads[:, a, :2] - heads[:, b, :2]).norm(dim=1) for a, b in gaps], dim=1)
-    away = torch.cdist((does / does.std(dim=0))[None], (does / does.std(dim=0))[None])[0]
+    does = does / does.std(dim=0)
+    away = torch.cdist(does, does)
     who = torch.tensor(persons, device=away.device)
     away = away.masked_fill(who[:, None] == who, torch.inf)
     return away.topk(count, largest=False).indices
@@ -173,10 +176,10 @@ def _shapes() -> Float[np.ndarray, "shapes 468 3"]:
     ])  # fmt: skip
 
 
-def _near(place: Float[np.ndarray, 3], reach: float) -> Float[np.ndarray, 468]:
+def _near(place: Place, reach: float) -> PointWeights:
     """1 at a place of the mean mesh, falling off as a Gaussian of this standard deviation."""
     away = np.linalg.norm(mean_mesh()[:, :2] - place[:2], axis=1)
-    near: Float[np.ndarray, 468] = np.exp(-0.5 * (away / reach) ** 2)
+    near: PointWeights = np.exp(-0.5 * (away / reach) ** 2)
     return near
 
 
@@ -188,7 +191,7 @@ def _mouth_line(x: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return np.asarray((low + high) / 2)
 
 
-def _jaw_weights() -> Float[np.ndarray, 468]:
+def _jaw_weights() -> PointWeights:
     """How much each point goes along with the jaw: the lower lip and the chin wholly, the corners of the mouth a
     little, the cheeks the less the higher up."""
     mean = mean_mesh()
@@ -204,12 +207,11 @@ def _jaw_weights() -> Float[np.ndarray, 468]:
     return np.asarray(weights)
 
 
-def move(faces: Portraits, act: Act) -> tuple[Points, Points]:
-    """The meshes as they are, and as they become when heads turn and muscles work; lids do not move yet."""
+def _moved(faces: Portraits, act: Act) -> Points:
+    """The meshes as they become when heads turn and muscles work; lids do not move yet."""
     shapes = torch.from_numpy(_shapes()).to(faces.points)
     moved = faces.heads() + torch.einsum("bs,spi->bpi", act.blend, shapes)
-    placed = torch.einsum("bpj,bij->bpi", moved, act.turn) * faces.scale[:, None, None] + faces.centre[:, None]
-    return faces.points, placed
+    return torch.einsum("bpj,bij->bpi", moved, act.turn) * faces.scale[:, None, None] + faces.centre[:, None]
 
 
 def _rotation(turn: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3 3"]:
@@ -235,7 +237,7 @@ class Animated:
 
 def animate(faces: Portraits, act: Act, places: Places) -> Animated:
     """What `faces` that act show at `places` (pixel by pixel of an output picture)."""
-    before, after = move(faces, act)
+    before, after = faces.points, _moved(faces, act)
     # How the skin follows is costly to work out, and smooth: every other pixel will do.
     planes = places.permute(0, 3, 1, 2)
     coarse = functional.avg_pool2d(planes, _COARSE).permute(0, 2, 3, 1)

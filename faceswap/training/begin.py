@@ -10,8 +10,7 @@ from torch import Tensor
 
 from faceswap.config import TrainConfig
 from faceswap.model.base import Weights, generic, start_from
-from faceswap.model.decoder import ConditionalDecoder
-from faceswap.model.swap_model import SwapModel
+from faceswap.model.swap_model import SwapModel, conditional
 from faceswap.training.bank import Bank, Batch
 from faceswap.training.losses import reconstruction_losses
 from faceswap.training.state import TrainState
@@ -33,9 +32,7 @@ def begin_with(state: TrainState, base: Weights, banks: Mapping[str, Bank]) -> N
 def fit_codes(model: SwapModel, shown: Batch, config: TrainConfig, each: bool = False) -> Float[Tensor, "persons code"]:
     """The code with which a conditional `model` gives the faces `shown` back best, or one for `each` of them; sought
     from the mean of all codes that it has."""
-    decoders = model.decoders
-    if not isinstance(decoders, ConditionalDecoder):
-        raise TypeError("only a conditional decoder has codes")
+    decoders = conditional(model)
     with torch.no_grad():
         features = model.bottleneck.decode(model.encode(shown.input))
         codes = decoders.codes.mean(dim=0).repeat(len(features) if each else 1, 1)

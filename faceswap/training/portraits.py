@@ -1,8 +1,9 @@
 """Portraits of many people as a bank to learn faces from: brought to life, in other lights, as other people.
 
 A base model is to know what faces do, apart from whose they are. So each person has a number, the code of which the
-decoder is given, and everything that changes from picture to picture of one number, has to pass the latent: expression,
-pose, place, light. What stays the same has no need to. To learn from few people as from many, each is four: as they
+decoder is given, and everything that changes from picture to picture of one number has to pass the latent: expression,
+pose, place, light. What stays the same has no need to; and since half of the faces are to be given back as
+somebody else, who does the same, it had better not. To learn from few people as from many, each is four: as they
 are, mirrored, and both again with another complexion and other features.
 """
 
@@ -79,8 +80,8 @@ class Likenesses:
 class PortraitBank:
     """Batches of many persons' faces in many expressions and poses; half of them are to be given back as somebody else.
 
-    `persons` says whose face each is, from 0; numbers of a batch are LIKENESSES times that, and the likeness. `acting`
-    is how lively they are. All is done on the device, damage included: processors could not keep pace.
+    `persons` says whose face each is, from 0; numbers of a batch are LIKENESSES times that, plus the likeness. All is
+    done on the device, damage included: processors could not keep pace.
     """
 
     def __init__(
@@ -91,14 +92,13 @@ class PortraitBank:
         size: int,
         config: TrainConfig,
         device: torch.device,
-        acting: float = 1.0,
     ) -> None:
         self.device, self.seconds_waited = device, 0.0
         self._faces, self._meshes = faces.to(device), meshes.to(device)
         self._persons = torch.tensor(persons, device=device)
         self._alike = alike(self._meshes, persons, min(_ALIKE, len(faces) - 1))
-        self._size, self._config, self._acting = size, config, acting
-        self.likenesses = Likenesses.draw(max(persons) + 1, config.seed, device)
+        self._size, self._config = size, config
+        self._likenesses = Likenesses.draw(max(persons) + 1, config.seed, device)
 
     def __len__(self) -> int:
         return len(self._faces)
@@ -132,14 +132,14 @@ class PortraitBank:
         likeness = torch.randint(LIKENESSES, (2, count), generator=rng, device=device)
         likeness[1] = likeness[1] // 2 * 2 + likeness[0] % 2  # mirrored both or neither
         geometry = draw_geometry(count, size, config.affine * difficulty, config.warp * difficulty, rng)
-        acts = draw_acts(self._meshes[shown], self._acting, rng)
+        acts = draw_acts(self._meshes[shown], 1.0, rng)
         light, inside = _light(count, size, rng), torch.rand(count, 5, generator=rng, device=device)
 
         def act(faces: Tensor, likeness: Tensor) -> Tensor:
             numbers = self._persons[faces] * LIKENESSES + likeness
-            animated = animate(self._meshes[faces], acts, self.likenesses.move(geometry.target, numbers))
+            animated = animate(self._meshes[faces], acts, self._likenesses.move(geometry.target, numbers))
             seen = sample(self._faces[faces], animated.source)
-            lit = self.likenesses.colour(paint_mouths(seen[:, :3], animated, inside), numbers) * light
+            lit = self._likenesses.colour(paint_mouths(seen[:, :3], animated, inside), numbers) * light
             return torch.cat([lit.clamp(0, 1), seen[:, 3:]], dim=1)
 
         seen = act(wanted, likeness[1])
@@ -165,10 +165,8 @@ def _light(count: int, size: int, rng: torch.Generator) -> Float[Tensor, "batch 
 
 def _damaged(pictures: Pixels, strength: float, rng: torch.Generator) -> Pixels:
     """Each in other colours, brightness and contrast; some blurred, noisy, or covered in part."""
-    count, size, device = len(pictures), pictures.shape[2], pictures.device
-    drawn = torch.rand(count, 12, 1, 1, generator=rng, device=device)
-    if strength == 0:
-        return pictures
+    size, device = pictures.shape[2], pictures.device
+    drawn = torch.rand(len(pictures), 12, 1, 1, generator=rng, device=device)
     tint, contrast, brightness = (
         strength * (2 * drawn[:, some] - 1) for some in (slice(0, 3), slice(3, 4), slice(4, 5))
     )

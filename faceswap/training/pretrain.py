@@ -15,8 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from faceswap.config import ModelConfig, TrainConfig
-from faceswap.model.decoder import ConditionalDecoder
-from faceswap.model.swap_model import Pictures, SwapModel
+from faceswap.model.swap_model import Pictures, SwapModel, conditional
 from faceswap.model.variational import Variational
 from faceswap.training.bank import Batch
 from faceswap.training.begin import fit_codes
@@ -68,10 +67,3 @@ def mean_log_variance(model: SwapModel, pictures: Pictures) -> Float[Tensor, " l
     if not isinstance(model.bottleneck, Variational):
         raise TypeError("only a variational latent has a variance")
     return model.bottleneck.distribution(model.encoder(pictures * 2 - 1))[1].mean(dim=0)
-
-
-def conditional(model: SwapModel) -> ConditionalDecoder:
-    """The decoder of a model of many people."""
-    if not isinstance(model.decoders, ConditionalDecoder):
-        raise TypeError("a model of many people has one decoder, which is conditional")
-    return model.decoders

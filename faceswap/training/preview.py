@@ -8,9 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faceswap.model.swap_model import SwapModel
+from faceswap.model.swap_model import SwapModel, conditional
 from faceswap.training.bank import Bank, Batch
-from faceswap.training.pretrain import conditional
 from faceswap.types import Picture
 
 Row = tuple[str, list[Picture]]
@@ -42,16 +41,16 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) 
 @torch.inference_mode()
 def shown_as(model: SwapModel, shown: Batch, codes: Tensor) -> list[Row]:
     """For a model of many people: a few faces, rebuilt with the code found for each, and with others'."""
-    features = model.bottleneck.decode(model.encode(shown.input))
+    features, decoder = model.bottleneck.decode(model.encode(shown.input)), conditional(model)
     whose = {
         "rebuilt, as the person who was found": codes,
-        "as the mean person": conditional(model).codes.mean(dim=0, keepdim=True),
+        "as the mean person": decoder.codes.mean(dim=0, keepdim=True),
         "as the next one": codes.roll(-1, 0),
         **{f"as number {number}": codes[number : number + 1] for number in (1, 2, 3)},
     }
     rows = [("people who are not trained on, acting", _pictures(shown.target))]
     for title, code in whose.items():
-        rows.append((title, _pictures(model.picture(conditional(model).draw(features, code)).picture)))
+        rows.append((title, _pictures(model.picture(decoder.draw(features, code)).picture)))
     return rows
 
 

@@ -19,7 +19,7 @@ from faceswap.training.losses import Objective, Outcome
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
 
-_CODES, _CODE_RATE = "decoders.codes", 20.0  # of the learning rate: a code learns only from its own person's faces
+_CODE_RATE = 20.0  # times the learning rate: a code learns only from its own person's faces
 
 
 @dataclass(frozen=True)
@@ -91,9 +91,12 @@ def start_training(
     ranks = ranks or Ranks()
     model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
-    groups = [{"params": [p for name, p in model.named_parameters() if name != _CODES], "share": 1.0}]
-    if isinstance(model.decoders, ConditionalDecoder):
-        groups.append({"params": [model.decoders.codes], "share": _CODE_RATE, "weight_decay": 0.0})
+    codes = [model.decoders.codes] if isinstance(model.decoders, ConditionalDecoder) else []
+    others = [p for p in model.parameters() if not any(p is code for code in codes)]
+    groups = [
+        {"params": others, "share": 1.0},
+        {"params": codes, "share": _CODE_RATE, "weight_decay": 0.0},
+    ]
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )

@@ -28,12 +28,14 @@ from faceswap.faces.curate import groups
 from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import is_picture
 from faceswap.model.base import as_base, read_base, start_from
+from faceswap.model.swap_model import conditional
 from faceswap.training.animate import Portraits, portraits
 from faceswap.training.bank import Faces
 from faceswap.training.begin import fit_codes
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.guard import clear_about_memory
 from faceswap.training.portraits import PortraitBank
-from faceswap.training.pretrain import EVERYBODY, conditional, hold_out, mean_log_variance, measure_unknown, network_of
+from faceswap.training.pretrain import EVERYBODY, hold_out, mean_log_variance, measure_unknown, network_of
 from faceswap.training.preview import Row, shown_as
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train
@@ -42,11 +44,10 @@ from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress, pick_device
 from faceswap_pipelines.processor import keep_freed_memory
 from faceswap_pipelines.terminal import Device, Json, finish, job_errors, show
-from faceswap_pipelines.train_data import load_faces
+from faceswap_pipelines.train_data import MARGIN, load_faces
 from faceswap_pipelines.train_record import Recorder, recording
 from faceswap_pipelines.train_setup import can_compile
 
-_MARGIN = 1.5  # as in training
 _SAME = 0.45  # portraits whose embeddings are nearer on average are one person's: nearer than `SAME_PERSON`, because
 # among a thousand people there are many look-alikes
 _FEWEST = 8  # people
@@ -119,7 +120,7 @@ def pretrain(job: PretrainJob) -> Job[PretrainResult]:
         raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
     yield from extract(ExtractJob(tuple(folders), faceset, everybody=True, device=job.device))
     preset = PRESETS[job.preset]
-    people = yield from _load(faceset, round(_MARGIN * preset.size), job.device)
+    people = yield from _load(faceset, round(MARGIN * preset.size), job.device)
     return (yield from learn(job, preset, people))
 
 
@@ -161,7 +162,7 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
         return shown_as(state.average, few, fit_codes(state.average, few, config, each=True))
 
     recorder = Recorder(folder, job.save_every, state, preview, tensorboard=False)
-    with recording(recorder, [budget]):
+    with clear_about_memory(config), recording(recorder, [budget]):
         for metrics in train(state, {EVERYBODY: bank}, budget):
             recorder.note(metrics, budget)
             yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")

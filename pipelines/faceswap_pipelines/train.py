@@ -19,11 +19,10 @@ from faceswap.training.stacked import pretrain_stacked
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics, train
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.train_data import load_faces, place_for
+from faceswap_pipelines.train_data import MARGIN, load_faces, place_for
 from faceswap_pipelines.train_record import Recorder, recording
 from faceswap_pipelines.train_setup import TrainJob, budget_of, open_state, settle_folder
 
-_MARGIN = 1.5  # faces lie in the bank this much larger than the model's picture, so that turning them does not blur
 _SETTLING = 4  # a training that has reached its plateau goes on for a quarter of its steps, ever more slowly
 
 
@@ -64,10 +63,10 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         stack.enter_context(clear_about_memory(state.config))
         if not budget.until_plateau:
             state.held_out.clear()  # of an earlier training; this one learns from all faces
-        place = place_for(job.facesets, round(_MARGIN * config.size), device, job.model)
+        place = place_for(job.facesets, round(MARGIN * config.size), device, job.model)
         banks, held_out = {}, {}
         for number, person in enumerate(config.persons):
-            faces = yield from load_faces(job.facesets[person], round(_MARGIN * config.size), place, person)
+            faces = yield from load_faces(job.facesets[person], round(MARGIN * config.size), place, person)
             if budget.until_plateau:
                 faces, held_out[person] = split(faces)
             share = ranks.share(state.config.batch_size)

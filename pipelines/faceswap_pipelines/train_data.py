@@ -20,6 +20,9 @@ from faceswap.training.bank import Faces, Sample, room
 from faceswap.training.memory import free_memory
 from faceswap_pipelines.job import Job, Progress
 
+MARGIN = 1.5
+"""Faces lie in a bank this much larger than the model's picture, so that turning them does not blur."""
+
 _FEWEST_FACES = 10
 _BYTES = 8  # for each pixel: three colours, two masks, and the three colours of the corrupted twin
 _SHARE = 0.4  # of the free memory that faces may take before they stay on disk
