@@ -140,6 +140,50 @@ class TrainConfig:
             raise ConfigError(f"ema_spread {self.ema_spread} is not above 0 and up to 0.28", "Try 0.1")
 
 
+COLOURS = ("linear", "reinhard", "histogram", "transport", "none")
+"""How a swapped face takes on the colours of the one that it replaces: see `faceswap.swapping.color`."""
+BLENDINGS = ("pyramid", "alpha", "poisson")
+"""How it is joined to the picture round it: see `faceswap.swapping.blend`."""
+
+
+@dataclass(frozen=True)
+class SwapConfig:
+    """How a swapped face is fitted into the picture. Lengths are shares of a crop's side, which is a little more than
+    the height of the face."""
+
+    colour: str = "linear"
+    """One of COLOURS."""
+    blending: str = "pyramid"
+    """One of BLENDINGS."""
+    opacity: float = 1.0
+    """1 shows the swapped face alone, 0 the one in the video."""
+    scale: float = 1.0
+    """Size of the swapped face; more than 1 makes its features larger. The mask stays."""
+    erode: float = 0.0
+    """How far the mask's edge is drawn in."""
+    feather: float = 0.0
+    """By how much the mask's edge is softened further: standard deviation of a Gaussian."""
+    sharpen: float = 1.0
+    """How far the face is brought to the sharpness of the one it replaces; 0 leaves it as decoded."""
+    grain: float = 1.0
+    """How much of the video's noise is added to the face; 1 as much as the video has."""
+    smooth: float = 0.2
+    """Seconds before and after a frame over which colours, sharpness and mask are evened out; 0 does not."""
+    fade: float = 0.12
+    """Seconds in which a swap comes and goes where a face is found or lost."""
+
+    def __post_init__(self) -> None:
+        _one_of("colour", self.colour, COLOURS)
+        _one_of("blending", self.blending, BLENDINGS)
+        ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3), "sharpen": (0, 1)}
+        for name, (least, most) in ranges.items():
+            if not least <= (value := getattr(self, name)) <= most:
+                raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")
+        for name in ("grain", "smooth", "fade"):
+            if not 0 <= (value := getattr(self, name)) <= 5:
+                raise ConfigError(f"{name} {value} is not between 0 and 5", "Correct the value")
+
+
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise ConfigError(f"there is no {what} '{value}'", f"Choose one of: {', '.join(known)}")

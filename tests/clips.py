@@ -12,10 +12,12 @@ from av.audio.stream import AudioStream
 from av.video.reformatter import ColorRange, Colorspace, ColorTrc, VideoReformatter
 from av.video.stream import VideoStream
 
+from faceswap.media.codecs import Encoding
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer
 from faceswap.types import Picture
 
+GOOD = Encoding(crf=4, preset="veryfast")
 TIME_BASE = Fraction(1, 12_800)
 STEADY = tuple(range(0, 30 * 512, 512))  # 25 frames a second
 UNSTEADY = (0, 512, 700, 1900, 1901, 4000, 9000, 9512, 20_000)
@@ -93,9 +95,9 @@ def gradients(count: int = 30, width: int = 64, height: int = 48) -> list[Pictur
     return [gradient(index, width, height) for index in range(count)]
 
 
-def copy(source: Path, out: Path, segment_frames: int = 250, crf: int = 4) -> Path:
+def copy(source: Path, out: Path, segment_frames: int = 250, encoding: Encoding = GOOD) -> Path:
     with open_writer(
-        out, probe(source), signature="copy", crf=crf, preset="veryfast", segment_frames=segment_frames
+        out, probe(source), signature="copy", encoding=encoding, segment_frames=segment_frames
     ) as writer:
         for frame in read_frames(source, start=writer.frames_done):
             writer.write(frame.image, frame.time)

@@ -38,7 +38,7 @@ def interrupted_copy(source: Path, out: Path, frames: int, signature: str = "cop
     info = probe(source)
     with (
         pytest.raises(KeyboardInterrupt),
-        open_writer(out, info, signature=signature, crf=4, preset="veryfast", segment_frames=4) as writer,
+        open_writer(out, info, signature=signature, encoding=GOOD, segment_frames=4) as writer,
     ):
         for frame in read_frames(source, start=writer.frames_done, stop=frames):
             writer.write(frame.image, frame.time)
@@ -179,7 +179,7 @@ class TestResuming:
     def test_work_killed_while_joining_is_only_joined(self, tmp_path: Path, talkie: Path) -> None:
         interrupted_copy(talkie, tmp_path / "out.mp4", frames=28)
         with open_writer(
-            tmp_path / "out.mp4", probe(talkie), signature="copy", crf=4, preset="veryfast", segment_frames=4
+            tmp_path / "out.mp4", probe(talkie), signature="copy", encoding=GOOD, segment_frames=4
         ) as writer:
             assert writer.frames_done == 28
         assert len(times(tmp_path / "out.mp4")) == 28
@@ -188,10 +188,11 @@ class TestResuming:
         script = f"""
 import time
 from pathlib import Path
+from clips import GOOD
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer
 source = Path({str(talkie)!r})
-settings = dict(signature="copy", crf=4, preset="veryfast", segment_frames=4)
+settings = dict(signature="copy", encoding=GOOD, segment_frames=4)
 with open_writer(Path({str(tmp_path / "out.mp4")!r}), probe(source), **settings) as writer:
     for frame in read_frames(source, stop=14):
         writer.write(frame.image, frame.time)

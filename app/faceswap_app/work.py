@@ -10,10 +10,11 @@ from itertools import count
 from pathlib import Path
 
 from faceswap.errors import ConfigError, OutputError
+from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import is_video
 from faceswap.training.checkpoint import latest_checkpoint, read_config
 from faceswap_pipelines.job import Progress, run
-from faceswap_pipelines.swap import SwapJob, SwapResult, swap
+from faceswap_pipelines.swap import SwapJob, SwapResult, SwapSettings, swap
 
 _DEPTH = 2  # PROJECTS/NAME, and PROJECTS/NAME/model as `faceswap demo` makes it
 _LONGEST_STEM = 100  # bytes of a clip's name in its result's name: file systems end at 255 for all of it
@@ -65,7 +66,8 @@ class Workshop:
             if person not in (known := self.persons(model)):
                 raise ConfigError(f"the model knows no person '{person}'", f"Choose one of: {', '.join(known)}")
         out = self._free(f"{_shortened(video.stem)}_{source}_to_{target}")
-        return run(swap(SwapJob(video, folder, out, source, target, crf=crf, device=self._device)), watch)
+        settings = SwapSettings(to=(target,), encoding=Encoding(crf=crf))
+        return run(swap(SwapJob(video, folder, out, settings, device=self._device)), watch)
 
     def shown(self, path: str | Path) -> str:
         """A path as the visitor should read it: from the projects folder's name on."""

@@ -31,7 +31,8 @@ def create_database(path: Path, schema: str, version: int, *first: tuple[str, tu
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
     """An existing database and its version. Raises sqlite3.Error if it is none."""
-    database = sqlite3.connect(path, timeout=30)
+    # One thread opens it and another one may read it: never both at once.
+    database = sqlite3.connect(path, timeout=30, check_same_thread=False)
     try:
         version = int(database.execute("PRAGMA user_version").fetchone()[0])
         database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last commits, never the file

@@ -6,7 +6,6 @@ Only where a face is, how large and how it leans is smoothed: its expression, an
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,6 +15,7 @@ from jaxtyping import Float
 from faceswap.faces.align import crop_transform
 from faceswap.geometry import Similarity
 from faceswap.types import Face, FrameFaces
+from faceswap.windows import around
 
 REACH = 0.2
 """Seconds before and after a frame from which its faces are steadied."""
@@ -41,17 +41,7 @@ def steadied(frames: Iterable[FrameFaces], reach: float = REACH) -> Iterator[Fra
 
     Nothing is smoothed across cuts, where tracks end, or across jumps.
     """
-    window: deque[_Seen] = deque()
-    current = 0  # the place in the window of the next frame to hand out
-    for frame in frames:
-        window.append(_Seen.of(frame))
-        while frame.time - window[current].frame.time > reach:
-            yield _steadied(window, current, reach)
-            current += 1
-        while window[current].frame.time - window[0].frame.time > reach:
-            window.popleft()
-            current -= 1
-    for at in range(current, len(window)):
+    for window, at in around(map(_Seen.of, frames), lambda seen: seen.frame.time, reach):
         yield _steadied(window, at, reach)
 
 

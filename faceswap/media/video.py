@@ -130,6 +130,31 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
                 yield Frame(image=image, index=index, time=ticks * info.time_base)
 
 
+def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> list[Frame]:
+    """About `count` frames, evenly from those between `start` and `stop`, without decoding all that lies between.
+
+    Their indices are estimated from their times where single frames last shorter or longer. Raises MediaError.
+    """
+    info = probe(path)
+    last = min(n for n in (info.frame_count, stop, start + count if info.frame_count is None else None) if n is not None)
+    wanted = sorted({start + int((last - start) * (i + 0.5) / count) for i in range(count)})
+    frames = []
+    with open_video(path) as container:
+        stream = video_stream(container, path)
+        reformatter = VideoReformatter()
+        begin = stream.start_time or 0
+        for index in wanted:
+            ticks = begin + round(index / (info.frame_rate * info.time_base))
+            with suppress(av.FFmpegError):  # a file that cannot be searched is read on from where it is
+                container.seek(ticks, stream=stream)
+            later = (f for f in _decode(container, stream) if f.pts is None or f.pts >= ticks)
+            picture = next(later, None)
+            if picture is not None:
+                at = ticks if picture.pts is None else picture.pts
+                frames.append(Frame(_upright_rgb(picture, info, reformatter), index, at * info.time_base))
+    return frames
+
+
 def open_video(path: Path) -> InputContainer:
     """The opened file at `path`, to be closed by the caller (`with`). Raises MediaError as `probe` does."""
     _check_file(path)

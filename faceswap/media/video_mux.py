@@ -1,6 +1,6 @@
 """Joining finished pieces of video with the sound of their source: packets are copied, never encoded again.
 
-A segment is a NUT file with H.264 video: the one simple container that keeps any time base exactly.
+A segment is a NUT file with the video alone: the one simple container that keeps any time base exactly.
 """
 
 from __future__ import annotations
@@ -22,10 +22,8 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from faceswap.errors import OutputError
+from faceswap.media.codecs import CONTAINERS
 from faceswap.media.video import VideoInfo, open_video, video_stream
-
-CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-"""FFmpeg's muxer for each suffix that can be written."""
 
 _MAX_TIMESCALE = 2**31 - 1
 _CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}

@@ -13,7 +13,6 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -25,29 +24,23 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from faceswap.errors import OutputError
+from faceswap.media.codecs import CONTAINERS, Encoding
 from faceswap.media.video import VideoInfo
-from faceswap.media.video_mux import CONTAINERS, Segment, check_tracks, join
+from faceswap.media.video_mux import Segment, check_tracks, join
 from faceswap.types import Picture
 
 _BT709 = 1
+_DEFAULT = Encoding()
 _ACCURATE = (
     Interpolation.BICUBIC | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT | Interpolation.FULL_CHR_H_INP
 )
-
-
-@dataclass(frozen=True)
-class _Encoding:
-    crf: int
-    preset: str
-    segment_frames: int
 
 
 def open_writer(
     out: Path,
     source: VideoInfo,
     *,
-    crf: int = 18,
-    preset: str = "medium",
+    encoding: Encoding = _DEFAULT,
     segment_frames: int = 60,
     signature: str,
 ) -> SegmentedWriter:
@@ -56,24 +49,24 @@ def open_writer(
     Args:
         out: .mp4, .m4v, .mov or .mkv; replaced if it exists when everything is written.
         source: gives size, time base and, at the end, audio, subtitles and chapters.
-        crf: x264's constant rate factor, 0 (lossless) .. 51; 18 looks like the original.
-        preset: x264's speed, "ultrafast" .. "veryslow".
+        encoding: how to encode it.
         segment_frames: how many frames an interruption can cost at most.
         signature: names everything that decides the pictures (input, model, settings): work that was begun under
             another signature, or with other arguments here, is thrown away.
 
     Raises:
-        OutputError: `out` has another suffix, is the source itself, cannot hold its audio, or cannot be written.
+        OutputError: `out` has another suffix, is the source itself, cannot hold its audio or this codec, or cannot be
+            written.
     """
-    _check_destination(out, source)
+    _check_destination(out, source, encoding)
     check_tracks(source, out)
-    encoding = _Encoding(crf, preset, segment_frames)
+    encoding.encoder()  # raises now what it would raise at the first frame
     size = f"{source.width}x{source.height} {source.time_base}"
     folder = out.with_name(f".{out.name}.partial")
     with _output_errors(out):
-        _prepare_folder(folder, f"{signature}\n{size}\n{encoding}\nPyAV {av.__version__}\n")
+        _prepare_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, source.time_base)
-    return SegmentedWriter(out, source, encoding, folder, segments)
+    return SegmentedWriter(out, source, encoding, segment_frames, folder, segments)
 
 
 def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: int = 18) -> None:
@@ -86,7 +79,7 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: 
         out, width, height, 0, Fraction(1), frame_rate, None, None, 1 / frame_rate, "h264", 8, "bt709", False, False
     )
     with _output_errors(out):
-        encoder = _SegmentEncoder(unfinished, shape, _Encoding(crf, "medium", 0), muxer="mp4")
+        encoder = _SegmentEncoder(unfinished, shape, Encoding(crf=crf), muxer="mp4")
         try:
             for index, picture in enumerate(chain([first], pictures)):
                 encoder.encode(picture, index)
@@ -98,16 +91,23 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: 
 class SegmentedWriter:
     """Encodes frames into segments on disk; leaving the `with` block joins them into the output.
 
-    H.264, yuv420p, BT.709, limited range, upright. An odd width or height grows by one replicated column or row:
-    yuv420p cannot be odd and H.264 can only crop it by even numbers. Made by `open_writer`.
+    BT.709, limited range (or RGB, where the codec keeps that), upright. Where a codec keeps colours for pairs of
+    pixels, an odd width or height grows by one replicated column or row. Made by `open_writer`.
     """
 
     def __init__(
-        self, out: Path, source: VideoInfo, encoding: _Encoding, folder: Path, segments: list[Segment]
+        self,
+        out: Path,
+        source: VideoInfo,
+        encoding: Encoding,
+        segment_frames: int,
+        folder: Path,
+        segments: list[Segment],
     ) -> None:
         self._out = out
         self._source = source
         self._encoding = encoding
+        self._segment_frames = segment_frames
         self._folder = folder
         self._segments = segments
         self._encoder: _SegmentEncoder | None = None
@@ -132,7 +132,7 @@ class SegmentedWriter:
                 name = f"{len(self._segments):06d}"
                 self._encoder = _SegmentEncoder(self._folder / f"{name}.part", self._source, self._encoding)
             self._encoder.encode(image, self._next_ticks(time))
-            if len(self._encoder.ticks) == self._encoding.segment_frames:
+            if len(self._encoder.ticks) == self._segment_frames:
                 self._finish_segment(self._encoder)
 
     def discard(self) -> None:
@@ -192,40 +192,53 @@ class SegmentedWriter:
 class _SegmentEncoder:
     """One segment in the making: starts with a key frame and depends on no other segment."""
 
-    def __init__(self, path: Path, source: VideoInfo, encoding: _Encoding, muxer: str = "nut") -> None:
+    def __init__(self, path: Path, source: VideoInfo, encoding: Encoding, muxer: str = "nut") -> None:
         self.path = path
         self.ticks: list[int] = []
         self._time_base = source.time_base
         self._reformatter = VideoReformatter()
+        self._pixels = encoding.kind.pixels
+        self._even = encoding.kind.even
         # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
         options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else {}
+        encoder, settings = encoding.encoder()
         self._container = av.open(str(path), "w", format=muxer, options=options)
         self._stream = self._container.add_stream(
-            "libx264",
+            encoder,
             rate=source.frame_rate,
-            width=source.width + source.width % 2,
-            height=source.height + source.height % 2,
+            width=source.width + source.width % 2 * self._even[0],
+            height=source.height + source.height % 2 * self._even[1],
+            pix_fmt=self._pixels,
             time_base=source.time_base,
-            options={"crf": str(encoding.crf), "preset": encoding.preset},
+            options=settings,
         )
         assert isinstance(self._stream, VideoStream)
         context = self._stream.codec_context
         context.sample_aspect_ratio = source.pixel_aspect
-        context.colorspace = context.color_primaries = context.color_trc = _BT709
-        context.color_range = ColorRange.MPEG
+        if self._yuv:
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            context.color_range = ColorRange.MPEG
+
+    @property
+    def _yuv(self) -> bool:
+        return self._pixels.startswith("yuv")
 
     def encode(self, image: Picture, ticks: int) -> None:
         height, width = image.shape[:2]
-        even = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = self._reformatter.reformat(
-            av.VideoFrame.from_ndarray(even, "rgb24"),
-            format="yuv420p",
-            src_color_range=ColorRange.JPEG,
-            dst_colorspace=Colorspace.ITU709,
-            dst_color_range=ColorRange.MPEG,
-            interpolation=_ACCURATE,
-        )
-        frame.color_trc, frame.color_primaries = ColorTrc.BT709, ColorPrimaries.BT709
+        room = ((0, height % 2 * self._even[1]), (0, width % 2 * self._even[0]), (0, 0))
+        frame = av.VideoFrame.from_ndarray(np.pad(image, room, mode="edge"), "rgb24")
+        if self._yuv:
+            frame = self._reformatter.reformat(
+                frame,
+                format=self._pixels,
+                src_color_range=ColorRange.JPEG,
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.MPEG,
+                interpolation=_ACCURATE,
+            )
+            frame.color_trc, frame.color_primaries = ColorTrc.BT709, ColorPrimaries.BT709
+        else:
+            frame = self._reformatter.reformat(frame, format=self._pixels)
         frame.pts, frame.time_base = ticks, self._time_base
         self._container.mux(self._stream.encode(frame))
         self.ticks.append(ticks)
@@ -238,10 +251,13 @@ class _SegmentEncoder:
             self._container.close()
 
 
-def _check_destination(out: Path, source: VideoInfo) -> None:
+def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None:
     if out.suffix.lower() not in CONTAINERS:
         kinds = ", ".join(CONTAINERS)
         raise OutputError(f"{out} would be a kind of video that cannot be written", f"Use one of {kinds}")
+    if out.suffix.lower() not in encoding.kind.suffixes:
+        kinds = ", ".join(encoding.kind.suffixes)
+        raise OutputError(f"a {out.suffix} file cannot hold {encoding.codec}", f"Use one of {kinds}")
     if not out.parent.is_dir():
         raise OutputError(f"The folder {out.parent} does not exist", "Create it or choose another place")
     if out.is_dir():

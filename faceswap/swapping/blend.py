@@ -1,44 +1,299 @@
-"""Pasting a swapped face into its frame: only the pixels under its mask are touched, or even looked at."""
+"""Fitting swapped faces into their frames: colours, sharpness, mask and seam at the size of the crop, all faces of a
+batch at once; then pasting each inside its own box. Nothing here is done to a whole frame."""
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.nn import functional
+from torch.nn.utils.rnn import pad_sequence
 
+from faceswap.config import SwapConfig
 from faceswap.geometry import Similarity
-from faceswap.types import Picture, Swap
+from faceswap.swapping.color import Palette, match
+from faceswap.swapping.detail import grain, sharpened
+from faceswap.swapping.infer import Swap
+from faceswap.types import Picture
+
+FrameBox = tuple[int, int, int, int]
+"""Left, top, right, bottom (exclusive) in pixels, inside the frame."""
+FrameMask = UInt8[np.ndarray, "_ _"]
+Mask = Float[Tensor, "_ _"]
+Masks = Float[Tensor, "batch _ _"]
+Pictures = Float[Tensor, "batch 3 _ _"]
+
+_STEP = 32  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
+_SHRINKING = 2.0  # at a pyramid's coarser levels the seam lies further inside the face, by this factor of the blur
+_COARSEST = 8  # pixels a side: the pyramid's top
+_LARGEST_ENLARGEMENT = 4
+_SOLID = 0.9  # of the mask: only there is the frame's edge of a Poisson patch, which must not lie on hair
+_ROOM = 4  # pixels round a patch for OpenCV's Poisson solver
 
 
-def blend(image: Picture, swap: Swap) -> Picture:
-    """A copy of `image` with the swapped face in its place; outside the face's box it is equal, byte for byte."""
-    result = image.copy()
-    box = face_box(swap, image.shape[1], image.shape[0])
-    if box is None:
-        return result
+@dataclass(frozen=True)
+class Patch:
+    """A face ready to be pasted."""
+
+    picture: Float[Tensor, "3 size size"]
+    mask: Float[Tensor, "size size"]
+    to_crop: Similarity
+    box: FrameBox
+    noise: float
+
+
+def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) -> list[Patch | None]:
+    """Swaps with the colours, the sharpness and the mask that they get in a `width` x `height` frame.
+
+    None for those whose mask covers nothing of it.
+    """
+    if not swaps:
+        return []
+    pictures, originals, masks = (
+        torch.stack([getattr(swap, name) for swap in swaps]) for name in ("picture", "original", "mask")
+    )
+    if config.scale != 1:
+        pictures = _resized(pictures, config.scale)
+    masks = shaped(masks, config.erode, config.feather)
+    pictures = match(pictures, _together([swap.colours for swap in swaps]), config.colour)
+    has, wanted = torch.stack([swap.sharpness for swap in swaps]).unbind(dim=1)
+    pictures = sharpened(pictures, has, has + config.sharpen * (wanted - has))
+    if config.blending == "pyramid":
+        pictures = joined(pictures, originals, masks)
+    boxes = [face_box(mask, swap.to_crop, width, height) for mask, swap in zip(masks, swaps, strict=True)]
+    masks = masks * masks.new_tensor([config.opacity * swap.opacity for swap in swaps])[:, None, None]
+    return [
+        None if box is None else Patch(picture, mask, swap.to_crop, box, config.grain * swap.noise)
+        for picture, mask, swap, box in zip(pictures, masks, swaps, boxes, strict=True)
+    ]
+
+
+def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
+    """The pictures, changed so that pasting them under the masks leaves no seam: towards the mask's edge they take on
+    the colour and shading of what they are pasted on, the coarser the further inside.
+
+    Burt and Adelson, "A multiresolution spline" (1983), written for the difference of the two pictures: a Laplacian
+    pyramid of it, each level under a mask of its own width. Only what lies under the mask enters the pyramid (its
+    levels are means weighted by the mask), and no level reaches beyond it.
+    """
+    weights = [masks[:, None]]
+    levels = [weights[0] * (pictures - originals)]
+    while levels[-1].shape[-1] > _COARSEST and levels[-1].shape[-1] % 2 == 0:
+        levels.append(_halved(levels[-1]))
+        weights.append(_halved(weights[-1]))
+    means = [level / weight.clamp_min(1e-4) for level, weight in zip(levels, weights, strict=True)]
+    # From the coarsest level down: what is taken away from the difference.
+    less = torch.zeros_like(means[-1])
+    coarser = torch.zeros_like(means[-1])
+    for mean, weight in zip(means[:0:-1], weights[:0:-1], strict=True):
+        inside = (1 - _SHRINKING * (1 - weight)).clamp(0, 1)
+        less = _doubled(less, mean) + (1 - inside) * (mean - _doubled(coarser, mean))
+        coarser = mean
+    return (pictures - _doubled(less, pictures)).clamp(0, 1)
+
+
+def shaped(masks: Masks, erode: float, feather: float) -> Masks:
+    """Masks whose edges are drawn in by `erode` and softened inwards by `feather` of the crop's side."""
+    size = masks.shape[-1]
+    if erode > 0:
+        radius = erode * size
+        less, more = _eroded(masks, math.floor(radius)), _eroded(masks, math.ceil(radius))
+        masks = less + (radius % 1) * (more - less)
+    if feather > 0:
+        # Of a blurred edge only the inner half is used: the mask ends where the face does.
+        masks = torch.minimum(masks, (2 * _blurred(masks, feather * size) - 1).clamp_min(0))
+    masks = masks.clone()  # what the decoder gave is not to be written to
+    masks[:, [0, -1], :] = 0  # pixels at the crop's border stand for all that lies beyond it
+    masks[:, :, [0, -1]] = 0
+    return masks
+
+
+def face_box(mask: Mask, to_crop: Similarity, width: int, height: int) -> FrameBox | None:
+    """What the mask covers in a `width` x `height` frame; None if nothing."""
+    seen = (mask > 0).cpu().numpy()
+    columns, rows = np.flatnonzero(seen.any(axis=0)), np.flatnonzero(seen.any(axis=1))
+    if not len(columns):
+        return None
+    # Interpolation reaches a little further.
+    x0, y0, x1, y1 = columns[0] - 2, rows[0] - 2, columns[-1] + 2, rows[-1] + 2
+    at = to_crop.inverse().apply(np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]], np.float64))
+    left, top = np.maximum(np.floor(at.min(axis=0)), 0).astype(int).tolist()
+    right, bottom = np.minimum(np.ceil(at.max(axis=0)) + 1, (width, height)).astype(int).tolist()
+    return None if left >= right or top >= bottom else (left, top, right, bottom)
+
+
+def paste(
+    images: Sequence[Picture],
+    patches: Sequence[Sequence[Patch]],
+    seeds: Sequence[int],
+    blending: str,
+    masks: Sequence[FrameMask] | None = None,
+) -> None:
+    """Put each image's patches into it, the later over the earlier ones; `seeds` give each image its grain.
+
+    The images, all of one size, are written to; so are the `masks`, if given: there each pixel becomes what the patches
+    cover of it, 0..255.
+    """
+    for group in _groups(patches):
+        device = group[0][1].picture.device
+        boxes = [_enlarged(patch.box, images[at]) for at, patch in group]
+        under = [images[at][y0:y1, x0:x1] for (at, _), (x0, y0, x1, y1) in zip(group, boxes, strict=True)]
+        below = torch.from_numpy(np.stack(under)).to(device).permute(0, 3, 1, 2)
+        below = below.to(torch.float32, memory_format=torch.contiguous_format)
+        faces, alphas = _warped([patch for _, patch in group], boxes)
+        if blending == "poisson":
+            faces = _poisson(faces, below, alphas)
+        levels = [patch.noise for _, patch in group]
+        faces = (faces + grain(levels, [seeds[at] for at, _ in group], below.shape[2:], device)).clamp_(0, 255)
+        made = below.lerp_(faces, alphas).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        for place, picture in zip(under, made, strict=True):
+            place[:] = picture
+        if masks is not None:
+            covered = (alphas[:, 0] * 255 + 0.5).to(torch.uint8).cpu().numpy()
+            for (at, _), (x0, y0, x1, y1), cover in zip(group, boxes, covered, strict=True):
+                np.maximum(masks[at][y0:y1, x0:x1], cover, out=masks[at][y0:y1, x0:x1])
+
+
+def _groups(patches: Sequence[Sequence[Patch]]) -> list[list[tuple[int, Patch]]]:
+    """Patches that can be pasted at once, with the numbers of their images: never two into one image."""
+    groups: dict[tuple[int, ...], list[tuple[int, Patch]]] = defaultdict(list)
+    for at, here in enumerate(patches):
+        for turn, patch in enumerate(here):
+            left, top, right, bottom = patch.box
+            size = -(-(right - left) // _STEP), -(-(bottom - top) // _STEP)
+            groups[(turn, *size, _enlargement(patch.to_crop), patch.picture.shape[-1])].append((at, patch))
+    return [groups[key] for key in sorted(groups)]  # by turn: the order of an image's own patches
+
+
+def _enlarged(box: FrameBox, image: Picture) -> FrameBox:
+    """The box with its sides rounded up to `_STEP`, as far as the image goes."""
+    height, width = image.shape[:2]
     left, top, right, bottom = box
-    from_crop = swap.to_crop.inverse().then(Similarity(1.0, 0.0, float(-left), float(-top)))
-    size = (right - left, bottom - top)
-    # Cubic: a crop is mostly enlarged here, and linear interpolation would show its pixel grid.
-    face = cv2.warpAffine(
-        swap.image, from_crop.matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
-    ).astype(np.float32)
-    mask = cv2.warpAffine(swap.mask, from_crop.matrix, size, flags=cv2.INTER_LINEAR, borderValue=0)
-    alpha = mask[..., None].astype(np.float32) / 255
-    under = image[top:bottom, left:right]
-    result[top:bottom, left:right] = (under + alpha * (face - under) + 0.5).astype(np.uint8)
-    return result
+    wide = min(width, -(-(right - left) // _STEP) * _STEP)
+    high = min(height, -(-(bottom - top) // _STEP) * _STEP)
+    left, top = min(left, width - wide), min(top, height - high)
+    return left, top, left + wide, top + high
 
 
-def face_box(swap: Swap, width: int, height: int) -> tuple[int, int, int, int] | None:
-    """Left, top, right, bottom (exclusive) of what the mask covers in a `width` x `height` frame; None if nothing."""
-    x, y, w, h = cv2.boundingRect(swap.mask)
-    if w == 0 or h == 0:
-        return None
-    # One crop pixel more on each side: interpolation reaches that far.
-    corners = np.array([[x - 1, y - 1], [x + w, y - 1], [x + w, y + h], [x - 1, y + h]], np.float64)
-    at = swap.to_crop.inverse().apply(corners)
-    left, top = np.maximum(np.floor(at.min(axis=0)), 0).astype(int)
-    right, bottom = np.minimum(np.ceil(at.max(axis=0)) + 1, (width, height)).astype(int)
-    if left >= right or top >= bottom:
-        return None
-    return int(left), int(top), int(right), int(bottom)
+def _enlargement(to_crop: Similarity) -> int:
+    """By how much a crop is enlarged before it is sampled; below zero: how often it is halved."""
+    if to_crop.scale >= 2:
+        return -math.floor(math.log2(to_crop.scale))
+    return min(_LARGEST_ENLARGEMENT, math.ceil(0.5 / to_crop.scale))
+
+
+def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictures, Float[Tensor, "batch 1 h w"]]:
+    """Pictures (0..255) and masks (0..1) of the patches, as they lie in boxes of one size."""
+    both = torch.stack([torch.cat([255 * patch.picture, patch.mask[None]]) for patch in patches])
+    size, zoom = both.shape[-1], _enlargement(patches[0].to_crop)
+    if zoom > 1:
+        # Most of the way smoothly, both directions one after the other: then linear sampling is enough, and the whole
+        # takes a third of the time of cubic sampling.
+        cubic, even = (_enlarging(size, zoom, mode).to(both) for mode in ("bicubic", "bilinear"))
+        both = torch.cat([cubic @ both[:, :3] @ cubic.T, even @ both[:, 3:] @ even.T], dim=1)
+    for _ in range(-zoom):
+        both = _halved(both)
+    moves = [
+        Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop).then(Similarity.resize(both.shape[-1] / size))
+        for patch, (left, top, _, _) in zip(patches, boxes, strict=True)
+    ]
+    shape = boxes[0][3] - boxes[0][1], boxes[0][2] - boxes[0][0]
+    # OpenCV does the same, and on a processor takes a quarter of the time.
+    both = sampled_by_opencv(both, moves, shape) if both.device.type == "cpu" else sampled(both, moves, shape)
+    return both[:, :3], both[:, 3:]
+
+
+def sampled(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int]) -> Tensor:
+    """Where each pixel of pictures of `shape` (height, width) is taken to by its move, the value there; linear."""
+    size, (height, width) = pictures.shape[-1], shape
+    rows = [(2 * m.a / size, 2 * m.b / size, (2 * m.tx + 1) / size - 1, (2 * m.ty + 1) / size - 1) for m in moves]
+    a, b, tx, ty = pictures.new_tensor(rows)[:, :, None, None].unbind(dim=1)
+    x = torch.arange(width, device=pictures.device)[None, None, :]
+    y = torch.arange(height, device=pictures.device)[None, :, None]
+    where = torch.stack([(a * x + tx) - b * y, b * x + (a * y + ty)], dim=-1)
+    return functional.grid_sample(pictures, where, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def sampled_by_opencv(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int]) -> Tensor:
+    """The same as `sampled`, on a processor."""
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    made = [
+        cv2.warpAffine(picture, move.matrix, shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
+        for picture, move in zip(pictures.permute(0, 2, 3, 1).contiguous().numpy(), moves, strict=True)
+    ]
+    return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2)
+
+
+def _enlarging(size: int, times: int, mode: str) -> Float[Tensor, "larger size"]:
+    """The matrix that interpolates `size` values `times` as densely."""
+    unit = torch.eye(size)[None, None]
+    return functional.interpolate(unit, size=(times * size, size), mode=mode, align_corners=False)[0, 0]
+
+
+def _poisson(faces: Pictures, below: Pictures, alphas: Float[Tensor, "batch 1 h w"]) -> Pictures:
+    """The faces with the gradients that they have and the colours that the frame has round them.
+
+    Perez et al., "Poisson image editing" (2003), by OpenCV, on the processor.
+    """
+    made = []
+    for face, frame, alpha in zip(faces, below, alphas, strict=True):
+        source, target = (_bordered(x.clamp(0, 255).permute(1, 2, 0)) for x in (face, frame))
+        mask = _bordered(255 * (alpha[0] > _SOLID))
+        mask[:_ROOM], mask[-_ROOM:], mask[:, :_ROOM], mask[:, -_ROOM:] = 0, 0, 0, 0
+        x, y, width, height = cv2.boundingRect(mask)
+        if min(width, height) > 2:
+            source = cv2.seamlessClone(source, target, mask, (x + width // 2, y + height // 2), cv2.NORMAL_CLONE)
+        made.append(torch.from_numpy(source[_ROOM:-_ROOM, _ROOM:-_ROOM]).permute(2, 0, 1))
+    return torch.stack(made).to(faces)
+
+
+def _bordered(values: Tensor) -> np.ndarray:
+    """As uint8 with a border of `_ROOM` px, which OpenCV's solver needs."""
+    return cv2.copyMakeBorder(values.to(torch.uint8).cpu().numpy(), *[_ROOM] * 4, borderType=cv2.BORDER_REPLICATE)
+
+
+def _together(palettes: Sequence[Palette]) -> Palette:
+    """Palettes of different lengths in one batch; what is filled up weighs nothing."""
+    ours, theirs, weights = (
+        pad_sequence([getattr(one, name) for one in palettes], batch_first=True)
+        for name in ("ours", "theirs", "weights")
+    )
+    return Palette(ours, theirs, weights)
+
+
+def _resized(pictures: Pictures, scale: float) -> Pictures:
+    """Enlarged by `scale` about their middle, and cut to the size they had."""
+    matrix = pictures.new_tensor([[1 / scale, 0, 0], [0, 1 / scale, 0]]).expand(len(pictures), 2, 3)
+    where = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
+    return functional.grid_sample(pictures, where, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def _eroded(masks: Masks, radius: int) -> Masks:
+    """Each pixel the least of those at most `radius` away in both directions."""
+    return -functional.max_pool2d(-masks[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]
+
+
+def _blurred(masks: Masks, deviation: float) -> Masks:
+    """By a Gaussian; beyond the crop there is no mask."""
+    reach = math.ceil(3 * deviation)
+    steps = torch.arange(-reach, reach + 1, device=masks.device)
+    line = torch.exp(-((steps / deviation) ** 2) / 2)
+    line = line / line.sum()
+    once = functional.conv2d(masks[:, None], line.view(1, 1, -1, 1), padding=(reach, 0))
+    return functional.conv2d(once, line.view(1, 1, 1, -1), padding=(0, reach))[:, 0]
+
+
+def _halved(levels: Tensor) -> Tensor:
+    return functional.avg_pool2d(levels, 2)
+
+
+def _doubled(levels: Tensor, like: Tensor) -> Tensor:
+    """At the size of the next finer level."""
+    return functional.interpolate(levels, size=like.shape[-2:], mode="bilinear", align_corners=False)

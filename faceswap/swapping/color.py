@@ -1,43 +1,189 @@
-"""Giving a swapped face the light and colour of the face that it replaces. Pictures are RGB uint8."""
+"""Giving a swapped face the colours of the face that it replaces.
+
+Every method here compares two sets of pixels, what the decoder made (`ours`) and what the video shows (`theirs`), both
+under the mask, and moves the decoder's picture from the one to the other. The sets may come from several frames, which
+keeps the colours from flickering: see `faceswap.swapping.settle`.
+"""
 
 from __future__ import annotations
 
-import cv2
-import numpy as np
-from jaxtyping import Float, UInt8
+from dataclasses import dataclass
 
-from faceswap.types import Picture
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
 
-# How far a channel's contrast may be changed. Within a face, spread is mostly features: a clean-shaven face must not
-# be given the contrast of a black beard.
+Pixels = Float[Tensor, "*batch pixels 3"]
+"""sRGB in 0..1, or CIE Lab with L in 0..100 where a name says so."""
+Pictures = Float[Tensor, "batch 3 size size"]
+
+_SIDE = 16  # of the reduced crop whose pixels are compared: a palette needs no detail
 _GAIN = (0.85, 1.15)
+"""How far contrast may be changed. Within a face, spread is mostly features: a clean-shaven face must not be given the
+contrast of a black beard."""
+_QUANTILES = 17
+_FLAT = 1e-6  # variance below which a palette counts as of one colour
+_ROUNDS = 8  # of sliced transport: it moves less and less
+
+_TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
+_WHITE = (0.95047, 1.0, 1.08883)  # D65
+_LINEAR = 6 / 29  # below its cube, Lab is linear in XYZ
 
 
-def match_color(picture: Picture, reference: Picture, mask: UInt8[np.ndarray, "height width"]) -> Picture:
-    """`picture` with the mean of each Lab channel that `reference` has inside `mask`, and its spread brought nearer.
+@dataclass(frozen=True)
+class Palette:
+    """The colours of some swapped faces and of those that they replace, at the same places."""
 
-    Reinhard et al., "Color transfer between images" (2001), in CIE Lab, weighted by the mask, with the change of
-    spread kept within 15 %. An empty mask leaves the picture as it is.
+    ours: Pixels
+    """As decoded."""
+    theirs: Pixels
+    """As filmed."""
+    weights: Float[Tensor, "*batch pixels"]
+    """How much each place counts: its mask."""
+
+
+def palette(pictures: Pictures, originals: Pictures, masks: Float[Tensor, "batch size size"]) -> Palette:
+    """What to compare of decoded pictures and of the faces they replace, RGB in 0..1, under masks in 0..1."""
+    reduced = functional.adaptive_avg_pool2d(torch.cat([pictures, originals, masks[:, None]], dim=1), _SIDE).flatten(2)
+    return Palette(reduced[:, :3].mT, reduced[:, 3:6].mT, reduced[:, 6])
+
+
+def match(pictures: Pictures, colours: Palette, method: str) -> Pictures:
+    """The pictures (RGB, 0..1) with the colours of the faces that they replace, by one of `config.COLOURS`.
+
+    A face whose palette weighs nothing keeps its colours.
     """
-    weight = mask.astype(np.float32) / 255
-    total = float(weight.sum())
-    if total < 1:
-        return picture
-    ours, theirs = _to_lab(picture), _to_lab(reference)
-    for channel in range(3):
-        mean, spread = _moments(ours[..., channel], weight, total)
-        wanted_mean, wanted_spread = _moments(theirs[..., channel], weight, total)
-        gain = float(np.clip(wanted_spread / max(spread, 1e-3), *_GAIN))
-        ours[..., channel] = (ours[..., channel] - mean) * gain + wanted_mean
-    matched = cv2.cvtColor(ours, cv2.COLOR_Lab2RGB)
-    result: Picture = np.clip(matched * 255 + 0.5, 0, 255).astype(np.uint8)
-    return result
+    if method == "none":
+        return pictures
+    moves = {"linear": linear, "reinhard": reinhard, "histogram": histogram, "transport": transport}
+    pixels = pictures.flatten(2).mT
+    known = (colours.weights.sum(dim=-1) > 0.5)[:, None, None]
+    moved = torch.where(known, moves[method](pixels, colours), pixels).clamp(0, 1)
+    return moved.mT.reshape(pictures.shape)
 
 
-def _to_lab(picture: Picture) -> Float[np.ndarray, "height width 3"]:
-    return np.array(cv2.cvtColor(picture.astype(np.float32) / 255, cv2.COLOR_RGB2Lab), np.float32)
+def linear(pixels: Pixels, colours: Palette) -> Pixels:
+    """Mean and covariance of all channels together, moved as little as possible: the Monge-Kantorovich map.
+
+    Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer" (2007):
+    A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2 for covariances S of ours and T of theirs. Its stretching along any direction
+    is kept within 15 %.
+    """
+    (our_mean, ours), (their_mean, theirs) = (_moments(x, colours.weights) for x in (colours.ours, colours.theirs))
+    root, inverse = _power(ours, 0.5), _power(ours, -0.5)
+    values, vectors = torch.linalg.eigh(inverse @ _power(root @ theirs @ root, 0.5) @ inverse)
+    stretching = vectors @ torch.diag_embed(values.clamp(*_GAIN)) @ vectors.mT
+    return (pixels - our_mean) @ stretching + their_mean
 
 
-def _moments(values: np.ndarray, weight: np.ndarray, total: float) -> tuple[float, float]:
-    mean = float((values * weight).sum()) / total
-    return mean, float(np.sqrt((weight * (values - mean) ** 2).sum() / total))
+def reinhard(pixels: Pixels, colours: Palette) -> Pixels:
+    """Mean and spread of each channel in CIE Lab: Reinhard et al., "Color transfer between images" (2001).
+
+    The change of spread is kept within 15 %.
+    """
+    (our_mean, ours), (their_mean, theirs) = (
+        _moments(to_lab(x), colours.weights) for x in (colours.ours, colours.theirs)
+    )
+    spreads = [covariance.diagonal(dim1=-2, dim2=-1).sqrt()[..., None, :] for covariance in (ours, theirs)]
+    gain = (spreads[1] / spreads[0]).clamp(*_GAIN)
+    return to_rgb((to_lab(pixels) - our_mean) * gain + their_mean)
+
+
+def histogram(pixels: Pixels, colours: Palette) -> Pixels:
+    """The whole distribution of each channel of CIE Lab for itself, by its quantiles.
+
+    Contrast is not limited: a shaven face that replaces a bearded one gets a dark chin. So it is with `transport`.
+    """
+    ours, theirs = (_quantiles(to_lab(x), colours.weights) for x in (colours.ours, colours.theirs))
+    return to_rgb(_mapped(to_lab(pixels), ours, theirs))
+
+
+def transport(pixels: Pixels, colours: Palette) -> Pixels:
+    """The joint distribution of the channels of CIE Lab: sliced optimal transport.
+
+    Pitie et al., "Automated colour grading using colour distribution transfer" (2007): the distributions along three
+    axes are matched as `histogram` does, the axes are turned, and so on.
+    """
+    ours, theirs, pixels = (to_lab(x) for x in (colours.ours, colours.theirs, pixels))
+    for turn in _turns(pixels):
+        a, b = ours @ turn, theirs @ turn
+        before, after = _quantiles(a, colours.weights), _quantiles(b, colours.weights)
+        ours = _mapped(a, before, after) @ turn.T
+        pixels = _mapped(pixels @ turn, before, after) @ turn.T
+    return to_rgb(pixels)
+
+
+def to_lab(rgb: Pixels) -> Pixels:
+    """CIE Lab (1976, D65) of sRGB in 0..1."""
+    light = torch.where(rgb <= 0.04045, rgb / 12.92, ((rgb.clamp_min(0) + 0.055) / 1.055) ** 2.4)
+    matrix = rgb.new_tensor(_TO_XYZ) / rgb.new_tensor(_WHITE)[:, None]
+    xyz = light @ matrix.T
+    f = torch.where(xyz > _LINEAR**3, xyz.clamp_min(1e-6) ** (1 / 3), xyz / (3 * _LINEAR**2) + 4 / 29)
+    x, y, z = f.unbind(dim=-1)
+    return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=-1)
+
+
+def to_rgb(lab: Pixels) -> Pixels:
+    """sRGB in 0..1 of CIE Lab; what no screen can show is cut off."""
+    lightness, a, b = lab.unbind(dim=-1)
+    y = (lightness + 16) / 116
+    f = torch.stack([y + a / 500, y, y - b / 200], dim=-1)
+    xyz = torch.where(f > _LINEAR, f**3, 3 * _LINEAR**2 * (f - 4 / 29))
+    matrix = torch.linalg.inv(lab.new_tensor(_TO_XYZ) / lab.new_tensor(_WHITE)[:, None])
+    light = (xyz @ matrix.T).clamp(0, 1)
+    return torch.where(light <= 0.0031308, light * 12.92, 1.055 * light.clamp_min(1e-6) ** (1 / 2.4) - 0.055)
+
+
+def _moments(
+    values: Pixels, weights: Float[Tensor, "*batch pixels"]
+) -> tuple[Float[Tensor, "*batch 1 3"], Float[Tensor, "*batch 3 3"]]:
+    """Weighted mean and covariance, the latter never quite flat in any direction."""
+    shares = (weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6))[..., None]
+    mean = (shares * values).sum(dim=-2, keepdim=True)
+    away = values - mean
+    return mean, (shares * away).mT @ away + _FLAT * torch.eye(3, device=values.device)
+
+
+def _power(matrix: Float[Tensor, "*batch 3 3"], exponent: float) -> Float[Tensor, "*batch 3 3"]:
+    """Of a symmetric positive matrix."""
+    values, vectors = torch.linalg.eigh(matrix)
+    return vectors @ torch.diag_embed(values.clamp_min(_FLAT) ** exponent) @ vectors.mT
+
+
+def _turns(like: Pixels) -> list[Float[Tensor, "3 3"]]:
+    """Rotations that are always the same ones, spread over all directions."""
+    chance = torch.Generator().manual_seed(0)
+    return [torch.linalg.qr(torch.randn(3, 3, generator=chance))[0].to(like) for _ in range(_ROUNDS)]
+
+
+def _quantiles(values: Pixels, weights: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch 3 levels"]:
+    """Of each channel, at even steps of the weight below."""
+    ordered, order = values.mT.sort(dim=-1)
+    weight = weights[..., None, :].expand_as(ordered).gather(-1, order)
+    below = weight.cumsum(dim=-1) - weight / 2
+    share = below / (below[..., -1:] + weight[..., -1:] / 2).clamp_min(1e-6)
+    # Not from the very ends: single odd pixels lie there.
+    levels = torch.linspace(0.01, 0.99, _QUANTILES, device=values.device).expand(*share.shape[:-1], -1)
+    return _interpolated(levels.contiguous(), share.contiguous(), ordered)
+
+
+def _mapped(
+    pixels: Pixels, before: Float[Tensor, "*batch 3 levels"], after: Float[Tensor, "*batch 3 levels"]
+) -> Pixels:
+    """Pixels whose channels are moved as the quantiles are; beyond the outermost ones by as much as these."""
+    channels = pixels.mT.contiguous()
+    inside = torch.minimum(torch.maximum(channels, before[..., :1]), before[..., -1:])
+    moved: Pixels = (_interpolated(inside, before.contiguous(), after) + channels - inside).mT
+    return moved
+
+
+def _interpolated(
+    at: Float[Tensor, "*batch queries"], known: Float[Tensor, "*batch knots"], values: Float[Tensor, "*batch knots"]
+) -> Float[Tensor, "*batch queries"]:
+    """Piecewise linear interpolation, constant beyond the ends; `known` does not decrease."""
+    right = torch.searchsorted(known, at).clamp(1, known.shape[-1] - 1)
+    x0, x1 = known.gather(-1, right - 1), known.gather(-1, right)
+    y0, y1 = values.gather(-1, right - 1), values.gather(-1, right)
+    share = ((at - x0) / (x1 - x0).clamp_min(1e-6)).clamp(0, 1)
+    return y0 + share * (y1 - y0)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,22 +13,23 @@ import torch
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.identity import Embedding, Identifier
-from faceswap.faces.landmarks import FaceMesh, five_points
+from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.steady import steadied
 from faceswap.faces.track import LOOK_EVERY, Tracker
-from faceswap.faces.trackfile import Analysis, TrackFile
+from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import probe, read_frames
-from faceswap.types import Face, Frame, FrameFaces, Picture
+from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.processor import one_thread_each
-from faceswap_pipelines.stages import ahead, batched
+from faceswap_pipelines.stages import ahead, batched, depth_for
 
 FrameRange = tuple[int, int | None]
 """The first frame, and the one to stop before."""
 
-_SETTLE = 100  # frames before the first wanted one, from which it is steadied: more than `steady.REACH` holds
+SETTLE = 100  # frames before the first wanted one, from which it is steadied: more than `steady.REACH` holds
+_MANY = 1000  # more tracks than a picture has faces
 
 
 class FaceFinder:
@@ -42,19 +44,25 @@ class FaceFinder:
         """One that begins a video, or goes on where another one was in `state`."""
         return Tracker(self._detector, self._mesh, self._identifier, state)
 
-    def find(self, image: Picture) -> list[Face]:
-        """The faces in a single picture, the largest first."""
-        frames, _ = self.tracker().follow([Frame(image, 0, Fraction(0))])
-        return sorted(frames[0].faces, key=lambda face: -face.size)
+    def look_at(self, images: Sequence[Picture]) -> tuple[list[Track], list[tuple[Frame, FrameFaces]]]:
+        """The faces in single pictures, each a scene of its own: as if they had been followed through a video."""
+        found: list[Track] = []
+        frames: list[tuple[Frame, FrameFaces]] = []
+        for index, image in enumerate(images):
+            frame = Frame(image, index, Fraction(index))
+            [seen], identities = self.tracker().follow([frame])
+            renumbered = tuple(replace(face, track=index * _MANY + face.track) for face in seen.faces)
+            who = {one.track: one.embedding for one in identities}
+            found += [Track(index * _MANY + face.track, who[face.track], 1, face.size) for face in seen.faces]
+            frames.append((frame, replace(seen, cut=True, faces=renumbered)))
+        return found, frames
 
     def person_in(self, path: Path) -> Embedding:
         """Who is to be seen in a picture: the largest face. Raises FaceError if there is none."""
-        image = read_picture(path)
-        faces = self.find(image)
-        if not faces:
+        tracks, _ = self.look_at([read_picture(path)])
+        if not tracks:
             raise FaceError(f"no face was found in {path}", "Use a picture that shows the person's face")
-        who: Embedding = self._identifier.embed([(image, five_points(faces[0].points))])[0]
-        return who
+        return max(tracks, key=lambda track: track.size).identity
 
 
 def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinder) -> Job[Analysis]:
@@ -72,7 +80,7 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
     first = done = analysis.next_frame - frames[0]
     start = time.monotonic()
     yield Progress(title, done, total, "frames")
-    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1]))), LOOK_EVERY):
+    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1])), _depth(path)), LOOK_EVERY):
         with one_thread_each():
             found, identities = tracker.follow(some)
         tracks.add(analysis, found, identities, tracker.state())
@@ -86,8 +94,8 @@ def followed_frames(
     path: Path, frames: FrameRange, tracks: TrackFile, analysis: Analysis, start: int
 ) -> Iterator[tuple[Frame, FrameFaces]]:
     """The second pass: each frame of an analysed video from number `start`, with its faces, steadied over time."""
-    followed = steadied(tracks.frames(analysis, start - _SETTLE))
-    pictures = ahead(open_frames(path, (start, frames[1])))
+    followed = steadied(tracks.frames(analysis, start - SETTLE))
+    pictures = ahead(open_frames(path, (start, frames[1])), _depth(path))
     return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
 
 
@@ -96,6 +104,14 @@ def open_frames(path: Path, frames: FrameRange) -> Iterator[Frame]:
     if is_picture(path):
         return iter([Frame(read_picture(path), 0, Fraction(0))])
     return read_frames(path, *frames)
+
+
+def _depth(path: Path) -> int:
+    """How many frames to read ahead: fewer of large ones."""
+    if is_picture(path):
+        return 1
+    info = probe(path)
+    return depth_for(info.width, info.height)
 
 
 def _count(path: Path, frames: FrameRange) -> int | None:

@@ -183,11 +183,54 @@ def train(
 def swap(
     video: Annotated[Path, typer.Argument(help="A video, or a picture.")],
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")],
-    out: Annotated[Path, typer.Option(help="The video to write: .mp4, .mov or .mkv.")],
-    source: Annotated[str, typer.Option("--from", help="The person in the video.")] = "a",
-    target: Annotated[str, typer.Option("--to", help="The person to put in their place.")] = "b",
+    out: Annotated[
+        Path, typer.Option(help="The video to write: .mp4, .mov or .mkv. Without a suffix: a folder for PNG pictures.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Option("--to", metavar="PERSON", help="Who the face becomes; B,C from left to right.", show_default="b"),
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="PERSON", help="Swap only the face that is recognised as this one.")
+    ] = None,
+    face: Annotated[
+        str | None,
+        typer.Option(
+            help="Which face: main, all, largest, left-to-right, like=PICTURE or not=PICTURE.", show_default="main"
+        ),
+    ] = None,
+    map_: Annotated[
+        list[str] | None,
+        typer.Option("--map", metavar="A=B", help="The face recognised as A becomes B; repeatable."),
+    ] = None,
     frames: Frames = "",
-    crf: Annotated[int, typer.Option(min=0, max=51, help="Quality of the video: lower is better and larger.")] = 18,
+    codec: Annotated[
+        str | None, typer.Option(help="h264, h265, av1, prores or ffv1 (lossless).", show_default="h264")
+    ] = None,
+    crf: Annotated[
+        int | None,
+        typer.Option(help="Quality of the video: lower is better and larger.", show_default="18 for h264"),
+    ] = None,
+    preset: Annotated[str | None, typer.Option(help="The encoder's speed, such as slow or veryfast.")] = None,
+    hardware: Annotated[bool, typer.Option("--hardware", help="Encode on an NVIDIA GPU.")] = False,
+    mask_out: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Write what was swapped as grey pictures, too.")
+    ] = None,
+    preview: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Only show N frames before and after, in seconds.")
+    ] = 0,
+    settings_file: Annotated[
+        Path | None, typer.Option("--settings", metavar="TOML", help="Settings, as written beside each output.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            help="Any other setting, repeatable: colour=reinhard, blending=alpha, opacity, scale, erode, feather,"
+            " sharpen, grain, smooth, fade.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
     min_face: MinFace = None,
     device: Device = "auto",
@@ -195,12 +238,34 @@ def swap(
 ) -> None:
     """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
     with job_errors():
-        from faceswap_pipelines.swap import SwapJob
+        from faceswap_pipelines.preview import preview as preview_job
+        from faceswap_pipelines.swap import SwapJob, settings_from
         from faceswap_pipelines.swap import swap as swap_job
+        from faceswap_pipelines.terminal import mapping, settings
 
-        job = SwapJob(video, model, out, source, target, frame_range(frames), overwrite, crf, min_face, device)
-        result = show(swap_job(job), json)
-    finish(result, json, f"{result.swapped} faces swapped in {result.frames} frames. Look at {result.sheet or out}")
+        named = {"face": face, "codec": codec, "crf": crf, "preset": preset, "hardware": hardware or None}
+        named |= {"map": mapping(map_ or [], source, target), "to": target and target.split(",")}
+        changes = settings(set_ or []) | {name: value for name, value in named.items() if value is not None}
+        job = SwapJob(
+            video,
+            model,
+            out,
+            settings_from(settings_file, changes),
+            frame_range(frames),
+            overwrite,
+            mask_out,
+            min_face,
+            device,
+        )
+        if preview:
+            shown = show(preview_job(job, preview), json)
+        else:
+            result = show(swap_job(job), json)
+    if preview:
+        finish(shown, json, f"{shown.frames} frames in {shown.seconds:.1f} s. Look at {shown.sheet}")
+    else:
+        text = f"{result.swapped} of {result.frames} frames have a swapped face. Look at {result.sheet or out}"
+        finish(result, json, text)
 
 
 @app.command("app")

@@ -18,6 +18,11 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield batch
 
 
+def depth_for(width: int, height: int) -> int:
+    """How many RGB pictures of this size to keep in a queue: at most 8, and 150 megabytes of large ones."""
+    return max(1, min(8, 50_000_000 // (width * height)))
+
+
 def ahead(items: Iterable[T], depth: int = 8) -> Iterator[T]:
     """The same items, made in a thread of their own up to `depth` in advance.
 

@@ -1,33 +1,60 @@
-"""Swap: a video of one person becomes the same video of another."""
+"""Swap: a video of some people becomes the same video of others."""
 
 from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import dropwhile
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from faceswap.errors import FaceError, ModelError, OutputError
-from faceswap.faces.align import align
-from faceswap.faces.person import main_person, pick, tracks_of
-from faceswap.faces.trackfile import TrackFile
+from faceswap.config import SwapConfig, from_dict, read_toml, to_toml
+from faceswap.errors import ConfigError, FaceError, ModelError, OutputError
+from faceswap.faces.cast import Part, cast, choose, recognise
+from faceswap.faces.trackfile import Analysis, Track, TrackFile
+from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import is_picture, read_picture, write_picture
-from faceswap.media.video import probe
-from faceswap.media.video_write import open_writer
+from faceswap.media.sequence import SequenceWriter
+from faceswap.media.video import VideoInfo, probe
+from faceswap.media.video_write import SegmentedWriter, open_writer
 from faceswap.quality.sheets import sheet
-from faceswap.swapping.blend import blend, face_box
+from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import latest_checkpoint, load_model
-from faceswap.types import AlignedFace, Face, Frame, Picture, Swap
-from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
+from faceswap.training.identities import read_identities
+from faceswap.types import Frame, FrameFaces, Picture
+from faceswap_pipelines.analyse import SETTLE, FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.stages import batched
+from faceswap_pipelines.stages import ahead, depth_for
+from faceswap_pipelines.swap_sheet import Samples, close_up, sheet_path
 
-_BATCH = 8
-_SHEET_COLUMNS = 6
+_WARM_UP = 8  # frames in a batch: a resumed run begins where one begins, so that every batch is as it would have been
+
+
+@dataclass(frozen=True)
+class SwapSettings:
+    """How to swap: what can be kept in a TOML file and used for many videos."""
+
+    face: str = "main"
+    """Which faces: one of `cast.WAYS`."""
+    to: tuple[str, ...] = ("b",)
+    """Who they become: one of the model's persons, or several from left to right."""
+    map: tuple[str, ...] = ()
+    """Instead of `face` and `to`: "a=b" makes b of the face that is recognised as a, and so on."""
+    look: SwapConfig = field(default_factory=SwapConfig)
+    encoding: Encoding = field(default_factory=Encoding)
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """`map` by person. Raises ConfigError."""
+        pairs = [text.partition("=")[::2] for text in self.map]
+        if any(not source or not target for source, target in pairs) or len(dict(pairs)) < len(pairs):
+            raise ConfigError(f"'{' '.join(self.map)}' does not say who becomes whom", "Write --map a=b, each a once")
+        return dict(pairs)
 
 
 @dataclass(frozen=True)
@@ -38,14 +65,12 @@ class SwapJob:
     """A video, or a picture."""
     model: Path
     out: Path
-    source: str = "a"
-    """The person in the video."""
-    target: str = "b"
-    """The person to put in their place."""
+    """A video; a picture, for a picture; or, without a suffix, a folder for a sequence of PNG pictures."""
+    settings: SwapSettings = field(default_factory=SwapSettings)
     frames: FrameRange = (0, None)
     overwrite: bool = False
-    crf: int = 18
-    """Quality of the H.264 video: lower is better and larger; 18 looks like the original."""
+    mask_out: Path | None = None
+    """For how much of each pixel is swapped, as grey pictures: the same kinds as `out`."""
     min_face: int | None = None
     """Width in pixels of the smallest face to look for; None: an eighth of the frame's short side."""
     device: str = "auto"
@@ -63,133 +88,188 @@ class SwapResult:
     frames_per_second: float
     sheet: str
     """A picture with some frames before and after."""
+    settings: str
+    """The settings, as a file that --settings reads."""
+
+
+def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings:
+    """The settings in a TOML file, if one is given, with changes by name: fields of SwapSettings or of its parts.
+
+    Raises ConfigError.
+    """
+    values = read_toml(file) if file else {}
+    for name, value in changes.items():
+        part = next((part for part, kind in _PARTS.items() if name in kind.__dataclass_fields__), None)
+        if part is None and name not in SwapSettings.__dataclass_fields__:
+            known = [field for kind in _PARTS.values() for field in kind.__dataclass_fields__]
+            raise ConfigError(f"there is no setting '{name}'", f"Known are: {', '.join(known)}")
+        (values if part is None else values.setdefault(part, {}))[name] = value
+    return from_dict(SwapSettings, values, str(file or "settings"))
+
+
+_PARTS: dict[str, Any] = {"look": SwapConfig, "encoding": Encoding}
 
 
 def swap(job: SwapJob) -> Job[SwapResult]:
     """Make `job.out`. A run that was killed goes on where it was when it is started again with the same job.
 
-    Raises FaceError if no frame has a face to swap.
+    Raises FaceError if there is no face to swap.
     """
     _check_output(job)
     device = pick_device(job.device)
-    model = load_model(job.model, device)
-    if job.source not in model.config.persons:
-        raise ModelError(
-            f"the model knows no person '{job.source}'", f"Choose one of: {', '.join(model.config.persons)}"
-        )
-    swapper = Swapper(model, job.target)
+    swapper = open_swapper(job)
     finder = FaceFinder(device, job.min_face)
     if is_picture(job.video):
         return (yield from _swap_picture(job, swapper, finder))
     return (yield from _swap_video(job, swapper, finder))
 
 
-def swapped_frames(
-    found: Iterable[tuple[Frame, Face | None]], swapper: Swapper
-) -> Iterator[tuple[Frame, Picture, Swap | None]]:
-    """Each frame, its picture with the face swapped, and the swap itself: None where there was no face."""
-    for some in batched(found, _BATCH):
-        aligned = [None if face is None else align(frame.image, face, swapper.size) for frame, face in some]
-        swaps = iter(swapper.swap([face for face in aligned if face is not None]))
-        for (frame, _), face in zip(some, aligned, strict=True):
-            made = None if face is None else next(swaps)
-            yield frame, frame.image if made is None else blend(frame.image, made), made
+def open_swapper(job: SwapJob) -> Swapper:
+    """The job's model, ready to swap. Raises ModelError if it does not know those whom the job wants."""
+    swapper = Swapper(load_model(job.model, pick_device(job.device)))
+    for person in job.settings.mapping.values() or job.settings.to:
+        swapper.check(person)
+    return swapper
+
+
+def parts_of(
+    job: SwapJob, tracks: list[Track], finder: FaceFinder, frames: list[FrameFaces] | Iterator[FrameFaces]
+) -> list[Part]:
+    """Which of the faces that were followed become whom. Raises FaceError if it is none."""
+    settings, way = job.settings, job.settings.face
+    if not tracks:
+        raise FaceError(
+            f"no face was found in {job.video}, so there is nothing to swap",
+            "Use footage that shows a face, or look for smaller ones with --min-face",
+        )
+    if mapping := settings.mapping:
+        known = read_identities(job.model)
+        if unknown := next((person for person in mapping if person not in known), None):
+            raise ModelError(
+                f"the model does not know what '{unknown}' looks like",
+                f"Name one of {', '.join(known)}" if known else "Train it for a moment more, or choose with --face",
+            )
+        parts, who = recognise(known, mapping, tracks), f"nobody who looks like {' or '.join(mapping)}"
+    else:
+        name, _, picture = way.partition("=")
+        pictured = finder.person_in(Path(picture)) if name in ("like", "not") and picture else None
+        parts, who = choose(way, settings.to, tracks, lambda: frames, pictured), f"no face that is '{way}'"
+    if not parts:
+        raise FaceError(f"{who} was found in {job.video}", "Choose another with --face, for example --face main")
+    return parts
 
 
 def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapResult]:
     info = probe(job.video)
+    look = job.settings.look
     first, stop = job.frames
     last = info.frame_count if stop is None else stop if info.frame_count is None else min(stop, info.frame_count)
     total = None if last is None else max(0, last - first)
     start_time = time.monotonic()
-    with (
-        open_writer(job.out, info, crf=job.crf, signature=_signature(job)) as writer,
-        TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")) as tracks,
-    ):
+    with ExitStack() as stack:
+        outputs = [stack.enter_context(_open_output(job, path, info)) for path in (job.out, job.mask_out) if path]
+        tracks = stack.enter_context(TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")))
         analysis = yield from analyse(job.video, job.frames, tracks, finder)
-        known = tracks.tracks(analysis)
-        person = main_person(known)
-        if person is None:
-            writer.discard()
+        try:
+            parts = parts_of(job, tracks.tracks(analysis), finder, tracks.frames(analysis))
+        except FaceError:
+            for output in outputs:
+                output.discard()
             tracks.delete()
-            raise _no_face(job)
-        wanted = tracks_of(person, known)
-        begun = done = writer.frames_done
-        swapped = 0
-        samples = _Samples(first + done, last)
-        frames = followed_frames(job.video, job.frames, tracks, analysis, first + done)
-        chosen = ((frame, pick(followed.faces, wanted)) for frame, followed in frames)
+            raise
+        begun = done = min(output.frames_done for output in outputs)
+        begin = _warm_up(tracks, analysis, first, first + begun, look.smooth)
+        cast_frames = _roles(job, tracks, analysis, parts, begin)
+        # Reading, swapping and writing go on at the same time: the first two each in a thread of their own.
+        frames = ahead(
+            converted(cast_frames, swapper, look, job.mask_out is not None), depth_for(info.width, info.height)
+        )
+        stack.callback(frames.close)
+        samples, swapped = Samples(first + begun, last), 0
         render_time = time.monotonic()
-        for frame, picture, made in swapped_frames(chosen, swapper):
-            writer.write(picture, frame.time)
-            samples.offer(frame, picture, made)
+        for made in dropwhile(lambda made: made.frame.index < first + begun, frames):
+            for output, image in zip(outputs, _images(made), strict=False):
+                if output.frames_done <= done:  # another one may have got further before it was killed
+                    output.write(image, made.frame.time)
+            samples.offer(made)
             done += 1
-            swapped += made is not None
+            swapped += bool(made.boxes)
             rate = (done - begun) / (time.monotonic() - render_time)
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
     rate = (done - begun) / (time.monotonic() - start_time)
-    return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job))
+    return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job.out), _write_settings(job))
+
+
+def _roles(
+    job: SwapJob, tracks: TrackFile, analysis: Analysis, parts: list[Part], start: int
+) -> Iterator[tuple[Frame, list[Role]]]:
+    """Each frame from number `start` with its faces, who they become, and how opaque the swap is."""
+    opacities = faded(tracks.frames(analysis, start - SETTLE), job.settings.look.fade)
+    fades = (opacity for frame, opacity in opacities if frame.index >= start)
+    followed = followed_frames(job.video, job.frames, tracks, analysis, start)
+    for (frame, faces), opacity in zip(followed, fades, strict=True):
+        yield frame, [Role(face, person, opacity[face.track]) for face, person in cast(parts, faces.faces)]
+
+
+def _warm_up(tracks: TrackFile, analysis: Analysis, first: int, start: int, reach: float) -> int:
+    """Where to begin, so that frame `start` has all of its neighbours within `reach` seconds."""
+    known = list(tracks.frames(analysis, start - SETTLE))
+    at = next((frame.time for frame in known if frame.index == start), None)
+    if at is None:
+        return start
+    earliest = next(frame.index for frame in known if at - frame.time <= reach)
+    return max(first, first + (earliest - first) // _WARM_UP * _WARM_UP)
+
+
+def _images(made: Converted) -> Iterator[Picture]:
+    yield made.image
+    if made.mask is not None:
+        yield made.mask[..., None].repeat(3, axis=2)
 
 
 def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapResult]:
     start_time = time.monotonic()
     yield Progress(f"Swapping {job.video.name}", 0, 1, "frames")
-    image = read_picture(job.video)
-    faces = finder.find(image)
-    if not faces:
-        raise _no_face(job)
-    aligned: AlignedFace = align(image, faces[0], swapper.size)
-    made = swapper.swap([aligned])[0]
-    result = blend(image, made)
-    write_picture(job.out, result, quality=95)
-    path = _sheet_path(job)
-    write_picture(path, sheet([("before and after", [image, result])], side=512))
-    return SwapResult(str(job.out), 1, 1, 1 / (time.monotonic() - start_time), str(path))
+    found, frames = finder.look_at([read_picture(job.video)])
+    parts = parts_of(job, found, finder, [faces for _, faces in frames])
+    [(frame, faces)] = frames
+    roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
+    made = next(converted([(frame, roles)], swapper, job.settings.look, job.mask_out is not None))
+    for path, image in zip((job.out, job.mask_out), _images(made), strict=False):
+        assert path is not None  # a mask is made only if there is a place for it
+        write_picture(path, image, quality=95)
+    path = sheet_path(job.out)
+    write_picture(path, sheet([("before and after", [frame.image, made.image]), ("", close_up(made))], side=512))
+    seconds = time.monotonic() - start_time
+    return SwapResult(str(job.out), 1, 1, 1 / seconds, str(path), _write_settings(job))
 
 
-class _Samples:
-    """Some frames before and after, evenly from those that are written, with a close look at each face."""
-
-    def __init__(self, first: int, last: int | None) -> None:
-        wanted = np.linspace(first, max(first, (last or first + 250) - 1), _SHEET_COLUMNS + 2)[1:-1]
-        self._wanted = {round(float(index)) for index in wanted}
-        self._taken: list[tuple[Picture, Picture, Picture, Picture]] = []
-
-    def offer(self, frame: Frame, picture: Picture, made: Swap | None) -> None:
-        if frame.index not in self._wanted:
-            return
-        box = None if made is None else face_box(made, picture.shape[1], picture.shape[0])
-        left, top, right, bottom = box or (0, 0, picture.shape[1], picture.shape[0])
-        rows = slice(top, bottom), slice(left, right)
-        self._taken.append((frame.image, picture, frame.image[rows], picture[rows]))
-
-    def write(self, job: SwapJob) -> str:
-        """Writes the sheet beside the video; its path, or nothing if no frame was taken."""
-        if not self._taken:
-            return ""
-        before, after, close_before, close_after = (list(row) for row in zip(*self._taken, strict=True))
-        rows = [("before", before), ("after", after), ("face before", close_before), ("face after", close_after)]
-        path = _sheet_path(job)
-        write_picture(path, sheet(rows, side=256))
-        return str(path)
+def _open_output(job: SwapJob, path: Path, info: VideoInfo) -> SegmentedWriter | SequenceWriter:
+    if path.suffix:
+        return open_writer(path, info, encoding=job.settings.encoding, signature=_signature(job))
+    return SequenceWriter(path, _signature(job))
 
 
-def _sheet_path(job: SwapJob) -> Path:
-    return job.out.with_name(f"{job.out.stem}.sheet.png")
+def _write_settings(job: SwapJob) -> str:
+    """The settings beside the output; the file's path."""
+    path = job.out.with_name(f"{job.out.stem}.settings.toml")
+    try:
+        path.write_text(to_toml(job.settings), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error
+    return str(path)
 
 
 def _check_output(job: SwapJob) -> None:
-    if job.out.exists() and not job.overwrite:
-        raise OutputError(f"{job.out} exists already", "Name another output, or add --overwrite")
-    if is_picture(job.video) and job.out.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-        raise OutputError(f"{job.video} is a picture, and {job.out} is not", "Name an output that ends in .png or .jpg")
-
-
-def _no_face(job: SwapJob) -> FaceError:
-    return FaceError(
-        f"no face was found in {job.video}, so there is nothing to swap",
-        "Use footage that shows a face, or look for smaller ones with --min-face",
-    )
+    for path in (job.out, job.mask_out):
+        if path is None:
+            continue
+        if path.exists() and not job.overwrite:
+            raise OutputError(f"{path} exists already", "Name another output, or add --overwrite")
+        if is_picture(job.video) and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+            raise OutputError(f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg")
+    if job.out == job.mask_out:
+        raise OutputError(f"{job.out} cannot hold both pictures and masks", "Name another --mask-out")
 
 
 def _signature(job: SwapJob) -> str:
@@ -197,5 +277,5 @@ def _signature(job: SwapJob) -> str:
     stat = job.video.stat()
     checkpoint = latest_checkpoint(job.model)
     weights = hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest() if checkpoint else ""
-    settings = (job.source, job.target, job.frames, job.min_face)
+    settings = f"{to_toml(job.settings)}{job.frames} {job.min_face}"
     return f"{job.video.resolve()} {stat.st_size} {stat.st_mtime_ns}\n{weights}\n{settings}"

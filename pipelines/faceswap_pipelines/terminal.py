@@ -175,3 +175,10 @@ def persons(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"'{text}' does not name a further person", "Write it as NAME=FACESET, each name once")
         facesets[name] = Path(folder)
     return facesets
+
+
+def mapping(texts: Sequence[str], source: str | None, target: str | None) -> list[str] | None:
+    """Who becomes whom, of those given as A=B and by --from and --to; None if that is not said. Raises ConfigError."""
+    if source and texts:
+        raise ConfigError("--from and --map say the same", "Leave one of them out")
+    return [f"{source}={target or 'b'}"] if source else list(texts) or None

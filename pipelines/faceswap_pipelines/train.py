@@ -13,13 +13,14 @@ from faceswap.training.begin import begin_with
 from faceswap.training.checkpoint import read_config
 from faceswap.training.guard import clear_about_memory
 from faceswap.training.held_out import MEASURE_EVERY, has_plateaued, held_out_loss, split
+from faceswap.training.identities import write_identities
 from faceswap.training.preview import preview_rows
 from faceswap.training.ranks import open_ranks
 from faceswap.training.stacked import pretrain_stacked
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics, train
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.train_data import MARGIN, load_faces, place_for
+from faceswap_pipelines.train_data import MARGIN, identities, load_faces, place_for
 from faceswap_pipelines.train_record import Recorder, recording
 from faceswap_pipelines.train_setup import TrainJob, budget_of, open_state, settle_folder
 
@@ -57,6 +58,7 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         ranks, device = stack.enter_context(open_ranks(pick_device(job.device)))
         if ranks.first:
             settle_folder(job, device, ranks)
+            write_identities(job.model, identities(job.facesets))
         ranks.agreed(0.0, device)  # the others wait until the folder is there
         state, budget = open_state(job, wanted, device, ranks)
         config = state.model.config

@@ -13,6 +13,7 @@ import torch
 
 from faceswap.errors import FaceError
 from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.identity import Embedding
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.geometry import Similarity
 from faceswap.media.pictures import read_picture
@@ -37,6 +38,16 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None
+
+
+def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
+    """What the persons of the facesets look like; without those of whom it is not known."""
+    known = {}
+    for person, folder in facesets.items():
+        with Faceset.open(folder) as faceset:
+            if (who := faceset.person()) is not None:
+                known[person] = who
+    return known
 
 
 def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Job[Faces]:

@@ -1,0 +1,133 @@
+"""What videos can be encoded with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import av
+
+from faceswap.errors import ConfigError, OutputError
+
+CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""FFmpeg's muxer for each suffix that can be written."""
+
+
+@dataclass(frozen=True)
+class Codec:
+    """A kind of video."""
+
+    encoder: str
+    """FFmpeg's name."""
+    pixels: str
+    """FFmpeg's name for how pixels are kept."""
+    suffixes: tuple[str, ...]
+    """Of files that can hold it."""
+    crf: int | None = None
+    """Constant rate factor by default; None: it has no such thing."""
+    crf_range: tuple[int, int] = (0, 51)
+    presets: tuple[str, ...] = ()
+    """What trades speed for size, or names a profile; the first one is the default."""
+    preset_option: str = "preset"
+    options: dict[str, str] = field(default_factory=dict)
+    nvenc: str | None = None
+    """NVIDIA's hardware encoder for it."""
+
+    @property
+    def even(self) -> tuple[bool, bool]:
+        """Whether width and height have to be even, because colours are kept for pairs of pixels."""
+        return "420" in self.pixels or "422" in self.pixels, "420" in self.pixels
+
+
+_X26_PRESETS = ("medium", "ultrafast", "superfast", "veryfast", "faster", "fast", "slow", "slower", "veryslow")
+
+CODECS = {
+    "h264": Codec("libx264", "yuv420p", tuple(CONTAINERS), 18, presets=_X26_PRESETS, nvenc="h264_nvenc"),
+    "h265": Codec(
+        "libx265",
+        "yuv420p",
+        tuple(CONTAINERS),
+        21,
+        presets=("fast", *(name for name in _X26_PRESETS if name != "fast")),
+        options={"x265-params": "log-level=none"},
+        nvenc="hevc_nvenc",
+    ),
+    "av1": Codec(
+        "libsvtav1",
+        "yuv420p",
+        (".mp4", ".mkv"),
+        26,
+        (0, 63),
+        presets=("8", *(str(number) for number in range(14) if number != 8)),
+        nvenc="av1_nvenc",
+    ),
+    "prores": Codec(
+        "prores_ks",
+        "yuv422p10le",
+        (".mov", ".mkv"),
+        presets=("hq", "proxy", "lt", "standard"),
+        preset_option="profile",
+        options={"vendor": "apl0"},
+    ),
+    "ffv1": Codec("ffv1", "bgr0", (".mkv",), options={"level": "3", "g": "1", "slicecrc": "1"}),
+}
+"""By the name that a user gives: H.264 for everybody, H.265 and AV1 for less space, ProRes for editing, FFV1 for a copy
+without any loss."""
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """One of CODECS with its settings. Raises ConfigError for settings that it does not have."""
+
+    codec: str = "h264"
+    crf: int | None = None
+    """Quality: lower is better and larger; None is the codec's default, which looks like the original."""
+    preset: str | None = None
+    """None is the codec's default."""
+    hardware: bool = False
+    """Encode on the GPU (NVENC)."""
+
+    def __post_init__(self) -> None:
+        if self.codec not in CODECS:
+            raise ConfigError(f"there is no codec '{self.codec}'", f"Choose one of: {', '.join(CODECS)}")
+        codec = CODECS[self.codec]
+        least, most = codec.crf_range
+        if self.crf is not None and codec.crf is None:
+            raise ConfigError(f"{self.codec} has no crf", "Leave it out")
+        if self.crf is not None and not least <= self.crf <= most:
+            raise ConfigError(f"there is no crf {self.crf} for {self.codec}", f"Choose one from {least} to {most}")
+        if self.preset is not None and self.preset not in codec.presets:
+            known = ", ".join(codec.presets) or "none: leave it out"
+            raise ConfigError(f"{self.codec} has no preset '{self.preset}'", f"It has {known}")
+
+    @property
+    def kind(self) -> Codec:
+        """What it is a setting of."""
+        return CODECS[self.codec]
+
+    def encoder(self) -> tuple[str, dict[str, str]]:
+        """FFmpeg's encoder and its options. Raises OutputError if it is not to be had here."""
+        codec = self.kind
+        if self.hardware:
+            return self._nvenc(), {"rc": "vbr", "cq": str(codec.crf if self.crf is None else self.crf)}
+        if codec.encoder not in av.codecs_available:
+            raise OutputError(f"this FFmpeg cannot encode {self.codec}", "Choose another codec, such as h264")
+        options = dict(codec.options)
+        if codec.crf is not None:
+            options["crf"] = str(codec.crf if self.crf is None else self.crf)
+        if codec.presets:
+            options[codec.preset_option] = self.preset or codec.presets[0]
+        return codec.encoder, options
+
+    def _nvenc(self) -> str:
+        name = self.kind.nvenc
+        if name is None:
+            raise OutputError(f"there is no hardware encoder for {self.codec}", "Leave out hardware, or use h264")
+        try:  # whether the GPU can do it shows only when it is asked to
+            trial = av.CodecContext.create(name, "w")
+            trial.width, trial.height, trial.pix_fmt = 256, 256, self.kind.pixels  # type: ignore[attr-defined]  # video
+            trial.open()
+        except (av.FFmpegError, ValueError) as error:
+            raise OutputError(
+                f"this machine has no hardware encoder for {self.codec} ({error})", "Leave out hardware"
+            ) from error
+        return name

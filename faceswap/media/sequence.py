@@ -1,0 +1,81 @@
+"""Writing a video as numbered PNG pictures in a folder that appears whole, at the end, or not at all.
+
+out/000000.png ...            the frames in order
+.out.partial/                 while the work goes on: the same, and `signature`, which says what is being made
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+from faceswap.errors import OutputError
+from faceswap.media.pictures import write_picture
+from faceswap.types import Picture
+
+
+class SequenceWriter:
+    """Writes frames as pictures; goes on where an earlier one with the same `signature` stopped.
+
+    To be used in a `with` block, at whose end the folder gets its name. Raises OutputError if it cannot be written, or
+    if `out` is there and holds anything but the pictures of an earlier sequence: nothing of the user's is removed.
+    """
+
+    def __init__(self, out: Path, signature: str) -> None:
+        self._out = out
+        self._folder = out.with_name(f".{out.name}.partial")
+        note = self._folder / "signature"
+        if out.exists() and not (out.is_dir() and all(_is_frame(path) for path in out.iterdir())):
+            raise OutputError(f"{out} holds other things than frames", "Name a new folder")
+        try:
+            if self._folder.exists() and (not note.is_file() or note.read_text() != signature):
+                shutil.rmtree(self._folder)
+            if not self._folder.exists():
+                self._folder.mkdir()
+                (self._folder / "signature.part").write_text(signature)
+                os.replace(self._folder / "signature.part", note)
+        except OSError as error:
+            raise OutputError(
+                f"{out} cannot be written ({error.strerror})", "Check that its folder exists and may be written to"
+            ) from error
+        names = {path.name for path in self._folder.iterdir()}
+        self.frames_done = next(number for number in range(len(names) + 1) if _name(number) not in names)
+        """How many frames are written."""
+
+    def write(self, image: Picture, time: Fraction) -> None:
+        """Writes the next frame; pictures know no time. Raises OutputError."""
+        del time
+        write_picture(self._folder / _name(self.frames_done), image)
+        self.frames_done += 1
+
+    def discard(self) -> None:
+        """Throws away all that was written. The writer cannot be used any more."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def __enter__(self) -> SequenceWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """Gives the folder its name, or, on an exception, leaves what there is for the next attempt."""
+        if kind is not None:
+            return
+        if not self.frames_done:
+            raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
+        try:
+            if self._out.exists():
+                shutil.rmtree(self._out)
+            os.replace(self._folder, self._out)
+            (self._out / "signature").unlink()  # not before: killed in between, it would look like other work
+        except OSError as error:
+            raise OutputError(f"{self._out} cannot be written ({error.strerror})", "Name another folder") from error
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}.png"
+
+
+def _is_frame(path: Path) -> bool:
+    return (path.suffix == ".png" and path.stem.isdigit()) or path.name == "signature"

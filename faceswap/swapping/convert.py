@@ -1,0 +1,105 @@
+"""The path of a frame: its faces are cut out, decoded as somebody else, settled over time, and pasted back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from faceswap.config import SwapConfig
+from faceswap.faces.align import align
+from faceswap.swapping.blend import FrameBox, FrameMask, paste, prepare
+from faceswap.swapping.detail import noise_level
+from faceswap.swapping.infer import Swap, Swapper
+from faceswap.swapping.settle import settled
+from faceswap.types import AlignedFace, Face, Frame, Picture
+
+T = TypeVar("T")
+
+_BATCH = 8  # frames
+
+
+@dataclass(frozen=True)
+class Role:
+    """A face in a frame, and who it becomes."""
+
+    face: Face
+    person: str
+    """One of the model's."""
+    opacity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Converted:
+    """A frame after its faces have been swapped."""
+
+    frame: Frame
+    """As it was."""
+    image: Picture
+    mask: FrameMask | None
+    """How much of each pixel is swapped, 0..255; None if it was not asked for."""
+    boxes: tuple[FrameBox, ...]
+    """Inside which the image has changed."""
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """One face, cut out, and what its decoding does not need."""
+
+    face: AlignedFace
+    role: Role
+    noise: float
+
+
+def converted(
+    frames: Iterable[tuple[Frame, Sequence[Role]]], swapper: Swapper, config: SwapConfig, with_masks: bool = False
+) -> Iterator[Converted]:
+    """The frames with their faces swapped; where one has none, its own picture comes out.
+
+    Holds a batch of frames and those of `config.smooth` seconds before and after one. All frames are of one size.
+    """
+    cut = ((frame, [_cut(frame, role, swapper.size, config) for role in roles]) for frame, roles in frames)
+    decoded = (pair for some in _batched(cut) for pair in _decoded(some, swapper))
+    for some in _batched(settled(decoded, config.smooth)):
+        yield from _pasted(some, config, with_masks)
+
+
+def _cut(frame: Frame, role: Role, size: int, config: SwapConfig) -> _Cut:
+    noise = noise_level(frame.image, role.face.box) if config.grain > 0 else 0.0
+    return _Cut(align(frame.image, role.face, size), role, noise)
+
+
+def _decoded(
+    frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper
+) -> Iterator[tuple[Frame, list[Swap]]]:
+    """One batch: all of its faces go through the network at once."""
+    cuts = [cut for _, here in frames for cut in here]
+    swaps = iter(swapper.swap([(cut.face, cut.role.person) for cut in cuts]))
+    for frame, here in frames:
+        yield frame, [replace(next(swaps), opacity=cut.role.opacity, noise=cut.noise) for cut in here]
+
+
+@torch.inference_mode()
+def _pasted(
+    frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, with_masks: bool
+) -> list[Converted]:
+    height, width = frames[0][0].image.shape[:2]
+    ready = iter(prepare([swap for _, swaps in frames for swap in swaps], config, width, height))
+    patches = [[patch for patch in islice(ready, len(swaps)) if patch is not None] for _, swaps in frames]
+    images = [frame.image.copy() if here else frame.image for (frame, _), here in zip(frames, patches, strict=True)]
+    masks = [np.zeros((height, width), np.uint8) for _ in frames] if with_masks else None
+    paste(images, patches, [frame.index for frame, _ in frames], config.blending, masks)
+    return [
+        Converted(frame, image, None if masks is None else masks[i], tuple(patch.box for patch in here))
+        for i, ((frame, _), image, here) in enumerate(zip(frames, images, patches, strict=True))
+    ]
+
+
+def _batched(items: Iterable[T]) -> Iterator[list[T]]:
+    iterator = iter(items)
+    while some := list(islice(iterator, _BATCH)):
+        yield some

@@ -1,0 +1,87 @@
+"""Fitting a swapped face's sharpness and grain to those of the video it is pasted into."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from faceswap.types import Box, Picture
+
+_MOST = 1.0  # added to a picture, of its own fine detail; more shows as rims
+_LUMA = (0.299, 0.587, 0.114)
+_NOISE_PATCH = 128  # pixels of a face's middle from which noise is estimated
+_LEAST_GRAIN = 0.3  # of 255 levels: less is not seen
+
+_OFFSETS = 64  # in each direction, for cutting one face's noise out of a larger field
+_BINOMIAL = (1, 6, 15, 20, 15, 6, 1)
+_NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+
+
+def sharpness(
+    pictures: Float[Tensor, "batch 3 size size"], masks: Float[Tensor, "batch size size"]
+) -> Float[Tensor, " batch"]:
+    """Root mean square of the fine detail (up to some three pixels wide) of the luminance under the masks, of 0..1."""
+    luma = torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
+    fine = (luma - _blurred(luma))[:, 0]
+    return ((masks * fine**2).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp_min(1e-6)).sqrt()
+
+
+def sharpened(
+    pictures: Float[Tensor, "batch 3 size size"], has: Float[Tensor, " batch"], wanted: Float[Tensor, " batch"]
+) -> Float[Tensor, "batch 3 size size"]:
+    """Pictures of sharpness `has` brought towards the sharpness `wanted`, never beyond it; sharper ones stay.
+
+    Unsharp masking: some of the picture's difference from a blurred copy is added.
+    """
+    amount = (wanted / has.clamp_min(1e-6) - 1).clamp(0, _MOST)[:, None, None, None]
+    return (pictures + amount * (pictures - _blurred(pictures))).clamp(0, 1)
+
+
+def noise_level(image: Picture, box: Box) -> float:
+    """Standard deviation of the noise in the middle of `box`, in levels of 255.
+
+    Immerkaer, "Fast noise variance estimation" (1996): a filter that shapes and shading hardly pass. Here with the
+    median in place of the mean, so that the edges in a face do not count as noise.
+    """
+    x, y = round((box[0] + box[2]) / 2), round((box[1] + box[3]) / 2)
+    reach = int(min(_NOISE_PATCH, (box[2] - box[0]) * 0.7, (box[3] - box[1]) * 0.7)) // 2
+    patch = image[max(y - reach, 0) : max(y + reach, 0), max(x - reach, 0) : max(x + reach, 0), 1]
+    if min(patch.shape) < 8:
+        return 0.0
+    filtered = cv2.filter2D(patch.astype(np.float32), -1, _NOISE_KERNEL)[1:-1, 1:-1]
+    return float(np.median(np.abs(filtered))) / 0.6745 / 6  # of white noise: its deviation, times the filter's norm
+
+
+def grain(
+    levels: Sequence[float], seeds: Sequence[int], shape: tuple[int, int], device: torch.device
+) -> Float[Tensor, "faces 1 height width"]:
+    """Noise for some faces, of the standard deviations `levels` (of 255), to be added to all channels in 0..255.
+
+    White and Gaussian, as a sensor's is; the same for the same seed, another one for another. All noise is cut out of
+    one field, since drawing it takes as long as pasting a face.
+    """
+    height, width = shape
+    if max(levels) < _LEAST_GRAIN:
+        return torch.zeros((len(levels), 1, 1, 1), device=device).expand(-1, -1, height, width)
+    chance = torch.Generator(device).manual_seed(0)
+    field = torch.randn((height + _OFFSETS, width + _OFFSETS), generator=chance, device=device)
+    noise = torch.empty((len(levels), 1, height, width), device=device)
+    for one, level, seed in zip(noise, levels, seeds, strict=True):
+        y, x = np.random.default_rng(seed).integers(_OFFSETS, size=2).tolist()
+        torch.mul(field[y : y + height, x : x + width], level if level >= _LEAST_GRAIN else 0.0, out=one[0])
+    return noise
+
+
+def _blurred(pictures: Float[Tensor, "batch channels size size"]) -> Float[Tensor, "batch channels size size"]:
+    """By the binomial filter of seven taps in both directions: near a Gaussian of 1.2 pixels."""
+    channels, reach = pictures.shape[1], len(_BINOMIAL) // 2
+    line = pictures.new_tensor(_BINOMIAL) / sum(_BINOMIAL)
+    wide = functional.pad(pictures, (reach, reach, reach, reach), mode="replicate")
+    once = functional.conv2d(wide, line.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
+    return functional.conv2d(once, line.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)

@@ -1,0 +1,77 @@
+"""Keeping a swap's looks from flickering: what was measured in single frames is averaged with the frames around."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+
+import torch
+
+from faceswap.swapping.color import Palette
+from faceswap.swapping.infer import Swap
+from faceswap.types import Frame
+from faceswap.windows import around
+
+Swapped = tuple[Frame, Sequence[Swap]]
+
+_RELIGHTED = 4.0  # Lab units: a neighbour whose light differs by this much counts 0.6, by twice as much 0.14
+_MASK_REACH = 0.5  # of the reach: a jaw moves faster than light and sharpness change
+
+
+def settled(frames: Iterable[Swapped], reach: float) -> Iterator[Swapped]:
+    """The same swaps, with palettes, sharpness, noise and masks averaged over `reach` seconds before and after.
+
+    Neighbours count less the further away they are, and the more the light on the face differs: a flash is followed
+    at once. Each track is looked at for itself; none goes on beyond a cut.
+    """
+    for window, at in around(frames, _time, reach):
+        frame, swaps = window[at]
+        yield frame, [_settle(swap, window, at, reach) for swap in swaps]
+
+
+def _settle(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swap:
+    near = [
+        (float(_time(other) - _time(window[at])), same)
+        for other in window
+        for same in other[1]
+        if same.track == swap.track
+    ]
+    if len(near) < 2:
+        return swap
+    weights = [_nearness(away, reach) * _likeness(swap, other) for away, other in near]
+    total = sum(weights)
+    weights = [weight / total for weight in weights]
+    masks = [_nearness(away, _MASK_REACH * reach) for away, _ in near]
+    others = [other for _, other in near]
+    return replace(
+        swap,
+        colours=Palette(
+            torch.cat([other.colours.ours for other in others]),
+            torch.cat([other.colours.theirs for other in others]),
+            torch.cat([weight * other.colours.weights for weight, other in zip(weights, others, strict=True)]),
+        ),
+        sharpness=_mean([other.sharpness for other in others], weights),
+        noise=sum(weight * other.noise for weight, other in zip(weights, others, strict=True)),
+        mask=_mean([other.mask for other in others], [weight / sum(masks) for weight in masks]),
+    )
+
+
+def _mean(values: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
+    used = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight > 0]
+    stack = torch.stack([value for value, _ in used])
+    return torch.tensordot(stack.new_tensor([weight for _, weight in used]), stack, dims=1)
+
+
+def _nearness(away: float, reach: float) -> float:
+    """The tricube weight: 1 at once, 0 at `reach` seconds."""
+    return max(0.0, 1 - (abs(away) / reach) ** 3) ** 3 if reach > 0 else float(away == 0)
+
+
+def _likeness(swap: Swap, other: Swap) -> float:
+    return math.exp(-math.dist(swap.tone, other.tone) ** 2 / (2 * _RELIGHTED**2))
+
+
+def _time(swapped: Swapped) -> Fraction:
+    return swapped[0].time

@@ -1,0 +1,32 @@
+"""Looking at each item of a stream together with its neighbours in time."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from fractions import Fraction
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def around(
+    items: Iterable[T], time: Callable[[T], Fraction], reach: float
+) -> Iterator[tuple[Sequence[T], int]]:
+    """Each item's neighbours up to `reach` seconds before and after it, itself among them, and its place there.
+
+    `time` gives an item's time in seconds; times increase. No more items are held than one window has. The sequence
+    is to be used before the next one is asked for.
+    """
+    window: deque[T] = deque()
+    current = 0  # the place in the window of the next item to hand out
+    for item in items:
+        window.append(item)
+        while time(item) - time(window[current]) > reach:
+            yield window, current
+            current += 1
+        while time(window[current]) - time(window[0]) > reach:
+            window.popleft()
+            current -= 1
+    for at in range(current, len(window)):
+        yield window, at

@@ -1,0 +1,53 @@
+"""Preview: a few frames of a swap in seconds, to settle on settings before the whole video is made."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from faceswap.errors import OutputError
+from faceswap.faces.cast import cast
+from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.video import sample_frames
+from faceswap.swapping.convert import Role, converted
+from faceswap_pipelines.analyse import FaceFinder
+from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.swap import SwapJob, open_swapper, parts_of
+from faceswap_pipelines.swap_sheet import close_up, write_sheet
+
+
+@dataclass(frozen=True)
+class PreviewResult:
+    """What came of it."""
+
+    sheet: str
+    """A picture with the frames before and after."""
+    frames: int
+    seconds: float
+
+
+def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
+    """Swap `count` frames, evenly from the video, and write them as a sheet beside where the video would lie.
+
+    Each frame is looked at for itself: nothing is followed or smoothed over time. Raises FaceError if no frame has a
+    face to swap.
+    """
+    start = time.monotonic()
+    if not job.out.parent.is_dir():
+        raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
+    swapper, finder = open_swapper(job), FaceFinder(pick_device(job.device), job.min_face)
+    title = f"Preview of {job.video.name}"
+    yield Progress(title, 0, count, "frames")
+    if is_picture(job.video):
+        images = [read_picture(job.video)]
+    else:
+        images = [frame.image for frame in sample_frames(job.video, count, *job.frames)]
+    found, frames = finder.look_at(images)
+    parts = parts_of(job, found, finder, [faces for _, faces in frames])
+    taken = []
+    for frame, faces in frames:
+        roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
+        for made in converted([(frame, roles)], swapper, job.settings.look):
+            taken.append((frame.image, made.image, *close_up(made)))
+            yield Progress(title, len(taken), count, "frames")
+    return PreviewResult(write_sheet(job.out, taken), len(taken), time.monotonic() - start)
