@@ -10,9 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def around(
-    items: Iterable[T], time: Callable[[T], Fraction], reach: float
-) -> Iterator[tuple[Sequence[T], int]]:
+def around(items: Iterable[T], time: Callable[[T], Fraction], reach: float) -> Iterator[tuple[Sequence[T], int]]:
     """Each item's neighbours up to `reach` seconds before and after it, itself among them, and its place there.
 
     `time` gives an item's time in seconds; times increase. No more items are held than one window has. The sequence

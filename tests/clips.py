@@ -96,9 +96,7 @@ def gradients(count: int = 30, width: int = 64, height: int = 48) -> list[Pictur
 
 
 def copy(source: Path, out: Path, segment_frames: int = 250, encoding: Encoding = GOOD) -> Path:
-    with open_writer(
-        out, probe(source), signature="copy", encoding=encoding, segment_frames=segment_frames
-    ) as writer:
+    with open_writer(out, probe(source), signature="copy", encoding=encoding, segment_frames=segment_frames) as writer:
         for frame in read_frames(source, start=writer.frames_done):
             writer.write(frame.image, frame.time)
     return out

@@ -54,6 +54,6 @@ def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(
     assert loaded[0].step == 80
     face = head(Similarity(17.6, 0.0, 31.5, 26.4))
     aligned = AlignedFace(faces[0][:64, :64].copy(), Similarity(1.0, 0.0, 0.0, 0.0), face)
-    there, here = (Swapper(load_model(tmp_path, d), "b").swap([aligned])[0] for d in (gpu, cpu))
+    there, here = (Swapper(load_model(tmp_path, d)).swap([(aligned, "b")])[0] for d in (gpu, cpu))
     assert np.abs(there.image.astype(int) - here.image.astype(int)).max() <= 8
     assert np.abs(there.mask.astype(int) - here.mask.astype(int)).max() <= 8

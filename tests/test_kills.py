@@ -107,4 +107,6 @@ def test_swap(studio: Studio, tmp_path: Path) -> None:
     finish(*words)
     assert done < out.stat().st_mtime_ns
     assert [f.time for f in read_frames(out)] == [f.time for f in read_frames(video)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["long.mp4", "out.mp4", "out.sheet.png", "out.tracks.db"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        *("long.mp4", "out.mp4", "out.settings.toml", "out.sheet.png", "out.tracks.db")
+    ]

@@ -16,7 +16,7 @@ import av
 import numpy as np
 import pytest
 
-from clips import UNSTEADY, copy, gradient, gradients, images, make_clip, times, worst
+from clips import GOOD, UNSTEADY, copy, gradient, gradients, images, make_clip, times, worst
 from faceswap.errors import OutputError
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer

@@ -18,6 +18,9 @@ WAYS = ("main", "all", "largest", "left-to-right", "like=PICTURE", "not=PICTURE"
 """How faces can be chosen: see `choose`."""
 
 
+_BY_PICTURE = ("like", "not")
+
+
 @dataclass(frozen=True)
 class Part:
     """Some tracks that show one face to be swapped, and who it becomes."""
@@ -25,6 +28,19 @@ class Part:
     tracks: tuple[int, ...]
     """Of those that are in a frame the first one is swapped: a face can be there twice, as in a mirror."""
     person: str
+
+
+def check_way(way: str, persons: Sequence[str]) -> None:
+    """Raises ConfigError unless `way` is one of WAYS and can tell apart as many faces as there are persons."""
+    name, _, picture = way.partition("=")
+    if name in _BY_PICTURE and not picture:
+        raise ConfigError(f"'{way}' names no picture", f"Write {name}=PICTURE")
+    if way not in WAYS and name not in _BY_PICTURE:
+        raise ConfigError(f"'{way}' is no way to choose faces", f"Choose one of: {', '.join(WAYS)}")
+    if len(persons) > 1 and way != "left-to-right":
+        raise ConfigError(
+            f"one face cannot become {len(persons)} persons", "Name one with --to, or add --face left-to-right"
+        )
 
 
 def choose(
@@ -45,31 +61,24 @@ def choose(
         frames: gives where they were seen; asked for by left-to-right alone.
         pictured: who is to be seen in the picture that like=... and not=... name.
 
-    Raises ConfigError for another way, or for more persons than it can tell apart.
+    Raises ConfigError as `check_way` does.
     """
-    name = way.partition("=")[0]
-    if name == "left-to-right":
+    check_way(way, persons)
+    if way == "left-to-right":
         columns = _columns(tracks, frames())
         return [Part(tuple(column), person) for column, person in zip(columns, persons, strict=False)]
-    if len(persons) > 1:
-        raise ConfigError(
-            f"one face cannot become {len(persons)} persons", "Name one with --to, or add --face left-to-right"
-        )
-    person = persons[0]
-    by_size = sorted(tracks, key=lambda track: -track.size)
-    if name in ("like", "not") and pictured is not None:
-        alike = tracks_of(pictured, tracks)
-        if name == "like":
-            return [Part(alike, person)] if alike else []
-        return [Part((track.number,), person) for track in by_size if track.number not in alike]
+    person, by_size = persons[0], [track.number for track in sorted(tracks, key=lambda track: -track.size)]
     if way == "all":
-        return [Part((track.number,), person) for track in by_size]
+        return [Part((number,), person) for number in by_size]
+    if way.startswith("not="):
+        alike = () if pictured is None else tracks_of(pictured, tracks)
+        return [Part((number,), person) for number in by_size if number not in alike]
     if way == "largest":
-        return [Part(tuple(track.number for track in by_size), person)] if tracks else []
-    if way == "main":
-        who = main_person(tracks)
-        return [] if who is None else [Part(tracks_of(who, tracks), person)]
-    raise ConfigError(f"'{way}' is no way to choose faces", f"Choose one of: {', '.join(WAYS)}")
+        chosen = tuple(by_size)
+    else:
+        who = main_person(tracks) if way == "main" else pictured
+        chosen = () if who is None else tracks_of(who, tracks)
+    return [Part(chosen, person)] if chosen else []
 
 
 def recognise(known: Mapping[str, Embedding], mapping: Mapping[str, str], tracks: Sequence[Track]) -> list[Part]:

@@ -31,6 +31,8 @@ class Codec:
     options: dict[str, str] = field(default_factory=dict)
     nvenc: str | None = None
     """NVIDIA's hardware encoder for it."""
+    segment: str = "nut"
+    """FFmpeg's muxer for unfinished work. NUT keeps any time base exactly, but does not know every codec."""
 
     @property
     def even(self) -> tuple[bool, bool]:
@@ -67,6 +69,7 @@ CODECS = {
         presets=("hq", "proxy", "lt", "standard"),
         preset_option="profile",
         options={"vendor": "apl0"},
+        segment="mov",
     ),
     "ffv1": Codec("ffv1", "bgr0", (".mkv",), options={"level": "3", "g": "1", "slicecrc": "1"}),
 }
@@ -128,6 +131,6 @@ class Encoding:
             trial.open()
         except (av.FFmpegError, ValueError) as error:
             raise OutputError(
-                f"this machine has no hardware encoder for {self.codec} ({error})", "Leave out hardware"
+                f"this machine's GPU, if it has one, cannot encode {self.codec} ({name})", "Leave out hardware"
             ) from error
         return name

@@ -136,7 +136,9 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
     Their indices are estimated from their times where single frames last shorter or longer. Raises MediaError.
     """
     info = probe(path)
-    last = min(n for n in (info.frame_count, stop, start + count if info.frame_count is None else None) if n is not None)
+    last = min(
+        n for n in (info.frame_count, stop, start + count if info.frame_count is None else None) if n is not None
+    )
     wanted = sorted({start + int((last - start) * (i + 0.5) / count) for i in range(count)})
     frames = []
     with open_video(path) as container:

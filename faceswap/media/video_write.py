@@ -3,7 +3,7 @@
 out.mp4                       appears whole, at the end, or not at all
 .out.mp4.partial/             while the work goes on
     signature                 what is being made; another signature discards the folder
-    000000.nut 000001.nut     finished segments, each renamed from .part when whole
+    000000.nut 000001.nut     finished segments, each renamed from .part when whole (.mov for ProRes)
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def open_writer(
     folder = out.with_name(f".{out.name}.partial")
     with _output_errors(out):
         _prepare_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
-        segments = _finished_segments(folder, source.time_base)
+        segments = _finished_segments(folder, encoding.kind.segment, source.time_base)
     return SegmentedWriter(out, source, encoding, segment_frames, folder, segments)
 
 
@@ -79,7 +79,7 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: 
         out, width, height, 0, Fraction(1), frame_rate, None, None, 1 / frame_rate, "h264", 8, "bt709", False, False
     )
     with _output_errors(out):
-        encoder = _SegmentEncoder(unfinished, shape, Encoding(crf=crf), muxer="mp4")
+        encoder = _SegmentEncoder(unfinished, shape, Encoding(crf=crf), "mp4")
         try:
             for index, picture in enumerate(chain([first], pictures)):
                 encoder.encode(picture, index)
@@ -130,7 +130,8 @@ class SegmentedWriter:
         with _output_errors(self._out):
             if self._encoder is None:
                 name = f"{len(self._segments):06d}"
-                self._encoder = _SegmentEncoder(self._folder / f"{name}.part", self._source, self._encoding)
+                path, muxer = self._folder / f"{name}.part", self._encoding.kind.segment
+                self._encoder = _SegmentEncoder(path, self._source, self._encoding, muxer)
             self._encoder.encode(image, self._next_ticks(time))
             if len(self._encoder.ticks) == self._segment_frames:
                 self._finish_segment(self._encoder)
@@ -165,7 +166,7 @@ class SegmentedWriter:
     def _finish_segment(self, encoder: _SegmentEncoder) -> None:
         encoder.close()
         _sync(encoder.path)
-        finished = encoder.path.with_suffix(".nut")
+        finished = encoder.path.with_suffix(f".{self._encoding.kind.segment}")
         os.replace(encoder.path, finished)
         self._segments.append(Segment.read(finished, self._source.time_base))
         self._encoder = None
@@ -192,7 +193,7 @@ class SegmentedWriter:
 class _SegmentEncoder:
     """One segment in the making: starts with a key frame and depends on no other segment."""
 
-    def __init__(self, path: Path, source: VideoInfo, encoding: Encoding, muxer: str = "nut") -> None:
+    def __init__(self, path: Path, source: VideoInfo, encoding: Encoding, muxer: str) -> None:
         self.path = path
         self.ticks: list[int] = []
         self._time_base = source.time_base
@@ -200,10 +201,10 @@ class _SegmentEncoder:
         self._pixels = encoding.kind.pixels
         self._even = encoding.kind.even
         # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
-        options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else {}
+        options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else _exact_times(source)
         encoder, settings = encoding.encoder()
         self._container = av.open(str(path), "w", format=muxer, options=options)
-        self._stream = self._container.add_stream(
+        stream = self._container.add_stream(
             encoder,
             rate=source.frame_rate,
             width=source.width + source.width % 2 * self._even[0],
@@ -212,8 +213,8 @@ class _SegmentEncoder:
             time_base=source.time_base,
             options=settings,
         )
-        assert isinstance(self._stream, VideoStream)
-        context = self._stream.codec_context
+        assert isinstance(stream, VideoStream)
+        self._stream, context = stream, stream.codec_context
         context.sample_aspect_ratio = source.pixel_aspect
         if self._yuv:
             context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -251,6 +252,11 @@ class _SegmentEncoder:
             self._container.close()
 
 
+def _exact_times(source: VideoInfo) -> dict[str, str]:
+    """Options with which MP4 and MOV keep the source's time base."""
+    return {name: str(source.time_base.denominator) for name in ("movie_timescale", "video_track_timescale")}
+
+
 def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None:
     if out.suffix.lower() not in CONTAINERS:
         kinds = ", ".join(CONTAINERS)
@@ -277,12 +283,12 @@ def _prepare_folder(folder: Path, signature: str) -> None:
         os.replace(folder / "signature.part", note)
 
 
-def _finished_segments(folder: Path, time_base: Fraction) -> list[Segment]:
+def _finished_segments(folder: Path, suffix: str, time_base: Fraction) -> list[Segment]:
     """The whole segments from the first on; what was broken off is removed."""
     segments: list[Segment] = []
     with suppress(av.FFmpegError):  # a damaged segment, or no further one: go on from there
         while True:
-            segments.append(Segment.read(folder / f"{len(segments):06d}.nut", time_base))
+            segments.append(Segment.read(folder / f"{len(segments):06d}.{suffix}", time_base))
     kept = {segment.path for segment in segments} | {folder / "signature"}
     for leftover in set(folder.iterdir()) - kept:
         leftover.unlink()

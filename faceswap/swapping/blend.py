@@ -32,7 +32,8 @@ Pictures = Float[Tensor, "batch 3 _ _"]
 
 _STEP = 32  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
 _SHRINKING = 2.0  # at a pyramid's coarser levels the seam lies further inside the face, by this factor of the blur
-_COARSEST = 8  # pixels a side: the pyramid's top
+_COARSEST = 16  # pixels a side: the pyramid's top
+_KNOWN = 4.0  # times the share of a pyramid's pixel that the mask covers: from 1 on it counts as known
 _LARGEST_ENLARGEMENT = 4
 _SOLID = 0.9  # of the mask: only there is the frame's edge of a Poisson patch, which must not lie on hair
 _ROOM = 4  # pixels round a patch for OpenCV's Poisson solver
@@ -80,23 +81,26 @@ def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
     the colour and shading of what they are pasted on, the coarser the further inside.
 
     Burt and Adelson, "A multiresolution spline" (1983), written for the difference of the two pictures: a Laplacian
-    pyramid of it, each level under a mask of its own width. Only what lies under the mask enters the pyramid (its
-    levels are means weighted by the mask), and no level reaches beyond it.
+    pyramid of it, each level under a mask of its own width. Only what lies under the mask enters the pyramid: its
+    levels are means weighted by the mask, and where that is empty they are filled up from the next coarser one, as in
+    Gortler et al., "The lumigraph" (1996). No level reaches beyond the mask.
     """
     weights = [masks[:, None]]
-    levels = [weights[0] * (pictures - originals)]
-    while levels[-1].shape[-1] > _COARSEST and levels[-1].shape[-1] % 2 == 0:
-        levels.append(_halved(levels[-1]))
+    sums = [weights[0] * (pictures - originals)]
+    while sums[-1].shape[-1] > _COARSEST and sums[-1].shape[-1] % 2 == 0:
+        sums.append(_halved(sums[-1]))
         weights.append(_halved(weights[-1]))
-    means = [level / weight.clamp_min(1e-4) for level, weight in zip(levels, weights, strict=True)]
-    # From the coarsest level down: what is taken away from the difference.
-    less = torch.zeros_like(means[-1])
-    coarser = torch.zeros_like(means[-1])
-    for mean, weight in zip(means[:0:-1], weights[:0:-1], strict=True):
-        inside = (1 - _SHRINKING * (1 - weight)).clamp(0, 1)
-        less = _doubled(less, mean) + (1 - inside) * (mean - _doubled(coarser, mean))
-        coarser = mean
-    return (pictures - _doubled(less, pictures)).clamp(0, 1)
+    # From the coarsest level to the finest: the difference itself, and what has to be taken away from it.
+    unknown = sums[-1].sum(dim=(2, 3), keepdim=True) / weights[-1].sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
+    coarser, away = torch.zeros_like(unknown), torch.zeros_like(unknown)
+    for total, weight in zip(sums[:0:-1], weights[:0:-1], strict=True):
+        unknown, coarser, away = (_enlarged_to(level, total) for level in (unknown, coarser, away))
+        known = (_KNOWN * weight).clamp(max=1)
+        level = unknown + known * (total / weight.clamp_min(1e-6) - unknown)
+        inside = (1 - _SHRINKING * (1 - _smoothed(weight))).clamp(0, 1)
+        away = away + (1 - inside) * (level - coarser)
+        unknown = coarser = level
+    return (pictures - _enlarged_to(away, pictures)).clamp(0, 1)
 
 
 def shaped(masks: Masks, erode: float, feather: float) -> Masks:
@@ -150,9 +154,16 @@ def paste(
         faces, alphas = _warped([patch for _, patch in group], boxes)
         if blending == "poisson":
             faces = _poisson(faces, below, alphas)
-        levels = [patch.noise for _, patch in group]
-        faces = (faces + grain(levels, [seeds[at] for at, _ in group], below.shape[2:], device)).clamp_(0, 255)
-        made = below.lerp_(faces, alphas).add_(0.5).to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
+        height, width = below.shape[2:]
+        noise = grain([patch.noise for _, patch in group], [seeds[at] for at, _ in group], (height, width), device)
+        made = (
+            below.lerp_((faces + noise).clamp_(0, 255), alphas)
+            .add_(0.5)
+            .to(torch.uint8)
+            .permute(0, 2, 3, 1)
+            .cpu()
+            .numpy()
+        )
         for place, picture in zip(under, made, strict=True):
             place[:] = picture
         if masks is not None:
@@ -199,7 +210,7 @@ def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictur
         cubic, even = (_enlarging(size, zoom, mode).to(both) for mode in ("bicubic", "bilinear"))
         both = torch.cat([cubic @ both[:, :3] @ cubic.T, even @ both[:, 3:] @ even.T], dim=1)
     for _ in range(-zoom):
-        both = _halved(both)
+        both = functional.avg_pool2d(both, 2)
     moves = [
         Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop).then(Similarity.resize(both.shape[-1] / size))
         for patch, (left, top, _, _) in zip(patches, boxes, strict=True)
@@ -256,7 +267,8 @@ def _poisson(faces: Pictures, below: Pictures, alphas: Float[Tensor, "batch 1 h 
 
 def _bordered(values: Tensor) -> np.ndarray:
     """As uint8 with a border of `_ROOM` px, which OpenCV's solver needs."""
-    return cv2.copyMakeBorder(values.to(torch.uint8).cpu().numpy(), *[_ROOM] * 4, borderType=cv2.BORDER_REPLICATE)
+    room = ((_ROOM, _ROOM),) * 2 + ((0, 0),) * (values.dim() - 2)
+    return np.pad(values.to(torch.uint8).cpu().numpy(), room, mode="edge")
 
 
 def _together(palettes: Sequence[Palette]) -> Palette:
@@ -291,9 +303,19 @@ def _blurred(masks: Masks, deviation: float) -> Masks:
 
 
 def _halved(levels: Tensor) -> Tensor:
-    return functional.avg_pool2d(levels, 2)
+    """By the binomial filter of four taps; beyond the border there is nothing."""
+    return _filtered(levels, (1, 3, 3, 1), stride=2)
 
 
-def _doubled(levels: Tensor, like: Tensor) -> Tensor:
-    """At the size of the next finer level."""
+def _smoothed(levels: Tensor) -> Tensor:
+    return _filtered(levels, (1, 2, 1), stride=1)
+
+
+def _filtered(levels: Tensor, taps: tuple[int, ...], stride: int) -> Tensor:
+    channels, line = levels.shape[1], levels.new_tensor(taps) / sum(taps)
+    kernel = (line[:, None] * line).expand(channels, 1, -1, -1)
+    return functional.conv2d(levels, kernel, stride=stride, padding=1, groups=channels)
+
+
+def _enlarged_to(levels: Tensor, like: Tensor) -> Tensor:
     return functional.interpolate(levels, size=like.shape[-2:], mode="bilinear", align_corners=False)

@@ -59,8 +59,9 @@ def match(pictures: Pictures, colours: Palette, method: str) -> Pictures:
     moves = {"linear": linear, "reinhard": reinhard, "histogram": histogram, "transport": transport}
     pixels = pictures.flatten(2).mT
     known = (colours.weights.sum(dim=-1) > 0.5)[:, None, None]
-    moved = torch.where(known, moves[method](pixels, colours), pixels).clamp(0, 1)
-    return moved.mT.reshape(pictures.shape)
+    moved: Tensor = torch.where(known, moves[method](pixels, colours), pixels).clamp(0, 1)
+    matched: Pictures = moved.mT.reshape(pictures.shape)
+    return matched
 
 
 def linear(pixels: Pixels, colours: Palette) -> Pixels:
@@ -148,7 +149,8 @@ def _moments(
 def _power(matrix: Float[Tensor, "*batch 3 3"], exponent: float) -> Float[Tensor, "*batch 3 3"]:
     """Of a symmetric positive matrix."""
     values, vectors = torch.linalg.eigh(matrix)
-    return vectors @ torch.diag_embed(values.clamp_min(_FLAT) ** exponent) @ vectors.mT
+    power: Tensor = vectors @ torch.diag_embed(values.clamp_min(_FLAT) ** exponent) @ vectors.mT
+    return power
 
 
 def _turns(like: Pixels) -> list[Float[Tensor, "3 3"]]:
@@ -159,7 +161,10 @@ def _turns(like: Pixels) -> list[Float[Tensor, "3 3"]]:
 
 def _quantiles(values: Pixels, weights: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch 3 levels"]:
     """Of each channel, at even steps of the weight below."""
-    ordered, order = values.mT.sort(dim=-1)
+    share = weights[..., None] / weights.sum(dim=-1)[..., None, None].clamp_min(1e-6)
+    mean = (share * values).sum(dim=-2, keepdim=True)
+    # What weighs nothing must not lie at the ends, where there is nothing else to take a value from.
+    ordered, order = torch.where(share > 0, values, mean).mT.sort(dim=-1)
     weight = weights[..., None, :].expand_as(ordered).gather(-1, order)
     below = weight.cumsum(dim=-1) - weight / 2
     share = below / (below[..., -1:] + weight[..., -1:] / 2).clamp_min(1e-6)

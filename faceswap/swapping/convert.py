@@ -73,9 +73,7 @@ def _cut(frame: Frame, role: Role, size: int, config: SwapConfig) -> _Cut:
     return _Cut(align(frame.image, role.face, size), role, noise)
 
 
-def _decoded(
-    frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper
-) -> Iterator[tuple[Frame, list[Swap]]]:
+def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -> Iterator[tuple[Frame, list[Swap]]]:
     """One batch: all of its faces go through the network at once."""
     cuts = [cut for _, here in frames for cut in here]
     swaps = iter(swapper.swap([(cut.face, cut.role.person) for cut in cuts]))
@@ -84,9 +82,7 @@ def _decoded(
 
 
 @torch.inference_mode()
-def _pasted(
-    frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, with_masks: bool
-) -> list[Converted]:
+def _pasted(frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, with_masks: bool) -> list[Converted]:
     height, width = frames[0][0].image.shape[:2]
     ready = iter(prepare([swap for _, swaps in frames for swap in swaps], config, width, height))
     patches = [[patch for patch in islice(ready, len(swaps)) if patch is not None] for _, swaps in frames]

@@ -30,7 +30,7 @@ class Swap:
     mask: Float[Tensor, "size size"]
     """How much of each pixel to paste, 0..1."""
     colours: Palette
-    sharpness: Float[Tensor, "2"]
+    sharpness: Float[Tensor, 2]
     """Of `picture` and of `original`: see `detail.sharpness`."""
     tone: tuple[float, float, float]
     """The original's mean colour under the mask, in CIE Lab."""

@@ -61,7 +61,8 @@ def _settle(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swa
 def _mean(values: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:
     used = [(value, weight) for value, weight in zip(values, weights, strict=True) if weight > 0]
     stack = torch.stack([value for value, _ in used])
-    return torch.tensordot(stack.new_tensor([weight for _, weight in used]), stack, dims=1)
+    mean: torch.Tensor = torch.tensordot(stack.new_tensor([weight for _, weight in used]), stack, dims=1)
+    return mean
 
 
 def _nearness(away: float, reach: float) -> float:
@@ -70,7 +71,7 @@ def _nearness(away: float, reach: float) -> float:
 
 
 def _likeness(swap: Swap, other: Swap) -> float:
-    return math.exp(-math.dist(swap.tone, other.tone) ** 2 / (2 * _RELIGHTED**2))
+    return math.exp(-(math.dist(swap.tone, other.tone) ** 2) / (2 * _RELIGHTED**2))
 
 
 def _time(swapped: Swapped) -> Fraction:

@@ -33,4 +33,6 @@ def read_identities(model: Path) -> dict[str, Embedding]:
     try:
         return dict(load(path.read_bytes())) if path.is_file() else {}
     except (OSError, SafetensorError) as error:
-        raise ModelError(f"{path} cannot be read ({error})", "Train the model for a moment more: it is made anew") from error
+        raise ModelError(
+            f"{path} cannot be read ({error})", "Train the model for a moment more: it is made anew"
+        ) from error

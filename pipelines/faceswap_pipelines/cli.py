@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +32,7 @@ MinFace = Annotated[
 def main() -> None:
     """The entry point `faceswap`."""
     keep_freed_memory()
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars
     app()
 
 
@@ -243,8 +245,9 @@ def swap(
         from faceswap_pipelines.swap import swap as swap_job
         from faceswap_pipelines.terminal import mapping, settings
 
-        named = {"face": face, "codec": codec, "crf": crf, "preset": preset, "hardware": hardware or None}
-        named |= {"map": mapping(map_ or [], source, target), "to": target and target.split(",")}
+        named: dict[str, object] = {"face": face, "codec": codec, "crf": crf, "preset": preset}
+        named |= {"hardware": hardware or None, "to": target.split(",") if target else None}
+        named["map"] = mapping(map_ or [], source, target)
         changes = settings(set_ or []) | {name: value for name, value in named.items() if value is not None}
         job = SwapJob(
             video,

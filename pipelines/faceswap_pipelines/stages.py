@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ def depth_for(width: int, height: int) -> int:
     return max(1, min(8, 50_000_000 // (width * height)))
 
 
-def ahead(items: Iterable[T], depth: int = 8) -> Iterator[T]:
+def ahead(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
     """The same items, made in a thread of their own up to `depth` in advance.
 
     An exception in `items` comes out here, after the items before it. Closing this generator ends the thread

@@ -13,7 +13,7 @@ from typing import Any
 
 from faceswap.config import SwapConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, FaceError, ModelError, OutputError
-from faceswap.faces.cast import Part, cast, choose, recognise
+from faceswap.faces.cast import Part, cast, check_way, choose, recognise
 from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import is_picture, read_picture, write_picture
@@ -48,13 +48,18 @@ class SwapSettings:
     look: SwapConfig = field(default_factory=SwapConfig)
     encoding: Encoding = field(default_factory=Encoding)
 
+    def __post_init__(self) -> None:
+        check_way(self.face, self.to)
+        if not self.to:
+            raise ConfigError("nobody is named whom the face becomes", "Add --to PERSON")
+        pairs = [text.partition("=") for text in self.map]
+        if not all(source and target for source, _, target in pairs) or len(self.mapping) < len(pairs):
+            raise ConfigError(f"'{' '.join(self.map)}' does not say who becomes whom", "Write --map a=b, each a once")
+
     @property
     def mapping(self) -> dict[str, str]:
-        """`map` by person. Raises ConfigError."""
-        pairs = [text.partition("=")[::2] for text in self.map]
-        if any(not source or not target for source, target in pairs) or len(dict(pairs)) < len(pairs):
-            raise ConfigError(f"'{' '.join(self.map)}' does not say who becomes whom", "Write --map a=b, each a once")
-        return dict(pairs)
+        """`map` by person."""
+        return {source: target for source, _, target in (text.partition("=") for text in self.map)}
 
 
 @dataclass(frozen=True)
@@ -127,8 +132,15 @@ def swap(job: SwapJob) -> Job[SwapResult]:
 def open_swapper(job: SwapJob) -> Swapper:
     """The job's model, ready to swap. Raises ModelError if it does not know those whom the job wants."""
     swapper = Swapper(load_model(job.model, pick_device(job.device)))
-    for person in job.settings.mapping.values() or job.settings.to:
+    mapping = job.settings.mapping
+    for person in [*mapping, *mapping.values()] or job.settings.to:
         swapper.check(person)
+    known = read_identities(job.model) if mapping else {}
+    if unknown := next((person for person in mapping if person not in known), None):
+        raise ModelError(
+            f"the model does not know what '{unknown}' looks like",
+            "Choose with --face; or extract that person's faces from a video and train the model for a moment more",
+        )
     return swapper
 
 
@@ -143,16 +155,10 @@ def parts_of(
             "Use footage that shows a face, or look for smaller ones with --min-face",
         )
     if mapping := settings.mapping:
-        known = read_identities(job.model)
-        if unknown := next((person for person in mapping if person not in known), None):
-            raise ModelError(
-                f"the model does not know what '{unknown}' looks like",
-                f"Name one of {', '.join(known)}" if known else "Train it for a moment more, or choose with --face",
-            )
-        parts, who = recognise(known, mapping, tracks), f"nobody who looks like {' or '.join(mapping)}"
+        parts, who = recognise(read_identities(job.model), mapping, tracks), f"nobody like {' or '.join(mapping)}"
     else:
-        name, _, picture = way.partition("=")
-        pictured = finder.person_in(Path(picture)) if name in ("like", "not") and picture else None
+        picture = way.partition("=")[2]
+        pictured = finder.person_in(Path(picture)) if picture else None
         parts, who = choose(way, settings.to, tracks, lambda: frames, pictured), f"no face that is '{way}'"
     if not parts:
         raise FaceError(f"{who} was found in {job.video}", "Choose another with --face, for example --face main")
@@ -167,7 +173,9 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapR
     total = None if last is None else max(0, last - first)
     start_time = time.monotonic()
     with ExitStack() as stack:
-        outputs = [stack.enter_context(_open_output(job, path, info)) for path in (job.out, job.mask_out) if path]
+        outputs = [_open_output(job, path, info) for path in (job.out, job.mask_out) if path]
+        for output in outputs:
+            stack.enter_context(output)
         tracks = stack.enter_context(TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")))
         analysis = yield from analyse(job.video, job.frames, tracks, finder)
         try:
@@ -267,7 +275,9 @@ def _check_output(job: SwapJob) -> None:
         if path.exists() and not job.overwrite:
             raise OutputError(f"{path} exists already", "Name another output, or add --overwrite")
         if is_picture(job.video) and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
-            raise OutputError(f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg")
+            raise OutputError(
+                f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg"
+            )
     if job.out == job.mask_out:
         raise OutputError(f"{job.out} cannot hold both pictures and masks", "Name another --mask-out")
 

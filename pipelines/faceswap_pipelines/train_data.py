@@ -45,7 +45,7 @@ def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
     known = {}
     for person, folder in facesets.items():
         with Faceset.open(folder) as faceset:
-            if (who := faceset.person()) is not None:
+            if (who := faceset.person) is not None:
                 known[person] = who
     return known
 

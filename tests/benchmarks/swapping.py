@@ -1,0 +1,248 @@
+"""How fast frames are converted, where the time goes, and whether the result is as calm as the video was.
+
+    uv run python tests/benchmarks/swapping.py MODEL VIDEO [--to b] [--frames 250]
+
+Prints, for the machine it runs on:
+- milliseconds of processor time for cutting out, fitting and pasting one face 300 px high, without the network, in 720p
+  and in 1080p, beside a rendition of full-frame compositing (warp the face to the frame, blend all pixels in float), as
+  the known tools do it;
+- frames per second of `faceswap swap` on VIDEO as it is and enlarged to 1280x720, beside decoding and encoding alone;
+- where the time goes;
+- how much more the swapped face trembles than the one in the video, and how much more its colour varies: ratios, 1 is
+  as calm as the video.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from faceswap.config import SwapConfig
+from faceswap.faces.align import crop_transform
+from faceswap.faces.cast import Part, cast
+from faceswap.faces.landmarks import FaceMesh
+from faceswap.faces.trackfile import TrackFile
+from faceswap.geometry import Similarity
+from faceswap.media.video import probe, read_frames
+from faceswap.media.video_write import open_writer, write_clip
+from faceswap.swapping.color import to_lab
+from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.infer import Swapper
+from faceswap.training.checkpoint import load_model
+from faceswap.types import Face, Frame, Picture
+from faceswap_pipelines.analyse import FaceFinder, analyse, followed_frames
+from faceswap_pipelines.job import run
+from faceswap_pipelines.processor import keep_freed_memory
+from faceswap_pipelines.swap import SwapJob, SwapSettings, swap
+
+Roles = list[tuple[Frame, list[Role]]]
+
+_FACE = 300  # pixels
+_SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
+_CPU = torch.device("cpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("--to", default="b")
+    parser.add_argument("--frames", type=int, default=250)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    swapper = Swapper(load_model(arguments.model, _CPU))
+    print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {torch.get_num_threads()} cores, {swapper.size} px")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        roles = follow(arguments.video, arguments.frames, arguments.to, folder)
+        print_compositing(roles, swapper)
+        print_whole(arguments.model, arguments.video, arguments.to, arguments.frames, folder)
+    print_where(roles, swapper)
+    print_calm(roles, swapper)
+
+
+def follow(video: Path, frames: int, person: str, folder: Path) -> Roles:
+    """The video's first frames with the face that is seen most."""
+    with TrackFile(folder / "follow.tracks.db") as tracks:
+        analysis = run(analyse(video, (0, frames), tracks, FaceFinder(_CPU)))
+        part = Part((tracks.tracks(analysis)[0].number,), person)
+        followed = followed_frames(video, (0, frames), tracks, analysis, 0)
+        return [(frame, [Role(*pair) for pair in cast([part], faces.faces)]) for frame, faces in followed]
+
+
+def print_compositing(roles: Roles, swapper: Swapper) -> None:
+    print(f"\n| one face of {_FACE} px, ms of one core | cut, fit, paste | full-frame compositing | ratio |")
+    print("|---|---|---|---|")
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    for name, (width, height) in _SIZES.items():
+        placed = [place(frame, some[0], width, height) for frame, some in roles if some][:64]
+        whole = best(lambda placed=placed: sum(1 for _ in converted(placed, swapper, SwapConfig())))
+        network = best(lambda placed=placed: through_network(placed, swapper))
+        ours = (whole - network) / len(placed) * 1e3
+        full = best(lambda placed=placed: [full_frame(frame, some[0].face, swapper.size) for frame, some in placed])
+        theirs = full / len(placed) * 1e3
+        print(f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} |")
+    torch.set_num_threads(threads[0])
+    cv2.setNumThreads(threads[1])
+
+
+def place(frame: Frame, role: Role, width: int, height: int) -> tuple[Frame, list[Role]]:
+    """The face, `_FACE` px high, in the middle of a frame of another size."""
+    scale = _FACE / role.face.size
+    left, top, right, bottom = role.face.box
+    shift = Similarity(1, 0, width / 2 - (left + right) / 2 * scale, height / 2 - (top + bottom) / 2 * scale)
+    move = Similarity(scale, 0, 0, 0).then(shift)
+    image = cv2.warpAffine(frame.image, move.matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
+    moved = Face(role.face.points_after(move), role.face.presence, role.face.track)
+    return Frame(image.astype(np.uint8), frame.index, frame.time), [Role(moved, role.person)]
+
+
+@torch.inference_mode()
+def through_network(roles: Roles, swapper: Swapper) -> None:
+    """The network's share of the work: as many faces, in the same batches."""
+    model = swapper._model
+    for _ in range(0, len(roles), 8):
+        model.decode(model.encode(torch.rand(8, 3, swapper.size, swapper.size)), swapper.persons[1])
+
+
+def full_frame(frame: Frame, face: Face, size: int) -> Picture:
+    """What tools do that know no box: cut out, warp face and mask to the whole frame, match means, blend, in float."""
+    height, width = frame.image.shape[:2]
+    to_crop = crop_transform(face.points, size)
+    crop = cv2.warpAffine(frame.image, to_crop.matrix, (size, size)).astype(np.float32)
+    mask = np.zeros((size, size), np.float32)
+    cv2.ellipse(mask, (size // 2, size // 2), (size // 3, size // 2 - 4), 0, 0, 360, 1.0, -1)
+    mask = cv2.GaussianBlur(mask, (0, 0), size / 32)
+    back = to_crop.inverse().matrix
+    made = cv2.warpAffine(crop, back, (width, height), flags=cv2.INTER_CUBIC)
+    alpha = cv2.warpAffine(mask, back, (width, height))[..., None]
+    image = frame.image.astype(np.float32)
+    made += (image * alpha).sum((0, 1)) / alpha.sum() - (made * alpha).sum((0, 1)) / alpha.sum()
+    mixed: Picture = np.clip(image * (1 - alpha) + made * alpha, 0, 255).astype(np.uint8)
+    return mixed
+
+
+def print_whole(model: Path, video: Path, person: str, frames: int, folder: Path) -> None:
+    info = probe(video)
+    large = folder / "720p.mp4"
+    write_clip(large, (as_720p(f.image) for f in read_frames(video, 0, frames)), info.frame_rate)
+    print("\n| frames/s | swap, with finding faces | swap, faces known | decode and encode alone |")
+    print("|---|---|---|---|")
+    for name, clip in ((f"{info.width}x{info.height}", video), ("1280x720", large)):
+        job = SwapJob(clip, model, folder / "swapped.mp4", SwapSettings(to=(person,)), (0, frames), overwrite=True)
+        for suffix in ("", "-wal", "-shm"):
+            (folder / f"swapped.tracks.db{suffix}").unlink(missing_ok=True)
+        first, known = timed(lambda job=job: run(swap(job))), timed(lambda job=job: run(swap(job)))
+        copied = timed(lambda clip=clip: copy(clip, folder / "copy.mp4", frames))
+        rates = " | ".join(f"{frames / seconds:.1f}" for seconds in (first, known, copied))
+        print(f"| {name} | {rates} |")
+
+
+def as_720p(image: Picture) -> Picture:
+    """In the middle of a 1280x720 picture, as high as that."""
+    scale = 720 / image.shape[0]
+    move = Similarity(scale, 0, (1280 - scale * image.shape[1]) / 2, 0).matrix
+    return cv2.warpAffine(image, move, (1280, 720), borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
+
+
+def copy(video: Path, out: Path, frames: int) -> None:
+    with open_writer(out, probe(video), signature=str(time.monotonic())) as writer:
+        for frame in read_frames(video, 0, frames):
+            writer.write(frame.image, frame.time)
+
+
+def print_where(roles: Roles, swapper: Swapper) -> None:
+    """Milliseconds of a frame by what they are spent on, by switching parts off."""
+    config = SwapConfig()
+    plain = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "smooth": 0.0}
+    steps: list[tuple[str, dict[str, float | str]]] = [
+        ("cut out, decode, paste", plain),
+        ("+ colour", {**plain, "colour": config.colour}),
+        ("+ seam", {**plain, "colour": config.colour, "blending": config.blending}),
+        (
+            "+ sharpness, grain",
+            {**plain, "colour": config.colour, "blending": config.blending, "sharpen": 1.0, "grain": 1.0},
+        ),
+        ("+ settling over time", {}),
+    ]
+    print("\n| all cores | ms a frame |")
+    print("|---|---|")
+    network = best(lambda: through_network(roles, swapper)) / len(roles)
+    print(f"| network alone | {network * 1e3:.1f} |")
+    for name, changes in steps:
+        look = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
+        seconds = best(lambda look=look: sum(1 for _ in converted(roles, swapper, look)))
+        print(f"| {name} | {seconds / len(roles) * 1e3:.1f} |")
+
+
+def print_calm(roles: Roles, swapper: Swapper) -> None:
+    made = list(converted(roles, swapper, SwapConfig()))
+    single = list(converted(roles, swapper, SwapConfig(smooth=0)))
+    mesh = FaceMesh(_CPU)
+    faces = [some[0].face for _, some in roles if some]
+    before = trembling(mesh, [m.frame.image for m in made if m.boxes], faces)
+    print("\n| against the video | landmarks' second difference | variation of colour |")
+    print("|---|---|---|")
+    for name, some in (("settled over time", made), ("each frame for itself", single)):
+        after = trembling(mesh, [m.image for m in some if m.boxes], faces)
+        colours = [wandering([getter(m) for m in some if m.boxes], faces) for getter in (_after, _before)]
+        print(f"| {name} | {after / before:.2f} | {colours[0] / colours[1]:.2f} |")
+    changed = [outside_changed(m) for m in made]
+    print(f"\npixels outside the boxes that changed, in {len(changed)} frames: {sum(changed)}")
+
+
+def _after(made: Converted) -> Picture:
+    return made.image
+
+
+def _before(made: Converted) -> Picture:
+    return made.frame.image
+
+
+def trembling(mesh: FaceMesh, images: Sequence[Picture], faces: Sequence[Face]) -> float:
+    """Root mean square of the second difference over time of all landmarks, in shares of the face's size."""
+    found = mesh.locate_each(list(zip(images, faces, strict=True)))
+    points = np.stack([face.points[:, :2] / old.size for face, old in zip(found, faces, strict=True)])
+    return float(np.sqrt((np.diff(points, n=2, axis=0) ** 2).mean()))
+
+
+def wandering(images: Sequence[Picture], faces: Sequence[Face]) -> float:
+    """Root mean square of the frame-to-frame change of the mean Lab colour of the face's middle."""
+    means = []
+    for image, face in zip(images, faces, strict=True):
+        left, top, right, bottom = face.box
+        x, y = (right - left) / 4, (bottom - top) / 4
+        patch = image[int(top + y) : int(bottom - y), int(left + x) : int(right - x)]
+        means.append(to_lab(torch.from_numpy(patch.reshape(-1, 3)).float() / 255).mean(0).numpy())
+    return float(np.sqrt((np.diff(np.stack(means), axis=0) ** 2).sum(1).mean()))
+
+
+def outside_changed(made: Converted) -> int:
+    changed = (made.image != made.frame.image).any(axis=2)
+    for left, top, right, bottom in made.boxes:
+        changed[top:bottom, left:right] = False
+    return int(changed.sum())
+
+
+def best(work: Callable[[], object], times: int = 3) -> float:
+    work()
+    return min(timed(work) for _ in range(times))
+
+
+def timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
