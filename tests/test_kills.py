@@ -98,15 +98,18 @@ def test_swap(studio: Studio, tmp_path: Path) -> None:
     images = [frame.image for frame in read_frames(studio.clips["a"])]
     video = tmp_path / "long.mp4"
     write_clip(video, images + images[::-1] + images, Fraction(25))
-    out = tmp_path / "out.mp4"
-    words = ("swap", video, "--model", studio.model, "--out", out, "--device", "cpu")
-    kill_when(lambda: any(tmp_path.glob(".out.mp4.partial/*.nut")), *words)
+    out = tmp_path / "out.mkv"
+    words = ("swap", video, "--model", studio.model, "--device", "cpu", "--out")
+    finish(*words, tmp_path / "whole.mkv", "--codec", "ffv1")
+    words = (*words, out, "--mask-out", tmp_path / "mask.mkv", "--codec", "ffv1")
+    kill_when(lambda: any(tmp_path.glob(".out.mkv.partial/*.nut")), *words)
     assert not out.exists()
-    first = next(tmp_path.glob(".out.mp4.partial/000000.nut"))
+    first = next(tmp_path.glob(".out.mkv.partial/000000.nut"))
     done = first.stat().st_mtime_ns
     finish(*words)
     assert done < out.stat().st_mtime_ns
     assert [f.time for f in read_frames(out)] == [f.time for f in read_frames(video)]
-    assert sorted(p.name for p in tmp_path.iterdir()) == [
-        *("long.mp4", "out.mp4", "out.settings.toml", "out.sheet.png", "out.tracks.db")
-    ]
+    for resumed, whole in zip(read_frames(out), read_frames(tmp_path / "whole.mkv"), strict=True):
+        assert (resumed.image == whole.image).all()
+    assert len(list(read_frames(tmp_path / "mask.mkv"))) == 3 * len(images)
+    assert not list(tmp_path.glob(".*"))

@@ -111,28 +111,37 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
 
     A face that was lost and followed again under another number stays in its column.
     """
-    where: dict[int, list[float]] = defaultdict(list)
+    where: dict[int, dict[int, float]] = defaultdict(dict)  # by track and frame
     scene_of: dict[int, int] = {}
     scene = 0
     for frame in frames:
         scene += frame.cut
         for face in frame.faces:
-            where[face.track].append((face.box[0] + face.box[2]) / 2)
+            where[face.track][frame.index] = (face.box[0] + face.box[2]) / 2
             scene_of.setdefault(face.track, scene)
     columns: list[list[int]] = []
     for number in sorted(set(scene_of.values())):
         people: list[list[Track]] = []
         for track in tracks:
             if scene_of.get(track.number) == number:
-                same = (group for group in people if distance(group[0].identity, track.identity) < SAME_PERSON)
-                group = next(same, None)
+                group = next((group for group in people if _returned(track, group, where)), None)
                 if group is None:
                     people.append([track])
                 else:
                     group.append(track)
-        places = sorted(people, key=lambda group: float(np.mean([x for track in group for x in where[track.number]])))
+        places = sorted(people, key=lambda group: _middle(group, where))
         for place, group in enumerate(places):
             if place == len(columns):
                 columns.append([])
             columns[place] += [track.number for track in group]
     return columns
+
+
+def _returned(track: Track, group: Sequence[Track], where: Mapping[int, Mapping[int, float]]) -> bool:
+    """Whether a track shows those of `group` at another time: nobody stands in two places at once."""
+    alike = distance(group[0].identity, track.identity) < SAME_PERSON
+    return alike and all(where[track.number].keys().isdisjoint(where[other.number]) for other in group)
+
+
+def _middle(group: Sequence[Track], where: Mapping[int, Mapping[int, float]]) -> float:
+    return float(np.mean([x for track in group for x in where[track.number].values()]))

@@ -75,7 +75,8 @@ def linear(pixels: Pixels, colours: Palette) -> Pixels:
     root, inverse = _power(ours, 0.5), _power(ours, -0.5)
     values, vectors = torch.linalg.eigh(inverse @ _power(root @ theirs @ root, 0.5) @ inverse)
     stretching = vectors @ torch.diag_embed(values.clamp(*_GAIN)) @ vectors.mT
-    return (pixels - our_mean) @ stretching + their_mean
+    moved: Pixels = (pixels - our_mean) @ stretching + their_mean
+    return moved
 
 
 def reinhard(pixels: Pixels, colours: Palette) -> Pixels:
