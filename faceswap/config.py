@@ -256,6 +256,12 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, list | tuple):
             raise ConfigError(f"{where} is {value!r}, which is no list", "Write it as one,two,three")
         return tuple(_convert(get_args(kind)[0], item, where) for item in value)
+    if get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise ConfigError(f"{where} is {value!r}, which is no table", "Write it as { name = value }")
+        return {key: _convert(get_args(kind)[1], item, f"{where}, {key}") for key, item in value.items()}
+    if kind is Any:
+        return value
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     allowed = tuple(a for a in (get_args(kind) or (kind,)) if isinstance(a, type))

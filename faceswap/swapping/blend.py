@@ -30,7 +30,7 @@ Mask = Float[Tensor, "_ _"]
 Masks = Float[Tensor, "batch _ _"]
 Pictures = Float[Tensor, "batch 3 _ _"]
 
-_STEP = 32  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
+_STEP = 16  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
 _SHRINKING = 2.0  # at a pyramid's coarser levels the seam lies further inside the face, by this factor of the blur
 _COARSEST = 16  # pixels a side: the pyramid's top
 _KNOWN = 4.0  # times the share of a pyramid's pixel that the mask covers: from 1 on it counts as known

@@ -22,6 +22,8 @@ _SIDE = 16  # of the reduced crop whose pixels are compared: a palette needs no 
 _GAIN = (0.85, 1.15)
 """How far contrast may be changed. Within a face, spread is mostly features: a clean-shaven face must not be given the
 contrast of a black beard."""
+_PALEST = 0.5
+"""How far the spread of colour may be reduced: red lips do not belong into pale footage."""
 _QUANTILES = 17
 _FLAT = 1e-6  # variance below which a palette counts as of one colour
 _ROUNDS = 8  # of sliced transport: it moves less and less
@@ -69,12 +71,15 @@ def linear(pixels: Pixels, colours: Palette) -> Pixels:
 
     Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer" (2007):
     A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2 for covariances S of ours and T of theirs. Its stretching along any direction
-    is kept within 15 %.
+    is kept within 15 %, but colour may be made paler.
     """
     (our_mean, ours), (their_mean, theirs) = (_moments(x, colours.weights) for x in (colours.ours, colours.theirs))
     root, inverse = _power(ours, 0.5), _power(ours, -0.5)
     values, vectors = torch.linalg.eigh(inverse @ _power(root @ theirs @ root, 0.5) @ inverse)
-    stretching = vectors @ torch.diag_embed(values.clamp(*_GAIN)) @ vectors.mT
+    greyness = (vectors.sum(dim=-2) ** 2) / 3  # of each direction: 1 from black to white, 0 from hue to hue
+    least = _PALEST + greyness * (_GAIN[0] - _PALEST)
+    limited = torch.maximum(values.clamp(max=_GAIN[1]), least)
+    stretching = vectors @ torch.diag_embed(limited) @ vectors.mT
     moved: Pixels = (pixels - our_mean) @ stretching + their_mean
     return moved
 
@@ -82,13 +87,14 @@ def linear(pixels: Pixels, colours: Palette) -> Pixels:
 def reinhard(pixels: Pixels, colours: Palette) -> Pixels:
     """Mean and spread of each channel in CIE Lab: Reinhard et al., "Color transfer between images" (2001).
 
-    The change of spread is kept within 15 %.
+    The change of spread is kept within 15 %, but colour may be made paler.
     """
     (our_mean, ours), (their_mean, theirs) = (
         _moments(to_lab(x), colours.weights) for x in (colours.ours, colours.theirs)
     )
     spreads = [covariance.diagonal(dim1=-2, dim2=-1).sqrt()[..., None, :] for covariance in (ours, theirs)]
-    gain = (spreads[1] / spreads[0]).clamp(*_GAIN)
+    least = pixels.new_tensor([_GAIN[0], _PALEST, _PALEST])
+    gain = torch.maximum((spreads[1] / spreads[0]).clamp(max=_GAIN[1]), least)
     return to_rgb((to_lab(pixels) - our_mean) * gain + their_mean)
 
 

@@ -27,8 +27,7 @@ def sharpness(
     pictures: Float[Tensor, "batch 3 size size"], masks: Float[Tensor, "batch size size"]
 ) -> Float[Tensor, " batch"]:
     """Root mean square of the fine detail (up to some three pixels wide) of the luminance under the masks, of 0..1."""
-    luma = torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
-    fine = (luma - _blurred(luma))[:, 0]
+    fine = _fine(pictures)[:, 0]
     return ((masks * fine**2).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp_min(1e-6)).sqrt()
 
 
@@ -37,10 +36,11 @@ def sharpened(
 ) -> Float[Tensor, "batch 3 size size"]:
     """Pictures of sharpness `has` brought towards the sharpness `wanted`, never beyond it; sharper ones stay.
 
-    Unsharp masking: some of the picture's difference from a blurred copy is added.
+    Unsharp masking: some of the luminance's difference from a blurred copy is added to all channels; colours would get
+    fringes.
     """
     amount = (wanted / has.clamp_min(1e-6) - 1).clamp(0, _MOST)[:, None, None, None]
-    return (pictures + amount * (pictures - _blurred(pictures))).clamp(0, 1)
+    return (pictures + amount * _fine(pictures)).clamp(0, 1)
 
 
 def noise_level(image: Picture, box: Box) -> float:
@@ -76,6 +76,12 @@ def grain(
         y, x = np.random.default_rng(seed).integers(_OFFSETS, size=2).tolist()
         torch.mul(field[y : y + height, x : x + width], level if level >= _LEAST_GRAIN else 0.0, out=one[0])
     return noise
+
+
+def _fine(pictures: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 1 size size"]:
+    """The luminance's fine detail."""
+    luma = torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
+    return luma - _blurred(luma)
 
 
 def _blurred(pictures: Float[Tensor, "batch channels size size"]) -> Float[Tensor, "batch channels size size"]:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import faceswap
+from faceswap.errors import ConfigError
 from faceswap_pipelines.cli_faces import faces_app
 from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.terminal import Device, Json, finish, frame_range, job_errors, show
+from faceswap_pipelines.terminal import EXIT_ERROR, Device, Json, finish, job_errors, show
+
+if TYPE_CHECKING:  # it loads torch; only its types are needed here
+    from faceswap_pipelines.batch.plan import Task
+
+BATCH_STATE = "batch.db"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -87,6 +94,7 @@ def extract(
     with job_errors():
         from faceswap_pipelines.extract import ExtractJob
         from faceswap_pipelines.extract import extract as extract_job
+        from faceswap_pipelines.job import frame_range
 
         wanted = frame_range(frames)
         job = ExtractJob(tuple(inputs), out, wanted, size, min_face, person, skip_similar, device=device)
@@ -183,11 +191,17 @@ def train(
 
 @app.command()
 def swap(
-    video: Annotated[Path, typer.Argument(help="A video, or a picture.")],
+    videos: Annotated[
+        list[Path], typer.Argument(help="A video, or a picture; several with --out-dir.", metavar="VIDEO...")
+    ],
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")],
     out: Annotated[
-        Path, typer.Option(help="The video to write: .mp4, .mov or .mkv. Without a suffix: a folder for PNG pictures.")
-    ],
+        Path | None,
+        typer.Option(help="The video to write: .mp4, .mov or .mkv. Without a suffix: a folder for PNG pictures."),
+    ] = None,
+    out_dir: Annotated[
+        Path | None, typer.Option(help="Instead: a folder for the results of many videos; 'in/*.mp4' works, too.")
+    ] = None,
     target: Annotated[
         str | None,
         typer.Option("--to", metavar="PERSON", help="Who the face becomes; B,C from left to right.", show_default="b"),
@@ -240,6 +254,8 @@ def swap(
 ) -> None:
     """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
     with job_errors():
+        from faceswap_pipelines.batch.plan import swap_plan
+        from faceswap_pipelines.job import frame_range
         from faceswap_pipelines.preview import preview as preview_job
         from faceswap_pipelines.swap import SwapJob, settings_from
         from faceswap_pipelines.swap import swap as swap_job
@@ -249,10 +265,12 @@ def swap(
         named |= {"hardware": hardware or None, "to": target.split(",") if target else None}
         named["map"] = mapping(map_ or [], source, target)
         changes = settings(set_ or []) | {name: value for name, value in named.items() if value is not None}
+        if (out is None) == (out_dir is None) or (out and len(videos) > 1):
+            raise ConfigError("it is not clear where to write", "Add --out FILE, or, for several videos, --out-dir DIR")
         job = SwapJob(
-            video,
+            videos[0],
             model,
-            out,
+            out or Path(),
             settings_from(settings_file, changes),
             frame_range(frames),
             overwrite,
@@ -260,6 +278,9 @@ def swap(
             min_face,
             device,
         )
+        if out_dir:
+            _run_batch(swap_plan(videos, job, out_dir), out_dir / BATCH_STATE, None, device, False, json)
+            return
         if preview:
             shown = show(preview_job(job, preview), json)
         else:
@@ -269,6 +290,46 @@ def swap(
     else:
         text = f"{result.swapped} of {result.frames} frames have a swapped face. Look at {result.sheet or out}"
         finish(result, json, text)
+
+
+@app.command()
+def batch(
+    plan: Annotated[Path, typer.Argument(help="Jobs in TOML: see the README.", metavar="JOBS.toml")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on looking for new files until stopped.")] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Jobs at a time.", show_default="one for each GPU, or four cores")
+    ] = None,
+    device: Device = "auto",
+    json: Json = False,
+) -> None:
+    """Do many jobs: extract, train, swap. Stopped or killed, it goes on where it was; nothing is done twice."""
+    with job_errors():
+        from faceswap_pipelines.batch.plan import read_plan
+
+        settled = 5.0 if watch else 0.0  # a file that grows is left until it does not any more
+        if dry_run:
+            tasks = read_plan(plan)
+            finish(tasks, json, "\n".join([*(task.name for task in tasks), f"{len(tasks)} jobs"]))
+            return
+        state = plan.with_name(f".{plan.stem}.{BATCH_STATE}")
+        _run_batch(lambda: read_plan(plan, settled), state, workers, device, watch, json)
+
+
+def _run_batch(
+    plan: Callable[[], Sequence[Task]], state: Path, workers: int | None, device: str, watch: bool, as_json: bool
+) -> None:
+    """Run it and print what came of it; exit code 3 if a job failed."""
+    from faceswap_pipelines.batch.batch import batch as batch_job
+
+    result = show(batch_job(plan, state, workers, device, watch), as_json)
+    lines = [f"{one.status:6} {one.seconds:7.1f} s  {one.name}" for one in result.outcomes]
+    reasons = [f"failed: {one.name}: {one.reason}" for one in result.outcomes if one.status == "failed"]
+    counts = f"{result.done} done, {result.kept} done before, {result.failed} failed"
+    finish(result, as_json, "\n".join([*lines, counts]))
+    print(*reasons, sep="\n", end="\n" if reasons else "", file=sys.stderr)
+    if result.failed:
+        raise typer.Exit(EXIT_ERROR)
 
 
 @app.command("app")

@@ -21,7 +21,8 @@ from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.pictures import is_picture, is_video, read_picture
 from faceswap.types import AlignedFace, Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
-from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.models import Models
 from faceswap_pipelines.processor import one_thread_each
 from faceswap_pipelines.stages import batched
 
@@ -68,15 +69,16 @@ class ExtractResult:
     """Inputs that could not be read, with the reason."""
 
 
-def extract(job: ExtractJob) -> Job[ExtractResult]:
+def extract(job: ExtractJob, models: Models | None = None) -> Job[ExtractResult]:
     """Add one person's faces from `job.inputs` to the faceset `job.out`; what was done before is not done again.
 
     Two passes: all faces are found and followed; then it is decided who the person is, and the faces are cut out.
-    An input that cannot be read is noted and passed over, unless it is the only one.
+    An input that cannot be read is noted and passed over, unless it is the only one. `models` are those that this
+    process has loaded already.
     Raises FaceError if no face is kept at all.
     """
     inputs = list_media(job.inputs)
-    finder = FaceFinder(pick_device(job.device), job.min_face)
+    finder = (models or Models()).finder(job.device, job.min_face)
     frames, failed, start = 0, {}, time.monotonic()
     with Faceset.create(job.out, job.size) as faceset, TrackFile(job.out / "tracks.db") as tracks:
         analyses: dict[Path, Analysis] = {}

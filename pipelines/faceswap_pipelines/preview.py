@@ -10,8 +10,8 @@ from faceswap.faces.cast import cast
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Role, converted
-from faceswap_pipelines.analyse import FaceFinder
-from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.models import Models
 from faceswap_pipelines.swap import SwapJob, open_swapper, parts_of
 from faceswap_pipelines.swap_sheet import close_up, write_sheet
 
@@ -35,7 +35,8 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     start = time.monotonic()
     if not job.out.parent.is_dir():
         raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
-    swapper, finder = open_swapper(job), FaceFinder(pick_device(job.device), job.min_face)
+    models = Models()
+    swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     title = f"Preview of {job.video.name}"
     yield Progress(title, 0, count, "frames")
     if is_picture(job.video):

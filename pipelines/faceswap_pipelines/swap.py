@@ -24,11 +24,12 @@ from faceswap.quality.sheets import sheet
 from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
-from faceswap.training.checkpoint import latest_checkpoint, load_model
+from faceswap.training.checkpoint import latest_checkpoint
 from faceswap.training.identities import read_identities
 from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import SETTLE, FaceFinder, FrameRange, analyse, followed_frames
-from faceswap_pipelines.job import Job, Progress, pick_device
+from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.models import Models
 from faceswap_pipelines.stages import ahead, depth_for
 from faceswap_pipelines.swap_sheet import Samples, close_up, sheet_path
 
@@ -115,23 +116,22 @@ def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings
 _PARTS: dict[str, Any] = {"look": SwapConfig, "encoding": Encoding}
 
 
-def swap(job: SwapJob) -> Job[SwapResult]:
+def swap(job: SwapJob, models: Models | None = None) -> Job[SwapResult]:
     """Make `job.out`. A run that was killed goes on where it was when it is started again with the same job.
 
-    Raises FaceError if there is no face to swap.
+    `models` are those that this process has loaded already. Raises FaceError if there is no face to swap.
     """
     _check_output(job)
-    device = pick_device(job.device)
-    swapper = open_swapper(job)
-    finder = FaceFinder(device, job.min_face)
+    models = models or Models()
+    swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     if is_picture(job.video):
         return (yield from _swap_picture(job, swapper, finder))
     return (yield from _swap_video(job, swapper, finder))
 
 
-def open_swapper(job: SwapJob) -> Swapper:
+def open_swapper(job: SwapJob, models: Models) -> Swapper:
     """The job's model, ready to swap. Raises ModelError if it does not know those whom the job wants."""
-    swapper = Swapper(load_model(job.model, pick_device(job.device)))
+    swapper = models.swapper(job.model, job.device)
     mapping = job.settings.mapping
     for person in [*mapping, *mapping.values()] or job.settings.to:
         swapper.check(person)

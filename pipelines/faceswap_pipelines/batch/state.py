@@ -1,0 +1,116 @@
+"""What has become of each task: SQLite beside the plan, so that a batch goes on where it was."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from faceswap.errors import FaceswapError, OutputError
+from faceswap.faces.database import create_database, open_database, transaction
+from faceswap.faces.faceset import Faceset
+from faceswap.media.fingerprint import fingerprint
+from faceswap.training.checkpoint import latest_checkpoint
+from faceswap_pipelines.batch.plan import AnyJob, Task
+from faceswap_pipelines.extract import ExtractJob, list_media
+from faceswap_pipelines.swap import SwapJob
+
+_VERSION = 1
+_SCHEMA = """
+CREATE TABLE task (
+    name TEXT PRIMARY KEY,
+    status TEXT NOT NULL,                 -- running, done or failed; those that are not here are queued
+    key TEXT NOT NULL,                    -- hash of inputs, settings and model: see key_of
+    reason TEXT NOT NULL DEFAULT '',      -- why it failed
+    seconds REAL NOT NULL DEFAULT 0,
+    result TEXT NOT NULL DEFAULT ''       -- JSON: what the job said when it was done
+);
+"""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What is known of a task."""
+
+    status: str
+    key: str
+    reason: str = ""
+    seconds: float = 0.0
+    result: str = ""
+
+
+class State(AbstractContextManager["State"]):
+    """The open state of a batch. Only one process can have it: raises OutputError if another one does."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            # Held until this process ends, in whatever way.
+            self._lock = sqlite3.connect(path.with_name(f"{path.name}.lock"), timeout=0, isolation_level=None)
+            self._lock.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            raise OutputError(
+                f"the state of this batch ({path}) is in use or cannot be written ({error})",
+                "Wait for the other one to end, or check the folder",
+            ) from error
+        try:
+            if not path.is_file():
+                create_database(path, _SCHEMA, _VERSION)
+            self._db, version = open_database(path)
+        except (OSError, sqlite3.Error) as error:
+            self._lock.close()
+            raise OutputError(f"{path} cannot be used ({error})", "Remove it: all jobs are looked at anew") from error
+        if version != _VERSION:
+            self.__exit__(None, None, None)
+            raise OutputError(f"{path} is of another version of this program", "Remove it: all jobs are done anew")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._db.close()
+        self._lock.close()
+
+    def entry(self, task: Task) -> Entry | None:
+        """What is known of `task`; None: nothing yet."""
+        row = self._db.execute(
+            "SELECT status, key, reason, seconds, result FROM task WHERE name = ?", (task.name,)
+        ).fetchone()
+        return None if row is None else Entry(*row)
+
+    def note(self, task: Task, entry: Entry) -> None:
+        """Keep what has become of `task`."""
+        with transaction(self._db, f"the state {self._path}"):
+            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?)", (task.name, *_row(entry)))
+
+
+def _row(entry: Entry) -> tuple[object, ...]:
+    return tuple(asdict(entry).values())
+
+
+def key_of(job: AnyJob) -> str:
+    """A hash of all that decides what the job makes: the content of its inputs, its settings, its model's weights."""
+    digest = hashlib.sha256(repr(job).encode())
+    for part in _contents(job):
+        digest.update(part.encode())
+    return digest.hexdigest()
+
+
+def _contents(job: AnyJob) -> list[str]:
+    if isinstance(job, ExtractJob):
+        return [fingerprint(path) for path in list_media(job.inputs) if path.is_file()]
+    if isinstance(job, SwapJob):
+        checkpoint = latest_checkpoint(job.model)
+        weights = fingerprint(checkpoint / "weights.safetensors") if checkpoint else ""
+        return [fingerprint(job.video) if job.video.is_file() else "", weights]
+    kept = []
+    for folder in job.facesets.values():
+        try:
+            with Faceset.open(folder) as faceset:
+                kept.append(json.dumps([record.file for record in faceset.records(kept_only=True)]))
+        except FaceswapError:  # the job itself will say what is wrong with it
+            kept.append("")
+    return kept
