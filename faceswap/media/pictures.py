@@ -21,6 +21,8 @@ VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg
 _MAX_PIXELS = 100_000_000
 """More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
 
+_BLOCK = 32  # pixels
+
 _WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
@@ -106,6 +108,8 @@ def cut(image: Picture, to_crop: Similarity, size: int) -> Picture:
     A crop much smaller than its source is averaged, not sampled: the source is first halved until the
     remaining reduction is under two, so that fine texture does not turn into noise.
     """
+    if to_crop.scale < 0.5:
+        image, to_crop = _around(image, to_crop, size)
     while to_crop.scale < 0.5:
         half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
@@ -113,3 +117,16 @@ def cut(image: Picture, to_crop: Similarity, size: int) -> Picture:
     return cv2.warpAffine(
         image, to_crop.matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.uint8, copy=False)
+
+
+def _around(image: Picture, to_crop: Similarity, size: int) -> tuple[Picture, Similarity]:
+    """The part of the picture that the crop shows, and the way from there: the rest need not be halved."""
+    height, width = image.shape[:2]
+    corners = np.array([[-1, -1], [size, -1], [size, size], [-1, size]])
+    at = to_crop.inverse().apply(corners)
+    # Beginning and ending at multiples of this, it can be halved as often as a crop needs it, pixel by pixel as before.
+    left, top = (np.floor(at.min(axis=0) / _BLOCK) * _BLOCK).astype(int).tolist()
+    right, bottom = (np.ceil((at.max(axis=0) + 1) / _BLOCK) * _BLOCK).astype(int).tolist()
+    left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+    part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
+    return part, Similarity(1.0, 0.0, float(left), float(top)).then(to_crop)

@@ -156,16 +156,9 @@ def paste(
             faces = _poisson(faces, below, alphas)
         height, width = below.shape[2:]
         noise = grain([patch.noise for _, patch in group], [seeds[at] for at, _ in group], (height, width), device)
-        made = (
-            below.lerp_((faces + noise).clamp_(0, 255), alphas)
-            .add_(0.5)
-            .to(torch.uint8)
-            .permute(0, 2, 3, 1)
-            .cpu()
-            .numpy()
-        )
-        for place, picture in zip(under, made, strict=True):
-            place[:] = picture
+        made = below.lerp_((faces + noise).clamp_(0, 255), alphas).add_(0.5).to(torch.uint8).cpu().numpy()
+        for place, planes in zip(under, made, strict=True):
+            cv2.merge(list(planes), place)
         if masks is not None:
             covered = (alphas[:, 0] * 255 + 0.5).to(torch.uint8).cpu().numpy()
             for (at, _), (x0, y0, x1, y1), cover in zip(group, boxes, covered, strict=True):
@@ -235,11 +228,11 @@ def sampled(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int
 def sampled_by_opencv(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int]) -> Tensor:
     """The same as `sampled`, on a processor."""
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    made = [
-        cv2.warpAffine(picture, move.matrix, shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
-        for picture, move in zip(pictures.permute(0, 2, 3, 1).contiguous().numpy(), moves, strict=True)
-    ]
-    return torch.from_numpy(np.stack(made)).permute(0, 3, 1, 2)
+    made = np.empty((len(moves), pictures.shape[1], *shape), np.float32)
+    for out, picture, move in zip(made, pictures.permute(0, 2, 3, 1).contiguous().numpy(), moves, strict=True):
+        warped = cv2.warpAffine(picture, move.matrix, shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)
+        out[:] = warped.transpose(2, 0, 1)
+    return torch.from_numpy(made)
 
 
 def _enlarging(size: int, times: int, mode: str) -> Float[Tensor, "larger size"]:
