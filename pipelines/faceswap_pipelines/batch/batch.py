@@ -59,16 +59,16 @@ def batch(
     Raises OutputError if another process works on the same batch.
     """
     outcomes: dict[str, Outcome] = {}
+    tasks = plan()
     with State(state_file) as state, _Crew(_places(device, workers)) as crew:
-        while True:
-            tasks = [task for task in plan() if task.name not in outcomes]
-            yield from _finish(tasks, outcomes, state, crew)
-            if not watch:
-                break
+        yield from _finish(tasks, outcomes, state, crew)
+        while watch:
             looked = time.monotonic()
             while time.monotonic() - looked < _WATCH_EVERY:
                 yield Progress("Waiting for new files", len(outcomes), None, "jobs")
                 time.sleep(_POLL)
+            tasks = [task for task in plan() if task.name not in outcomes]
+            yield from _finish(tasks, outcomes, state, crew)
     statuses = [outcome.status for outcome in outcomes.values()]
     done, kept, failed = (statuses.count(status) for status in ("done", "kept", "failed"))
     return BatchResult(done, kept, failed, list(outcomes.values()))
