@@ -337,3 +337,24 @@ def test_the_script_in_the_readme_runs(studio: Studio, tmp_path: Path) -> None:
     assert "12 frames swapped" in done.stdout
     assert "Training 2" in done.stdout
     assert (tmp_path / "swapped.mp4").is_file()
+
+
+def test_ctrl_c_stops_all_processes_and_what_was_done_stays(studio: Studio, tmp_path: Path) -> None:
+    films(tmp_path, studio, 8)
+    file = swaps(tmp_path, studio)
+    program = [sys.executable, "-m", "faceswap_pipelines.cli", "batch", str(file), "--device", "cpu"]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as stopped:
+        deadline = time.monotonic() + 120
+        while not outputs(tmp_path) and stopped.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+        os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: to the workers, too
+        _, errors = stopped.communicate(timeout=90)
+    assert stopped.returncode == 130, errors
+    assert b"Run the same command again" in errors
+    assert b"Traceback" not in errors
+    early = outputs(tmp_path)
+    assert 1 <= len(early) < 8
+    said = json.loads(command("batch", file, "--json", "--device", "cpu").stdout)
+    assert said["failed"] == 0
+    assert said["kept"] >= len(early) - 1
+    assert len(outputs(tmp_path)) == 8

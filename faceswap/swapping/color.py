@@ -25,6 +25,7 @@ contrast of a black beard."""
 _PALEST = 0.5
 """How far the spread of colour may be reduced: red lips do not belong into pale footage."""
 _QUANTILES = 17
+_DARK = 0.1  # of 0..1: far below it, shades of black count as one
 _FLAT = 1e-6  # variance below which a palette counts as of one colour
 _ROUNDS = 8  # of sliced transport: it moves less and less
 
@@ -71,16 +72,20 @@ def linear(pixels: Pixels, colours: Palette) -> Pixels:
 
     Pitie and Kokaram, "The linear Monge-Kantorovitch linear colour mapping for example-based colour transfer" (2007):
     A = S^-1/2 (S^1/2 T S^1/2)^1/2 S^-1/2 for covariances S of ours and T of theirs. Its stretching along any direction
-    is kept within 15 %, but colour may be made paler.
+    is kept within 15 %, but colour may be made paler. All that between logarithms, where another lamp or skin is a
+    shift: added to the values themselves, it would tint pupils and lips.
     """
-    (our_mean, ours), (their_mean, theirs) = (_moments(x, colours.weights) for x in (colours.ours, colours.theirs))
+    pixels = to_log(pixels)
+    (our_mean, ours), (their_mean, theirs) = (
+        _moments(to_log(x), colours.weights) for x in (colours.ours, colours.theirs)
+    )
     root, inverse = _power(ours, 0.5), _power(ours, -0.5)
     values, vectors = torch.linalg.eigh(inverse @ _power(root @ theirs @ root, 0.5) @ inverse)
     greyness = (vectors.sum(dim=-2) ** 2) / 3  # of each direction: 1 from black to white, 0 from hue to hue
     least = _PALEST + greyness * (_GAIN[0] - _PALEST)
     limited = torch.maximum(values.clamp(max=_GAIN[1]), least)
     stretching = vectors @ torch.diag_embed(limited) @ vectors.mT
-    moved: Pixels = (pixels - our_mean) @ stretching + their_mean
+    moved: Pixels = ((pixels - our_mean) @ stretching + their_mean).exp() - _DARK
     return moved
 
 
@@ -120,6 +125,11 @@ def transport(pixels: Pixels, colours: Palette) -> Pixels:
         ours = _mapped(a, before, after) @ turn.T
         pixels = _mapped(pixels @ turn, before, after) @ turn.T
     return to_rgb(pixels)
+
+
+def to_log(rgb: Pixels) -> Pixels:
+    """The logarithms of sRGB values, which are moved up a little, since black has none."""
+    return (rgb.clamp_min(0) + _DARK).log()
 
 
 def to_lab(rgb: Pixels) -> Pixels:
