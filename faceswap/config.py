@@ -176,12 +176,10 @@ class SwapConfig:
         _one_of("colour", self.colour, COLOURS)
         _one_of("blending", self.blending, BLENDINGS)
         ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3), "sharpen": (0, 1)}
+        ranges |= {"grain": (0, 5), "smooth": (0, 1), "fade": (0, 1)}
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")
-        for name in ("grain", "smooth", "fade"):
-            if not 0 <= (value := getattr(self, name)) <= 5:
-                raise ConfigError(f"{name} {value} is not between 0 and 5", "Correct the value")
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:

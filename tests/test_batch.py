@@ -107,6 +107,10 @@ class TestPlan:
         [
             ("", ("no jobs",)),
             ("[[jobs]]\n", ("unknown part 'jobs'",)),
+            ('[job]\nkind = "swap"\n', ("no jobs", "[[job]]")),
+            ('[defaults.swpa]\nmodel = "m"\n', ("defaults.swpa",)),
+            ('[[job]]\nkind = "swap"\ninputs = ["*.mp4"]\nmodel = "m"\nout = "{stem}.mov"\n', ("nothing matches",)),
+            ('[[job]]\nkind = "swap"\ninputs = ["x.mp4"]\nmodel = "m"\nout = "x.mp4"\n', ("become an input",)),
             ('[[job]]\nkind = "paint"\n', ("no known kind", "extract, train, swap")),
             ('[[job]]\nkind = "swap"\nvideo = "x"\n', ("unknown setting 'video'", "inputs")),
             ('[[job]]\nkind = "swap"\ninputs = ["x.mp4"]\nmodel = "m"\n', ("incomplete", "out")),
@@ -137,12 +141,14 @@ class TestPlan:
         assert result.exit_code == 0
         assert "00.mp4" in result.stdout
         assert "2 jobs" in result.stdout
+        said = json.loads(command("batch", swaps(tmp_path, studio), "--dry-run", "--json").stdout)
+        assert [task["kind"] for task in said] == ["swap", "swap"]
         assert not outputs(tmp_path)
 
     def test_files_that_are_being_written_are_left_alone_while_watching(self, studio: Studio, tmp_path: Path) -> None:
         old, new = films(tmp_path, studio, 2)
         os.utime(old, (time.time() - 60, time.time() - 60))
-        tasks = read_plan(swaps(tmp_path, studio), settled=5.0)
+        tasks = read_plan(swaps(tmp_path, studio), watching=True)
         assert [task.job.video for task in tasks if isinstance(task.job, SwapJob)] == [old]
         assert new.exists()
 
@@ -242,15 +248,37 @@ class TestRunning:
         assert "not a faceset" in reasons[0]
         assert "another job, which failed" in reasons[1]
 
+    def test_what_the_batch_has_not_made_is_not_replaced_and_what_it_has_made_is(
+        self, studio: Studio, tmp_path: Path
+    ) -> None:
+        films(tmp_path, studio, 1)
+        file = swaps(tmp_path, studio)
+        theirs = tmp_path / "out" / "00.mp4"
+        theirs.write_bytes(b"precious")
+        for _ in range(2):  # also not the second time
+            result = command("batch", file, "--device", "cpu")
+            assert result.exit_code == 3
+            assert "exists already" in result.stderr
+            assert theirs.read_bytes() == b"precious"
+        theirs.unlink()
+        assert command("batch", file, "--device", "cpu").exit_code == 0
+        made, model = theirs.read_bytes(), file.read_text()
+        file.write_text(model.replace(studio.model.as_posix(), "nowhere"))
+        assert command("batch", file, "--device", "cpu").exit_code == 3
+        assert theirs.read_bytes() == made
+        file.write_text(model + "settings = { opacity = 0.5 }\n")
+        assert command("batch", file, "--device", "cpu").exit_code == 0
+        assert theirs.read_bytes() != made
+
     def test_many_videos_in_one_line(self, studio: Studio, tmp_path: Path) -> None:
         films(tmp_path, studio, 2)
         words = ("swap", tmp_path / "in" / "*.mp4", "--model", studio.model, "--device", "cpu")
         result = command(*words, "--out-dir", tmp_path / "out", "--codec", "ffv1")
-        assert result.exit_code == 3, result.output  # an .mp4 file cannot hold ffv1
-        assert "cannot hold ffv1" in result.stderr
-        result = command(*words, "--out-dir", tmp_path / "out")
         assert result.exit_code == 0, result.output
+        assert sorted(path.name for path in (tmp_path / "out").glob("*.m*")) == ["00.mkv", "01.mkv"]
+        assert command(*words, "--out-dir", tmp_path / "out").exit_code == 0
         assert sorted(outputs(tmp_path)) == ["00.mp4", "01.mp4"]
+        refused(command(*words, "--out-dir", tmp_path / "out", "--preview", 2), "for one video")
         refused(command(*words), "not clear where to write", "--out-dir")
         refused(command("swap", tmp_path / "*.avi", *words[2:], "--out-dir", tmp_path / "out"), "nothing matches")
 

@@ -18,6 +18,7 @@ from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
 from faceswap.faces.cast import Part, cast, choose
 from faceswap.faces.identity import EMBEDDING
+from faceswap.faces.track import Tracker
 from faceswap.faces.trackfile import Track
 from faceswap.geometry import Similarity
 from faceswap.media.codecs import CODECS, Encoding
@@ -92,7 +93,7 @@ class TestWhichFace:
         refused(command(*words, "--map", "a"), "--map a=b")
         refused(command(*words, "--map", "a=b", "--map", "a=a"), "each a once")
         refused(command(*words, "--map", "carol=b"), "no person 'carol'")
-        refused(command(*words, "--from", "a", "--map", "a=b"), "--from and --map")
+        refused(command(*words, "--from", "a", "--map", "a=b"), "--map says already")
         assert not list(tmp_path.iterdir())
         refused(command(*words, "--face", f"like={tmp_path / 'none.png'}"), "none.png")
 
@@ -113,6 +114,22 @@ class TestWhichFace:
         assert [face.track for face, _ in cast([Part((2, 1), "b")], faces)] == [2]
         assert cast([Part((3,), "b")], faces) == []
         assert len(cast([Part((1,), "a"), Part((1,), "b")], faces)) == 1
+
+    def test_a_wrong_choice_costs_no_analysis(
+        self, pair: Path, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        words = ("swap", pair, "--model", studio.model, "--out", tmp_path / "o.mp4")
+        monkeypatch.setattr(person, "SAME_PERSON", 0.0)  # so nobody is like anybody
+        write_picture(tmp_path / "b.png", images(studio.clips["b"])[20])
+        refused(command(*words, "--face", f"like={tmp_path / 'b.png'}"), "no face that is", "--face main")
+        monkeypatch.undo()
+        monkeypatch.setattr(Tracker, "follow", None)
+        assert command(*words).exit_code == 0
+
+    def test_a_picture_is_not_replaced_by_its_swap(self, studio: Studio, tmp_path: Path) -> None:
+        write_picture(tmp_path / "me.png", images(studio.clips["a"])[0])
+        words = ("swap", tmp_path / "me.png", "--model", studio.model, "--overwrite", "--out", tmp_path / "me.png")
+        refused(command(*words), "input itself")
 
 
 class TestCodecs:
@@ -148,6 +165,8 @@ class TestCodecs:
             copy(clip, tmp_path / "out.mp4", encoding=Encoding("prores"))
         with pytest.raises(OutputError, match="no hardware encoder"):
             Encoding("ffv1", hardware=True).encoder()
+        with pytest.raises(ConfigError, match="no such presets"):
+            Encoding(hardware=True, preset="slow")
 
 
 class TestSequences:
@@ -182,6 +201,15 @@ class TestSequences:
         with SequenceWriter(tmp_path / "out", "other") as writer:
             assert writer.frames_done == 0
             writer.write(shots[0], Fraction(0))
+        assert [path.name for path in (tmp_path / "out").iterdir()] == ["000000.png"]
+
+    def test_half_a_picture_left_by_a_kill_is_swept_away(self, tmp_path: Path) -> None:
+        with pytest.raises(KeyboardInterrupt), SequenceWriter(tmp_path / "out", "one") as writer:
+            writer.write(gradients(1)[0], Fraction(0))
+            raise KeyboardInterrupt
+        (tmp_path / ".out.partial" / ".000001.png.99.part").write_bytes(b"half")
+        with SequenceWriter(tmp_path / "out", "one") as writer:
+            assert writer.frames_done == 1
         assert [path.name for path in (tmp_path / "out").iterdir()] == ["000000.png"]
 
     def test_nothing_of_the_users_is_replaced(self, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cache
 
 import av
 
@@ -98,6 +99,8 @@ class Encoding:
             raise ConfigError(f"{self.codec} has no crf", "Leave it out")
         if self.crf is not None and not least <= self.crf <= most:
             raise ConfigError(f"there is no crf {self.crf} for {self.codec}", f"Choose one from {least} to {most}")
+        if self.hardware and self.preset is not None:
+            raise ConfigError("hardware encoders have no such presets", "Leave out the preset, or hardware")
         if self.preset is not None and self.preset not in codec.presets:
             known = ", ".join(codec.presets) or "none: leave it out"
             raise ConfigError(f"{self.codec} has no preset '{self.preset}'", f"It has {known}")
@@ -125,12 +128,20 @@ class Encoding:
         name = self.kind.nvenc
         if name is None:
             raise OutputError(f"there is no hardware encoder for {self.codec}", "Leave out hardware, or use h264")
-        try:  # whether the GPU can do it shows only when it is asked to
-            trial = av.CodecContext.create(name, "w")
-            trial.width, trial.height, trial.pix_fmt = 256, 256, self.kind.pixels  # type: ignore[attr-defined]  # video
-            trial.open()
-        except (av.FFmpegError, ValueError) as error:
+        if not _can_open(name, self.kind.pixels):
             raise OutputError(
                 f"this machine's GPU, if it has one, cannot encode {self.codec} ({name})", "Leave out hardware"
-            ) from error
+            )
         return name
+
+
+@cache
+def _can_open(encoder: str, pixels: str) -> bool:
+    """Whether this machine has the hardware for an encoder: that shows only when it is asked to."""
+    try:
+        trial = av.CodecContext.create(encoder, "w")
+        trial.width, trial.height, trial.pix_fmt = 256, 256, pixels  # type: ignore[attr-defined]  # it is for video
+        trial.open()
+    except (av.FFmpegError, ValueError):
+        return False
+    return True

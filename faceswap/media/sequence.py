@@ -37,6 +37,9 @@ class SequenceWriter:
                 self._folder.mkdir()
                 (self._folder / "signature.part").write_text(signature)
                 os.replace(self._folder / "signature.part", note)
+            for path in self._folder.iterdir():
+                if not _is_frame(path):  # half a picture, left by a kill
+                    path.unlink()
         except OSError as error:
             raise OutputError(
                 f"{out} cannot be written ({error.strerror})", "Check that its folder exists and may be written to"
@@ -51,6 +54,11 @@ class SequenceWriter:
         write_picture(self._folder / _name(self.frames_done), image)
         self.frames_done += 1
 
+    def complete(self) -> None:
+        """Sees that there is something; pictures need no joining. Raises OutputError."""
+        if not self.frames_done:
+            raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
+
     def discard(self) -> None:
         """Throws away all that was written. The writer cannot be used any more."""
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -62,8 +70,7 @@ class SequenceWriter:
         """Gives the folder its name, or, on an exception, leaves what there is for the next attempt."""
         if kind is not None:
             return
-        if not self.frames_done:
-            raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
+        self.complete()
         try:
             if self._out.exists():
                 shutil.rmtree(self._out)

@@ -111,6 +111,7 @@ class SegmentedWriter:
         self._folder = folder
         self._segments = segments
         self._encoder: _SegmentEncoder | None = None
+        self._whole, self._joined = folder / f"whole{out.suffix}", False
 
     @property
     def frames_done(self) -> int:
@@ -135,6 +136,11 @@ class SegmentedWriter:
             self._encoder.encode(image, self._next_ticks(time))
             if len(self._encoder.ticks) == self._segment_frames:
                 self._finish_segment(self._encoder)
+
+    def complete(self) -> None:
+        """Joins what was written; leaving the block then only gives it its name. Raises OutputError."""
+        with _output_errors(self._out):
+            self._join()
 
     def discard(self) -> None:
         """Throws away all that was written: nothing is left on disk. The writer cannot be used any more."""
@@ -179,15 +185,20 @@ class SegmentedWriter:
             self._encoder = None
 
     def _finish(self) -> None:
+        self._join()
+        os.replace(self._whole, self._out)
+        shutil.rmtree(self._folder)
+
+    def _join(self) -> None:
+        if self._joined:
+            return
         if self._encoder is not None:
             self._finish_segment(self._encoder)
         if not self._segments:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
-        whole = self._folder / f"whole{self._out.suffix}"
-        join(self._segments, self._source, whole, CONTAINERS[self._out.suffix.lower()])
-        _sync(whole)
-        os.replace(whole, self._out)
-        shutil.rmtree(self._folder)
+        join(self._segments, self._source, self._whole, CONTAINERS[self._out.suffix.lower()])
+        _sync(self._whole)
+        self._joined = True
 
 
 class _SegmentEncoder:

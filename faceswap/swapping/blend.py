@@ -48,6 +48,7 @@ class Patch:
     to_crop: Similarity
     box: FrameBox
     noise: float
+    opacity: float
 
 
 def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) -> list[Patch | None]:
@@ -69,9 +70,10 @@ def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
     if config.blending == "pyramid":
         pictures = joined(pictures, originals, masks)
     boxes = [face_box(mask, swap.to_crop, width, height) for mask, swap in zip(masks, swaps, strict=True)]
-    masks = masks * masks.new_tensor([config.opacity * swap.opacity for swap in swaps])[:, None, None]
     return [
-        None if box is None else Patch(picture, mask, swap.to_crop, box, config.grain * swap.noise)
+        None
+        if box is None
+        else Patch(picture, mask, swap.to_crop, box, config.grain * swap.noise, config.opacity * swap.opacity)
         for picture, mask, swap, box in zip(pictures, masks, swaps, boxes, strict=True)
     ]
 
@@ -154,6 +156,7 @@ def paste(
         faces, alphas = _warped([patch for _, patch in group], boxes)
         if blending == "poisson":
             faces = _poisson(faces, below, alphas)
+        alphas = alphas * alphas.new_tensor([patch.opacity for _, patch in group])[:, None, None, None]
         height, width = below.shape[2:]
         noise = grain([patch.noise for _, patch in group], [seeds[at] for at, _ in group], (height, width), device)
         made = below.lerp_((faces + noise).clamp_(0, 255), alphas).add_(0.5).to(torch.uint8).cpu().numpy()

@@ -15,12 +15,17 @@ from faceswap.faces.identity import Embedding
 _NAME = "persons.safetensors"
 
 
+def identity_file(model: Path) -> Path:
+    """Where they lie."""
+    return model / _NAME
+
+
 def write_identities(model: Path, persons: Mapping[str, Embedding]) -> None:
     """Keep what each person looks like in the folder `model`. Raises OutputError if that is not possible."""
     fresh = model / f"{_NAME}.unfinished"
     try:
         fresh.write_bytes(save({name: np.ascontiguousarray(who) for name, who in persons.items()}))
-        fresh.replace(model / _NAME)
+        fresh.replace(identity_file(model))
     except OSError as error:
         raise OutputError(
             f"the model folder {model} cannot be written ({error})", "Choose another folder with --model"
@@ -29,7 +34,7 @@ def write_identities(model: Path, persons: Mapping[str, Embedding]) -> None:
 
 def read_identities(model: Path) -> dict[str, Embedding]:
     """By person; empty if nothing is known of them. Raises ModelError if the file is damaged."""
-    path = model / _NAME
+    path = identity_file(model)
     try:
         return dict(load(path.read_bytes())) if path.is_file() else {}
     except (OSError, SafetensorError) as error:

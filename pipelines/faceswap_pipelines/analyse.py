@@ -28,7 +28,7 @@ from faceswap_pipelines.stages import ahead, batched, depth_for
 FrameRange = tuple[int, int | None]
 """The first frame, and the one to stop before."""
 
-SETTLE = 100  # frames before the first wanted one, from which it is steadied: more than `steady.REACH` holds
+SETTLE = 400  # frames before the first wanted one that are looked at, too: more than anything settles over
 _MANY = 1000  # more tracks than a picture has faces
 
 

@@ -17,6 +17,7 @@ from faceswap_pipelines.processor import keep_freed_memory
 from faceswap_pipelines.terminal import EXIT_ERROR, Device, Json, finish, job_errors, show
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
+    from faceswap_pipelines.batch.batch import Outcome
     from faceswap_pipelines.batch.plan import Task
 
 BATCH_STATE = "batch.db"
@@ -263,7 +264,7 @@ def swap(
 
         named: dict[str, object] = {"face": face, "codec": codec, "crf": crf, "preset": preset}
         named |= {"hardware": hardware or None, "to": target.split(",") if target else None}
-        named["map"] = mapping(map_ or [], source, target)
+        named["map"] = mapping(map_ or [], source, target, face)
         changes = settings(set_ or []) | {name: value for name, value in named.items() if value is not None}
         if (out is None) == (out_dir is None) or (out and len(videos) > 1):
             raise ConfigError("it is not clear where to write", "Add --out FILE, or, for several videos, --out-dir DIR")
@@ -278,6 +279,8 @@ def swap(
             min_face,
             device,
         )
+        if out_dir and (preview or mask_out):
+            raise ConfigError("--preview and --mask-out are for one video", "Name it with --out")
         if out_dir:
             _run_batch(swap_plan(videos, job, out_dir), out_dir / BATCH_STATE, None, device, False, json)
             return
@@ -295,7 +298,7 @@ def swap(
 @app.command()
 def batch(
     plan: Annotated[Path, typer.Argument(help="Jobs in TOML: see the README.", metavar="JOBS.toml")],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be done.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the jobs that the plan holds.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on looking for new files until stopped.")] = False,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Jobs at a time.", show_default="one for each GPU, or four cores")
@@ -307,13 +310,13 @@ def batch(
     with job_errors():
         from faceswap_pipelines.batch.plan import read_plan
 
-        settled = 5.0 if watch else 0.0  # a file that grows is left until it does not any more
         if dry_run:
-            tasks = read_plan(plan)
-            finish(tasks, json, "\n".join([*(task.name for task in tasks), f"{len(tasks)} jobs"]))
+            tasks = read_plan(plan, watch)
+            names = [{"name": task.name, "kind": task.kind, "after": list(task.after)} for task in tasks]
+            finish(names, json, "\n".join([*(task.name for task in tasks), f"{len(tasks)} jobs"]))
             return
         state = plan.with_name(f".{plan.stem}.{BATCH_STATE}")
-        _run_batch(lambda: read_plan(plan, settled), state, workers, device, watch, json)
+        _run_batch(lambda: read_plan(plan, watch), state, workers, device, watch, json)
 
 
 def _run_batch(
@@ -322,12 +325,13 @@ def _run_batch(
     """Run it and print what came of it; exit code 3 if a job failed."""
     from faceswap_pipelines.batch.batch import batch as batch_job
 
-    result = show(batch_job(plan, state, workers, device, watch), as_json)
+    def told(outcome: Outcome) -> None:
+        print(f"{outcome.status}: {outcome.name}: {outcome.reason}", file=sys.stderr, flush=True)
+
+    result = show(batch_job(plan, state, workers, device, watch, told), as_json)
     lines = [f"{one.status:6} {one.seconds:7.1f} s  {one.name}" for one in result.outcomes]
-    reasons = [f"failed: {one.name}: {one.reason}" for one in result.outcomes if one.status == "failed"]
     counts = f"{result.done} done, {result.kept} done before, {result.failed} failed"
     finish(result, as_json, "\n".join([*lines, counts]))
-    print(*reasons, sep="\n", end="\n" if reasons else "", file=sys.stderr)
     if result.failed:
         raise typer.Exit(EXIT_ERROR)
 

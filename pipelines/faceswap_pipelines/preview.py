@@ -12,7 +12,7 @@ from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Role, converted
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.models import Models
-from faceswap_pipelines.swap import SwapJob, open_swapper, parts_of
+from faceswap_pipelines.swap import SwapJob, open_swapper, parts_of, pictured
 from faceswap_pipelines.swap_sheet import close_up, write_sheet
 
 
@@ -37,6 +37,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
         raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
     models = Models()
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
+    who = pictured(job, finder)
     title = f"Preview of {job.video.name}"
     yield Progress(title, 0, count, "frames")
     if is_picture(job.video):
@@ -44,7 +45,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     else:
         images = [frame.image for frame in sample_frames(job.video, count, *job.frames)]
     found, frames = finder.look_at(images)
-    parts = parts_of(job, found, finder, [faces for _, faces in frames])
+    parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     taken = []
     for frame, faces in frames:
         roles = [Role(face, person) for face, person in cast(parts, faces.faces)]

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import dropwhile
+from itertools import dropwhile, takewhile
 from pathlib import Path
 from typing import Any
 
 from faceswap.config import SwapConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, FaceError, ModelError, OutputError
 from faceswap.faces.cast import Part, cast, check_way, choose, recognise
+from faceswap.faces.identity import Embedding
 from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.codecs import Encoding
+from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import is_picture, read_picture, write_picture
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo, probe
@@ -25,7 +26,7 @@ from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import latest_checkpoint
-from faceswap.training.identities import read_identities
+from faceswap.training.identities import identity_file, read_identities
 from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import SETTLE, FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress
@@ -56,6 +57,12 @@ class SwapSettings:
         pairs = [text.partition("=") for text in self.map]
         if not all(source and target for source, _, target in pairs) or len(self.mapping) < len(pairs):
             raise ConfigError(f"'{' '.join(self.map)}' does not say who becomes whom", "Write --map a=b, each a once")
+
+    @property
+    def picture(self) -> Path | None:
+        """That `face` names, if it does."""
+        name = self.face.partition("=")[2]
+        return Path(name) if name else None
 
     @property
     def mapping(self) -> dict[str, str]:
@@ -109,7 +116,10 @@ def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings
         if part is None and name not in SwapSettings.__dataclass_fields__:
             known = [field for kind in _PARTS.values() for field in kind.__dataclass_fields__]
             raise ConfigError(f"there is no setting '{name}'", f"Known are: {', '.join(known)}")
-        (values if part is None else values.setdefault(part, {}))[name] = value
+        table = values if part is None else values.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"'{part}' in {file} is no table", f"Write it as [{part}] and its settings below")
+        table[name] = value
     return from_dict(SwapSettings, values, str(file or "settings"))
 
 
@@ -124,9 +134,10 @@ def swap(job: SwapJob, models: Models | None = None) -> Job[SwapResult]:
     _check_output(job)
     models = models or Models()
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
+    who = pictured(job, finder)
     if is_picture(job.video):
-        return (yield from _swap_picture(job, swapper, finder))
-    return (yield from _swap_video(job, swapper, finder))
+        return (yield from _swap_picture(job, swapper, finder, who))
+    return (yield from _swap_video(job, swapper, finder, who))
 
 
 def open_swapper(job: SwapJob, models: Models) -> Swapper:
@@ -144,8 +155,14 @@ def open_swapper(job: SwapJob, models: Models) -> Swapper:
     return swapper
 
 
+def pictured(job: SwapJob, finder: FaceFinder) -> Embedding | None:
+    """Who is to be seen in the picture that like=PICTURE or not=PICTURE names. Raises MediaError or FaceError."""
+    picture = job.settings.picture
+    return None if picture is None else finder.person_in(picture)
+
+
 def parts_of(
-    job: SwapJob, tracks: list[Track], finder: FaceFinder, frames: list[FrameFaces] | Iterator[FrameFaces]
+    job: SwapJob, tracks: list[Track], who: Embedding | None, frames: Callable[[], Iterable[FrameFaces]]
 ) -> list[Part]:
     """Which of the faces that were followed become whom. Raises FaceError if it is none."""
     settings, way = job.settings, job.settings.face
@@ -155,17 +172,15 @@ def parts_of(
             "Use footage that shows a face, or look for smaller ones with --min-face",
         )
     if mapping := settings.mapping:
-        parts, who = recognise(read_identities(job.model), mapping, tracks), f"nobody like {' or '.join(mapping)}"
+        parts, whom = recognise(read_identities(job.model), mapping, tracks), f"nobody like {' or '.join(mapping)}"
     else:
-        picture = way.partition("=")[2]
-        pictured = finder.person_in(Path(picture)) if picture else None
-        parts, who = choose(way, settings.to, tracks, lambda: frames, pictured), f"no face that is '{way}'"
+        parts, whom = choose(way, settings.to, tracks, frames, who), f"no face that is '{way}'"
     if not parts:
-        raise FaceError(f"{who} was found in {job.video}", "Choose another with --face, for example --face main")
+        raise FaceError(f"{whom} was found in {job.video}", "Choose another with --face, for example --face main")
     return parts
 
 
-def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapResult]:
+def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embedding | None) -> Job[SwapResult]:
     info = probe(job.video)
     look = job.settings.look
     first, stop = job.frames
@@ -179,11 +194,12 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapR
         tracks = stack.enter_context(TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")))
         analysis = yield from analyse(job.video, job.frames, tracks, finder)
         try:
-            parts = parts_of(job, tracks.tracks(analysis), finder, tracks.frames(analysis))
+            parts = parts_of(job, tracks.tracks(analysis), who, lambda: tracks.frames(analysis))
         except FaceError:
             for output in outputs:
                 output.discard()
-            tracks.delete()
+            if not tracks.tracks(analysis):  # otherwise another choice need not look for faces again
+                tracks.delete()
             raise
         begun = done = min(output.frames_done for output in outputs)
         begin = _warm_up(tracks, analysis, first, first + begun, look.smooth)
@@ -204,6 +220,8 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapR
             swapped += bool(made.boxes)
             rate = (done - begun) / (time.monotonic() - render_time)
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
+        for output in outputs:  # all are whole before the first one gets its name
+            output.complete()
     rate = (done - begun) / (time.monotonic() - start_time)
     return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job.out), _write_settings(job))
 
@@ -221,11 +239,10 @@ def _roles(
 
 def _warm_up(tracks: TrackFile, analysis: Analysis, first: int, start: int, reach: float) -> int:
     """Where to begin, so that frame `start` has all of its neighbours within `reach` seconds."""
-    known = list(tracks.frames(analysis, start - SETTLE))
-    at = next((frame.time for frame in known if frame.index == start), None)
-    if at is None:
+    known = list(takewhile(lambda frame: frame.index <= start, tracks.frames(analysis, start - SETTLE)))
+    if not known:
         return start
-    earliest = next(frame.index for frame in known if at - frame.time <= reach)
+    earliest = next(frame.index for frame in known if known[-1].time - frame.time <= reach)
     return max(first, first + (earliest - first) // _WARM_UP * _WARM_UP)
 
 
@@ -235,11 +252,11 @@ def _images(made: Converted) -> Iterator[Picture]:
         yield made.mask[..., None].repeat(3, axis=2)
 
 
-def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder) -> Job[SwapResult]:
+def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embedding | None) -> Job[SwapResult]:
     start_time = time.monotonic()
     yield Progress(f"Swapping {job.video.name}", 0, 1, "frames")
     found, frames = finder.look_at([read_picture(job.video)])
-    parts = parts_of(job, found, finder, [faces for _, faces in frames])
+    parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     [(frame, faces)] = frames
     roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
     made = next(converted([(frame, roles)], swapper, job.settings.look, job.mask_out is not None))
@@ -274,6 +291,8 @@ def _check_output(job: SwapJob) -> None:
             continue
         if path.exists() and not job.overwrite:
             raise OutputError(f"{path} exists already", "Name another output, or add --overwrite")
+        if path.exists() and job.video.exists() and path.samefile(job.video):
+            raise OutputError(f"{path} is the input itself", "Choose another name for the output")
         if is_picture(job.video) and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise OutputError(
                 f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg"
@@ -284,8 +303,13 @@ def _check_output(job: SwapJob) -> None:
 
 def _signature(job: SwapJob) -> str:
     """Names all that decides the output's pictures: input, model, settings. Part of what makes resuming safe."""
-    stat = job.video.stat()
+    read = "\n".join(fingerprint(path) for path in read_by(job) if path.is_file())
+    return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face}"
+
+
+def read_by(job: SwapJob) -> list[Path]:
+    """The files whose content decides the output, whether they are there or not."""
     checkpoint = latest_checkpoint(job.model)
-    weights = hashlib.sha256((checkpoint / "weights.safetensors").read_bytes()).hexdigest() if checkpoint else ""
-    settings = f"{to_toml(job.settings)}{job.frames} {job.min_face}"
-    return f"{job.video.resolve()} {stat.st_size} {stat.st_mtime_ns}\n{weights}\n{settings}"
+    weights = [checkpoint / "weights.safetensors"] if checkpoint else []
+    known = [identity_file(job.model)] if job.settings.map else []
+    return [job.video, *weights, *known, *([picture] if (picture := job.settings.picture) else [])]

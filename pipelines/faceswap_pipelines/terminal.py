@@ -163,8 +163,15 @@ def persons(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:
     return facesets
 
 
-def mapping(texts: Sequence[str], source: str | None, target: str | None) -> list[str] | None:
-    """Who becomes whom, of those given as A=B and by --from and --to; None if that is not said. Raises ConfigError."""
-    if source and texts:
-        raise ConfigError("--from and --map say the same", "Leave one of them out")
-    return [f"{source}={target or 'b'}"] if source else list(texts) or None
+def mapping(texts: Sequence[str], source: str | None, target: str | None, face: str | None) -> list[str] | None:
+    """Who becomes whom, of those given as A=B and by --from and --to; none if faces are chosen in another way, and None
+    if nothing is said of that. Raises ConfigError."""
+    if texts and (source or target):
+        raise ConfigError("--map says already who becomes whom", "Leave out --from and --to")
+    if face and (texts or source):
+        raise ConfigError("--face and --map or --from are two ways to choose", "Leave one of them out")
+    if source and not target:
+        raise ConfigError(f"it is not said whom '{source}' becomes", "Add --to PERSON")
+    if source:
+        return [f"{source}={target}"]
+    return list(texts) or ([] if face or target else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import torch
 
 from faceswap.errors import FaceswapError
-from faceswap_pipelines.batch.plan import Task
+from faceswap_pipelines.batch.plan import Task, inputs_of, outputs_of
 from faceswap_pipelines.batch.state import Entry, State, key_of
 from faceswap_pipelines.batch.worker import Done, Failed, work
 from faceswap_pipelines.job import Job, Progress
@@ -35,7 +36,7 @@ class Outcome:
     status: str
     """done, failed, or kept: it was done before."""
     reason: str = ""
-    """Why it failed."""
+    """Why it failed, or what was left out."""
     seconds: float = 0.0
 
 
@@ -51,61 +52,101 @@ class BatchResult:
 
 
 def batch(
-    plan: Plan, state_file: Path, workers: int | None = None, device: str = "auto", watch: bool = False
+    plan: Plan,
+    state_file: Path,
+    workers: int | None = None,
+    device: str = "auto",
+    watch: bool = False,
+    told: Callable[[Outcome], object] = lambda _outcome: None,
 ) -> Job[BatchResult]:
     """Do all tasks of the plan that are not done yet; one that fails does not stop the others.
 
-    With `watch`, look for new tasks until stopped. Stopped or killed, it goes on where it was when it is started again.
+    With `watch`, look for new tasks until stopped. `told` hears of each failure when it happens. Stopped or killed, it
+    goes on where it was when it is started again.
     Raises OutputError if another process works on the same batch.
     """
     outcomes: dict[str, Outcome] = {}
     tasks = plan()
+    seen = {task.name: _stamp(task) for task in tasks}
     with State(state_file) as state, _Crew(_places(device, workers)) as crew:
-        yield from _finish(tasks, outcomes, state, crew)
+        yield from _finish(tasks, outcomes, state, crew, told)
         while watch:
             looked = time.monotonic()
             while time.monotonic() - looked < _WATCH_EVERY:
                 yield Progress("Waiting for new files", len(outcomes), None, "jobs")
                 time.sleep(_POLL)
-            tasks = [task for task in plan() if task.name not in outcomes]
-            yield from _finish(tasks, outcomes, state, crew)
+            tasks = _changed(plan(), seen)
+            for task in tasks:
+                outcomes.pop(task.name, None)
+            yield from _finish(tasks, outcomes, state, crew, told)
     statuses = [outcome.status for outcome in outcomes.values()]
     done, kept, failed = (statuses.count(status) for status in ("done", "kept", "failed"))
     return BatchResult(done, kept, failed, list(outcomes.values()))
 
 
-def _finish(tasks: Sequence[Task], outcomes: dict[str, Outcome], state: State, crew: _Crew) -> Job[None]:
+def _changed(tasks: Sequence[Task], seen: dict[str, object]) -> list[Task]:
+    """The tasks that are new, whose inputs have changed, or that depend on such ones; they are `seen` then."""
+    changed: list[Task] = []
+    for task in tasks:  # those that others depend on come first
+        again = {other.name for other in changed}
+        if seen.get(task.name) != (stamp := _stamp(task)) or again.intersection(task.after):
+            seen[task.name] = stamp
+            changed.append(task)
+    return changed
+
+
+def _stamp(task: Task) -> object:
+    """Something that is another when an input is."""
+    files = [path for path in inputs_of(task.job) if path.is_file()]
+    return task, [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+
+
+def _finish(
+    tasks: Sequence[Task],
+    outcomes: dict[str, Outcome],
+    state: State,
+    crew: _Crew,
+    told: Callable[[Outcome], object],
+) -> Job[None]:
     """Run `tasks` and add to `outcomes` what becomes of each."""
-    waiting, total = list(tasks), len(outcomes) + len(tasks)
+    waiting, total, heard = list(tasks), len(outcomes) + len(tasks), set(outcomes)
     while waiting or crew.busy:
         for task in list(waiting):
             if needed := next((name for name in task.after if _has_failed(name, outcomes)), None):
                 outcomes[task.name] = Outcome(task.name, "failed", f"it needs another job, which failed: {needed}")
-                state.note(task, Entry("failed", "", outcomes[task.name].reason))
                 waiting.remove(task)
             elif crew.free and all(name in outcomes for name in task.after):
                 waiting.remove(task)
                 _begin(task, outcomes, state, crew)
         for task, answer, seconds in crew.answers():
             outcomes[task.name] = _note(task, answer, seconds, state)
+        for name in outcomes.keys() - heard:
+            heard.add(name)
+            if outcomes[name].reason:
+                told(outcomes[name])
         yield Progress("Jobs", len(outcomes), total, "jobs", crew.note())
 
 
 def _begin(task: Task, outcomes: dict[str, Outcome], state: State, crew: _Crew) -> None:
     """Hand a task to a free worker, unless it is done already."""
-    before = state.entry(task)
+    before = state.entry(task) or Entry("queued", "")
     try:
         key = key_of(task.job)
     except (FaceswapError, OSError):
         key = ""  # its inputs cannot be read: the job itself will say why
-    if before is not None and before.status == "done" and before.key == key and task.out.exists():
+    outputs = outputs_of(task.job)
+    if before.status == "done" and before.key == key and all(path.exists() for path in outputs):
         outcomes[task.name] = Outcome(task.name, "kept")
         return
-    # What an earlier run has made may be replaced, what somebody else has made may not.
-    ours = before is not None and before.status in ("done", "running")
-    if isinstance(task.job, SwapJob) and ours:
+    if isinstance(task.job, SwapJob):
+        # What this batch has made may be replaced, what somebody else has made may not.
+        there = next((path for path in outputs if path.exists()), None)
+        if there is not None and not before.ours:
+            why = f"{there} exists already, and this batch has not made it. Move it away, or name another output"
+            outcomes[task.name] = Outcome(task.name, "failed", why)
+            return
         task = replace(task, job=replace(task.job, overwrite=True))
-    state.note(task, Entry("running", key))
+    state.note(task, Entry("running", key, ours=True))
     crew.give(task)
 
 
@@ -113,9 +154,10 @@ def _note(task: Task, answer: Done | Failed, seconds: float, state: State) -> Ou
     before = state.entry(task)
     key = before.key if before else ""
     if isinstance(answer, Done):
-        state.note(task, Entry("done", key, seconds=seconds, result=answer.result))
-        return Outcome(task.name, "done", seconds=seconds)
-    state.note(task, Entry("failed", key, answer.reason, seconds))
+        state.note(task, Entry("done", key, seconds=seconds, result=answer.result, ours=True))
+        passed_over = json.loads(answer.result).get("failed", {})  # inputs of an extraction that could not be read
+        return Outcome(task.name, "done", "; ".join(f"left out: {why}" for why in passed_over.values()), seconds)
+    state.note(task, Entry("failed", key, answer.reason, seconds, ours=True))
     return Outcome(task.name, "failed", answer.reason, seconds)
 
 
@@ -171,7 +213,9 @@ class _Crew:
     def give(self, task: Task) -> None:
         """Have a free worker do it."""
         at = next(i for i, worker in enumerate(self._workers) if worker is None or worker.task is None)
-        worker = self._workers[at] or _Worker(*self._places[at])
+        worker = self._workers[at]
+        if worker is None or not worker.process.is_alive():  # one that has nothing to do can die, too
+            worker = _Worker(*self._places[at])
         self._workers[at] = worker
         worker.task, worker.started, worker.progress = task, time.monotonic(), None
         worker.orders.send(task)

@@ -29,12 +29,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from glob import glob
 from pathlib import Path
 from typing import Any
 
 from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, OutputError
+from faceswap.media.codecs import Codec
 from faceswap.media.pictures import is_picture, is_video
 from faceswap_pipelines.extract import ExtractJob
 from faceswap_pipelines.job import frame_range
@@ -101,6 +103,7 @@ class _Swap:
     settings: dict[str, Any] = field(default_factory=dict)
 
 
+_GROWING = 5.0  # seconds without a change after which a file counts as whole
 _KINDS = {"extract": _Extract, "train": _Train, "swap": _Swap}
 
 
@@ -113,27 +116,33 @@ class _Named:
     tasks: list[Task]
 
 
-def read_plan(file: Path, settled: float = 0.0) -> list[Task]:
+def read_plan(file: Path, watching: bool = False) -> list[Task]:
     """The tasks of a plan, each after all that it depends on.
 
-    Videos that were changed within the last `settled` seconds are left out: somebody may still be writing them.
-    Raises ConfigError for a plan that cannot be right.
+    While `watching` a glob may match nothing yet, and videos that were changed within the last seconds are left out:
+    somebody may still be writing them. Raises ConfigError for a plan that cannot be right.
     """
     values = read_toml(file)
-    if unknown := sorted(set(values) - {"defaults", "job"}):
-        raise ConfigError(f"{file} has the unknown part '{unknown[0]}'", "It is made of [[job]] and [defaults.KIND]")
-    if not values.get("job"):
+    defaults, given_jobs = values.get("defaults", {}), values.get("job", [])
+    unknown = sorted(set(values) - {"defaults", "job"})
+    if not unknown and isinstance(defaults, dict):
+        unknown = [f"defaults.{kind}" for kind in sorted(set(defaults) - set(_KINDS))]
+    if unknown or not isinstance(defaults, dict):
+        raise ConfigError(
+            f"{file} has the unknown part '{(unknown or ['defaults'])[0]}'", "It is made of [[job]] and [defaults.KIND]"
+        )
+    if not given_jobs or not isinstance(given_jobs, list):
         raise ConfigError(f"{file} has no jobs", 'Add one: [[job]] and below it kind = "swap", inputs, model, out')
     jobs = []
-    for number, given in enumerate(values["job"], start=1):
+    for number, given in enumerate(given_jobs, start=1):
         where, kind = f"{file}, job {number}", given.get("kind")
         if kind not in _KINDS:
             raise ConfigError(f"{where} is of no known kind ({kind!r})", f"Choose one of: {', '.join(_KINDS)}")
-        merged = values.get("defaults", {}).get(kind, {}) | {
-            key: value for key, value in given.items() if key != "kind"
-        }
+        merged = defaults.get(kind, {}) | {key: value for key, value in given.items() if key != "kind"}
         spec: Any = from_dict(_KINDS[kind], merged, where)
-        tasks = _expanded(spec, file.absolute().parent, settled)
+        tasks = _expanded(spec, file.absolute().parent, _GROWING if watching else 0.0)
+        if not tasks and not watching:
+            raise ConfigError(f"{where}: nothing matches {' '.join(spec.inputs)}", "Correct its inputs, or use --watch")
         jobs.append(_Named(spec.name, spec.after, tasks))
     return _ordered(_with_dependencies(jobs, file), file)
 
@@ -154,15 +163,25 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
         raise ConfigError(f"nothing matches {' '.join(map(str, videos))}", "Name videos or pictures that are there")
     tasks = []
     for video in files:
-        suffix = video.suffix if is_picture(video) or video.suffix in (".mp4", ".mov", ".mkv") else ".mp4"
-        one = replace(job, video=video, out=folder / f"{video.stem}{suffix}")
+        one = replace(job, video=video, out=folder / f"{video.stem}{_suffix(video, job.settings.encoding.kind)}")
         tasks.append(Task(f"swap {video} into {one.out}", "swap", one, one.out))
     _unique(tasks, "the inputs")
     return lambda: tasks
 
 
+def _suffix(video: Path, codec: Codec) -> str:
+    """The input's own, if the result can have it."""
+    own = video.suffix.lower()
+    if is_picture(video):
+        return own if own in (".jpg", ".jpeg", ".png") else ".png"
+    return own if own in codec.suffixes else codec.suffixes[0]
+
+
 def found(patterns: Iterable[str], folder: Path, settled: float = 0.0) -> list[Path]:
-    """The videos and pictures that some globs name, in order; a plain name stands for itself, there or not."""
+    """The videos and pictures that some globs name, in order; a plain name stands for itself, there or not.
+
+    Of what a glob names, that which was changed within the last `settled` seconds is left out.
+    """
     paths: list[Path] = []
     for pattern in patterns:
         itself = folder / pattern
@@ -216,10 +235,16 @@ def _train(spec: _Train, folder: Path) -> list[Task]:
 
 def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
     model, settings = folder / spec.model, settings_from(None, spec.settings)
+    if settings.picture:
+        way = settings.face.partition("=")[0]
+        settings = replace(settings, face=f"{way}={folder / settings.picture}")
     tasks = []
     for video in found(spec.inputs, folder, settled):
         out = folder / _filled(spec.out, video, model.name)
         mask_out = None if spec.mask_out is None else folder / _filled(spec.mask_out, video, model.name)
+        for path in (out, mask_out or out):
+            if any(fnmatch(str(path), str(folder / pattern)) for pattern in spec.inputs):
+                raise ConfigError(f"the output {path} would become an input", "Write outputs into another folder")
         job = SwapJob(video, model, out, settings, frame_range(spec.frames), mask_out=mask_out, min_face=spec.min_face)
         tasks.append(Task(f"swap {video} into {out}", "swap", job, out))
     return tasks
@@ -239,32 +264,43 @@ def _with_dependencies(jobs: list[_Named], file: Path) -> list[Task]:
     """All tasks, each after those that make what it uses and those that its job names."""
     tasks = _unique([task for job in jobs for task in job.tasks], str(file))
     named: Mapping[str, list[Task]] = {job.name: job.tasks for job in jobs if job.name}
-    makers = {task.out.resolve(): task.name for task in tasks if task.kind != "swap"}
+    makers = {task.out.resolve(): task.name for task in tasks}
     complete = []
     for job in jobs:
         if unknown := next((name for name in job.after if name not in named), None):
             raise ConfigError(f"{file} has no job named '{unknown}'", f"There are: {', '.join(named) or 'none'}")
         asked = [task.name for name in job.after for task in named[name]]
         for task in job.tasks:
-            used = [makers[path.resolve()] for path in _uses(task.job) if path.resolve() in makers]
+            used = [makers[path.resolve()] for path in inputs_of(task.job) if path.resolve() in makers]
             complete.append(replace(task, after=tuple(dict.fromkeys(asked + used))))
     return complete
 
 
-def _uses(job: AnyJob) -> list[Path]:
+def inputs_of(job: AnyJob) -> list[Path]:
+    """The files and folders that it reads."""
     if isinstance(job, TrainJob):
         return list(job.facesets.values())
-    return [job.model] if isinstance(job, SwapJob) else []
+    return [job.video, job.model] if isinstance(job, SwapJob) else list(job.inputs)
+
+
+def outputs_of(job: AnyJob) -> list[Path]:
+    """The files and folders that it makes, without those that lie beside them."""
+    if isinstance(job, TrainJob):
+        return [job.model]
+    return [job.out, job.mask_out] if isinstance(job, SwapJob) and job.mask_out else [job.out]
 
 
 def _unique(tasks: list[Task], where: str) -> list[Task]:
-    outs: dict[Path, str] = {}
+    taken: set[Path] = set()
     for task in tasks:
-        if task.out in outs:
+        # Without their suffixes: the files beside an output, such as its tracks, are named by its stem.
+        outs = [path.with_suffix("") if task.kind == "swap" else path for path in outputs_of(task.job)]
+        if clash := next((path for path in outs if path in taken), None):
             raise ConfigError(
-                f"in {where} two jobs would write {task.out}", "Put {stem} into out, or name different outputs"
+                f"in {where} two jobs would write {clash}",
+                "Put {stem} into out and mask_out, or name different outputs",
             )
-        outs[task.out] = task.name
+        taken.update(outs)
     return tasks
 
 

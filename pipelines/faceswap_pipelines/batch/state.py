@@ -14,12 +14,12 @@ from faceswap.errors import FaceswapError, OutputError
 from faceswap.faces.database import create_database, open_database, transaction
 from faceswap.faces.faceset import Faceset
 from faceswap.media.fingerprint import fingerprint
-from faceswap.training.checkpoint import latest_checkpoint
 from faceswap_pipelines.batch.plan import AnyJob, Task
 from faceswap_pipelines.extract import ExtractJob, list_media
-from faceswap_pipelines.swap import SwapJob
+from faceswap_pipelines.swap import SwapJob, read_by
 
 _VERSION = 1
+_ANEW = "Remove it, and those outputs that are to be made anew"
 _SCHEMA = """
 CREATE TABLE task (
     name TEXT PRIMARY KEY,
@@ -27,7 +27,8 @@ CREATE TABLE task (
     key TEXT NOT NULL,                    -- hash of inputs, settings and model: see key_of
     reason TEXT NOT NULL DEFAULT '',      -- why it failed
     seconds REAL NOT NULL DEFAULT 0,
-    result TEXT NOT NULL DEFAULT ''       -- JSON: what the job said when it was done
+    result TEXT NOT NULL DEFAULT '',      -- JSON: what the job said when it was done
+    ours INTEGER NOT NULL DEFAULT 0       -- 1: what lies at its output was made by this batch, and may be replaced
 );
 """
 
@@ -41,6 +42,8 @@ class Entry:
     reason: str = ""
     seconds: float = 0.0
     result: str = ""
+    ours: bool = False
+    """Whether what lies at its output, if anything, was made by this batch."""
 
 
 class State(AbstractContextManager["State"]):
@@ -63,10 +66,10 @@ class State(AbstractContextManager["State"]):
             self._db, version = open_database(path)
         except (OSError, sqlite3.Error) as error:
             self._lock.close()
-            raise OutputError(f"{path} cannot be used ({error})", "Remove it: all jobs are looked at anew") from error
+            raise OutputError(f"{path} cannot be used ({error})", _ANEW) from error
         if version != _VERSION:
             self.__exit__(None, None, None)
-            raise OutputError(f"{path} is of another version of this program", "Remove it: all jobs are done anew")
+            raise OutputError(f"{path} is of another version of this program", _ANEW)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -77,14 +80,17 @@ class State(AbstractContextManager["State"]):
     def entry(self, task: Task) -> Entry | None:
         """What is known of `task`; None: nothing yet."""
         row = self._db.execute(
-            "SELECT status, key, reason, seconds, result FROM task WHERE name = ?", (task.name,)
+            "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (task.name,)
         ).fetchone()
-        return None if row is None else Entry(*row)
+        if row is None:
+            return None
+        status, key, reason, seconds, result, ours = row
+        return Entry(status, key, reason, seconds, result, bool(ours))
 
     def note(self, task: Task, entry: Entry) -> None:
         """Keep what has become of `task`."""
         with transaction(self._db, f"the state {self._path}"):
-            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?)", (task.name, *_row(entry)))
+            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", (task.name, *_row(entry)))
 
 
 def _row(entry: Entry) -> tuple[object, ...]:
@@ -101,11 +107,10 @@ def key_of(job: AnyJob) -> str:
 
 def _contents(job: AnyJob) -> list[str]:
     if isinstance(job, ExtractJob):
-        return [fingerprint(path) for path in list_media(job.inputs) if path.is_file()]
+        shown = [job.person] if job.person else []
+        return [fingerprint(path) for path in [*list_media(job.inputs), *shown] if path.is_file()]
     if isinstance(job, SwapJob):
-        checkpoint = latest_checkpoint(job.model)
-        weights = fingerprint(checkpoint / "weights.safetensors") if checkpoint else ""
-        return [fingerprint(job.video) if job.video.is_file() else "", weights]
+        return [fingerprint(path) for path in read_by(job) if path.is_file()]
     kept = []
     for folder in job.facesets.values():
         try:
