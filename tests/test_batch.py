@@ -9,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 from pathlib import Path
 
@@ -281,6 +281,34 @@ class TestRunning:
         refused(command(*words, "--out-dir", tmp_path / "out", "--preview", 2), "for one video")
         refused(command(*words), "not clear where to write", "--out-dir")
         refused(command("swap", tmp_path / "*.avi", *words[2:], "--out-dir", tmp_path / "out"), "nothing matches")
+
+    def test_while_watching_new_and_changed_files_are_done(
+        self, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(engine, "_WATCH_EVERY", 0.1)
+        first, second = films(tmp_path, studio, 2)
+        long_ago = time.time() - 60
+        os.utime(first, (long_ago, long_ago))
+        file = swaps(tmp_path, studio)
+        job = engine.batch(lambda: read_plan(file, watching=True), tmp_path / "state.db", 1, "cpu", watch=True)
+
+        def wait_for(wanted: Callable[[Mapping[str, int]], bool]) -> Mapping[str, int]:
+            deadline = time.monotonic() + 120
+            while not wanted(outputs(tmp_path)) and time.monotonic() < deadline:
+                next(job)
+            assert wanted(outputs(tmp_path))
+            return outputs(tmp_path)
+
+        try:
+            made = wait_for(lambda there: list(there) == ["00.mp4"])
+            os.utime(second, (long_ago, long_ago))  # nobody writes it any more
+            made = wait_for(lambda there: len(there) == 2)
+            write_clip(first, images(studio.clips["a"])[20:24], Fraction(25))
+            os.utime(first, (long_ago, long_ago))
+            after = wait_for(lambda there: there["00.mp4"] != made["00.mp4"])
+            assert after["01.mp4"] == made["01.mp4"]
+        finally:
+            job.close()
 
 
 class TestState:
