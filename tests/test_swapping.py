@@ -16,12 +16,13 @@ from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import ConfigError, ModelError
 from faceswap.geometry import Similarity
 from faceswap.model.swap_model import build_model
-from faceswap.swapping.blend import joined, paste, prepare, sampled, sampled_by_opencv, shaped
+from faceswap.swapping.blend import paste, prepare, sampled, sampled_by_opencv, shaped
 from faceswap.swapping.color import Palette, linear, match, palette, reinhard, to_lab, to_log, to_rgb
 from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.detail import grain, noise_level, sharpened, sharpness
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swap, Swapper
+from faceswap.swapping.seam import joined
 from faceswap.swapping.settle import settled
 from faceswap.types import Face, Frame, FrameFaces
 from faceswap.windows import around

@@ -21,6 +21,7 @@ from faceswap.geometry import Similarity
 from faceswap.swapping.color import Palette, match
 from faceswap.swapping.detail import grain, sharpened
 from faceswap.swapping.infer import Swap
+from faceswap.swapping.seam import joined
 from faceswap.types import Picture
 
 FrameBox = tuple[int, int, int, int]
@@ -31,9 +32,6 @@ Masks = Float[Tensor, "batch _ _"]
 Pictures = Float[Tensor, "batch 3 _ _"]
 
 _STEP = 16  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
-_SHRINKING = 2.0  # at a pyramid's coarser levels the seam lies further inside the face, by this factor of the blur
-_COARSEST = 16  # pixels a side: the pyramid's top
-_KNOWN = 4.0  # times the share of a pyramid's pixel that the mask covers: from 1 on it counts as known
 _LARGEST_ENLARGEMENT = 4
 _SOLID = 0.9  # of the mask: only there is the frame's edge of a Poisson patch, which must not lie on hair
 _ROOM = 4  # pixels round a patch for OpenCV's Poisson solver
@@ -76,33 +74,6 @@ def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
         else Patch(picture, mask, swap.to_crop, box, config.grain * swap.noise, config.opacity * swap.opacity)
         for picture, mask, swap, box in zip(pictures, masks, swaps, boxes, strict=True)
     ]
-
-
-def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
-    """The pictures, changed so that pasting them under the masks leaves no seam: towards the mask's edge they take on
-    the colour and shading of what they are pasted on, the coarser the further inside.
-
-    Burt and Adelson, "A multiresolution spline" (1983), written for the difference of the two pictures: a Laplacian
-    pyramid of it, each level under a mask of its own width. Only what lies under the mask enters the pyramid: its
-    levels are means weighted by the mask, and where that is empty they are filled up from the next coarser one, as in
-    Gortler et al., "The lumigraph" (1996). No level reaches beyond the mask.
-    """
-    weights = [masks[:, None]]
-    sums = [weights[0] * (pictures - originals)]
-    while sums[-1].shape[-1] > _COARSEST and sums[-1].shape[-1] % 2 == 0:
-        sums.append(_halved(sums[-1]))
-        weights.append(_halved(weights[-1]))
-    # From the coarsest level to the finest: the difference itself, and what has to be taken away from it.
-    unknown = sums[-1].sum(dim=(2, 3), keepdim=True) / weights[-1].sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
-    coarser, away = torch.zeros_like(unknown), torch.zeros_like(unknown)
-    for total, weight in zip(sums[:0:-1], weights[:0:-1], strict=True):
-        unknown, coarser, away = (_enlarged_to(level, total) for level in (unknown, coarser, away))
-        known = (_KNOWN * weight).clamp(max=1)
-        level = unknown + known * (total / weight.clamp_min(1e-6) - unknown)
-        inside = (1 - _SHRINKING * (1 - _smoothed(weight))).clamp(0, 1)
-        away = away + (1 - inside) * (level - coarser)
-        unknown = coarser = level
-    return (pictures - _enlarged_to(away, pictures)).clamp(0, 1)
 
 
 def shaped(masks: Masks, erode: float, feather: float) -> Masks:
@@ -296,22 +267,3 @@ def _blurred(masks: Masks, deviation: float) -> Masks:
     line = line / line.sum()
     once = functional.conv2d(masks[:, None], line.view(1, 1, -1, 1), padding=(reach, 0))
     return functional.conv2d(once, line.view(1, 1, 1, -1), padding=(0, reach))[:, 0]
-
-
-def _halved(levels: Tensor) -> Tensor:
-    """By the binomial filter of four taps; beyond the border there is nothing."""
-    return _filtered(levels, (1, 3, 3, 1), stride=2)
-
-
-def _smoothed(levels: Tensor) -> Tensor:
-    return _filtered(levels, (1, 2, 1), stride=1)
-
-
-def _filtered(levels: Tensor, taps: tuple[int, ...], stride: int) -> Tensor:
-    channels, line = levels.shape[1], levels.new_tensor(taps) / sum(taps)
-    kernel = (line[:, None] * line).expand(channels, 1, -1, -1)
-    return functional.conv2d(levels, kernel, stride=stride, padding=1, groups=channels)
-
-
-def _enlarged_to(levels: Tensor, like: Tensor) -> Tensor:
-    return functional.interpolate(levels, size=like.shape[-2:], mode="bilinear", align_corners=False)
