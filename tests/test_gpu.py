@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from faceswap.config import LATENTS, ModelConfig, TrainConfig
+from faceswap.config import COLOURS, LATENTS, ModelConfig, SwapConfig, TrainConfig
 from faceswap.geometry import Similarity
+from faceswap.model.swap_model import build_model
+from faceswap.swapping.convert import Role, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.training.bank import Bank, Sample
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, save_checkpoint
 from faceswap.training.state import Budget, start_training
 from faceswap.training.step import train
-from faceswap.types import AlignedFace
+from faceswap.types import AlignedFace, Frame
 from heads import head
 
 pytestmark = [
@@ -55,5 +58,27 @@ def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(
     face = head(Similarity(17.6, 0.0, 31.5, 26.4))
     aligned = AlignedFace(faces[0][:64, :64].copy(), Similarity(1.0, 0.0, 0.0, 0.0), face)
     there, here = (Swapper(load_model(tmp_path, d)).swap([(aligned, "b")])[0] for d in (gpu, cpu))
-    assert np.abs(there.image.astype(int) - here.image.astype(int)).max() <= 8
-    assert np.abs(there.mask.astype(int) - here.mask.astype(int)).max() <= 8
+    assert (there.picture.cpu() - here.picture).abs().max() <= 8 / 255
+    assert (there.mask.cpu() - here.mask).abs().max() <= 8 / 255
+
+
+@pytest.mark.parametrize("colour", COLOURS)
+def test_frames_are_converted_alike_on_both_devices(colour: str) -> None:
+    """OpenCV samples on one, torch on the other."""
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(("a", "b"))).eval().requires_grad_(False)
+    for weight in model.parameters():
+        weight += 0.02 * torch.randn_like(weight)
+    yy, xx = np.mgrid[0:120, 0:160] / 160
+    image = np.dstack([200 * xx, 200 * yy, 100 + 60 * np.sin(9 * xx)]).astype(np.uint8)
+    frames = [
+        (Frame(image, i, Fraction(i, 25)), [Role(head(Similarity(14.0, 0.5, 60.0 + 3 * i, 55.0)), "b")])
+        for i in range(6)
+    ]
+    look = SwapConfig(colour=colour, grain=0)
+    made = [list(converted(frames, Swapper(model.to(device)), look, with_masks=True)) for device in ("cpu", "cuda")]
+    for here, there in zip(*made, strict=True):
+        assert here.mask is not None
+        assert there.mask is not None
+        assert np.abs(here.image.astype(int) - there.image).max() <= 8
+        assert np.abs(here.mask.astype(int) - there.mask).max() <= 3
