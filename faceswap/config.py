@@ -260,9 +260,9 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         return {key: _convert(get_args(kind)[1], item, f"{where}, {key}") for key, item in value.items()}
     if kind is Any:
         return value
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
     allowed = tuple(a for a in (get_args(kind) or (kind,)) if isinstance(a, type))
+    if float in allowed and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
     if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
         names = " or ".join(a.__name__ for a in allowed)
         raise ConfigError(f"{where} is {value!r}, which is not of type {names}", "Correct the value")

@@ -8,6 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import textwrap
 import time
 from collections.abc import Callable, Mapping
 from fractions import Fraction
@@ -37,7 +38,6 @@ def plan(folder: Path, text: str) -> Path:
 
 
 def swaps(folder: Path, studio: Studio, out: str = "out/{stem}.mp4") -> Path:
-    (folder / "out").mkdir(exist_ok=True)
     return plan(
         folder, f'[[job]]\nkind = "swap"\ninputs = ["in/*.mp4"]\nmodel = "{studio.model.as_posix()}"\nout = "{out}"\n'
     )
@@ -152,6 +152,17 @@ class TestPlan:
         assert [task.job.video for task in tasks if isinstance(task.job, SwapJob)] == [old]
         assert new.exists()
 
+    def test_the_plan_in_the_readme_is_one(self, tmp_path: Path) -> None:
+        readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+        text = readme.split("`jobs.toml` holds jobs of every kind")[1].split("A job that fails")[0].split("\n", 1)[1]
+        for name in ("footage/alice_1.mp4", "in/one.mp4", "in/two.mp4"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_bytes(b"")
+        tasks = read_plan(plan(tmp_path, textwrap.dedent(text)))
+        assert [task.kind for task in tasks] == ["extract", "train", "swap", "swap"]
+        assert tasks[1].after == (tasks[0].name,)
+        assert all(isinstance(task.job, SwapJob) and task.job.min_face == 40 for task in tasks[2:])
+
     def test_a_name_with_signs_of_a_glob_is_a_name(self, studio: Studio, tmp_path: Path) -> None:
         [clip] = films(tmp_path, studio, 1)
         clip.rename(tmp_path / "in" / "take[1].mp4")
@@ -197,7 +208,6 @@ class TestRunning:
         self, studio: Studio, tmp_path: Path
     ) -> None:
         [clip] = films(tmp_path, studio, 1, frames=14)
-        (tmp_path / "out").mkdir()
         text = f"""
             [[job]]
             kind = "extract"
@@ -254,6 +264,7 @@ class TestRunning:
         films(tmp_path, studio, 1)
         file = swaps(tmp_path, studio)
         theirs = tmp_path / "out" / "00.mp4"
+        theirs.parent.mkdir()
         theirs.write_bytes(b"precious")
         for _ in range(2):  # also not the second time
             result = command("batch", file, "--device", "cpu")

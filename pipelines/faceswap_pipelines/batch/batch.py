@@ -146,6 +146,13 @@ def _begin(task: Task, outcomes: dict[str, Outcome], state: State, crew: _Crew) 
             outcomes[task.name] = Outcome(task.name, "failed", why)
             return
         task = replace(task, job=replace(task.job, overwrite=True))
+    try:
+        for path in outputs:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        why = f"the folder {path.parent} cannot be made ({error.strerror}). Choose another place"
+        outcomes[task.name] = Outcome(task.name, "failed", why)
+        return
     state.note(task, Entry("running", key, ours=True))
     crew.give(task)
 
