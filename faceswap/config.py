@@ -175,8 +175,8 @@ class SwapConfig:
     def __post_init__(self) -> None:
         _one_of("colour", self.colour, COLOURS)
         _one_of("blending", self.blending, BLENDINGS)
-        ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3), "sharpen": (0, 1)}
-        ranges |= {"grain": (0, 5), "smooth": (0, 1), "fade": (0, 1)}
+        ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
+        ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1)}
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")

@@ -24,7 +24,7 @@ from faceswap.media.video_write import write_clip
 from faceswap_pipelines.batch import batch as engine
 from faceswap_pipelines.batch.plan import Task, read_plan
 from faceswap_pipelines.batch.state import Entry, State, key_of
-from faceswap_pipelines.swap import SwapJob
+from faceswap_pipelines.swap_setup import SwapJob
 from faceswap_pipelines.train_setup import TrainJob
 from test_commands import command, refused
 
@@ -325,7 +325,7 @@ class TestRunning:
 class TestState:
     def task(self, studio: Studio, folder: Path) -> Task:
         job = SwapJob(studio.clips["a"], studio.model, folder / "o.mp4")
-        return Task("swap", "swap", job, job.out)
+        return Task("swap", job)
 
     def test_it_is_kept(self, studio: Studio, tmp_path: Path) -> None:
         task = self.task(studio, tmp_path)

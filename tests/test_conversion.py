@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from clips import STEADY, UNSTEADY, copy, gradients, images, make_clip, times, worst
+from clips import UNSTEADY, copy, gradients, images, make_clip, times, worst
 from conftest import CLIP_FRAMES, Studio
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
@@ -27,7 +27,9 @@ from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
 from faceswap.types import FrameFaces, Picture
-from faceswap_pipelines.swap import SwapSettings
+from faceswap_pipelines.job import run
+from faceswap_pipelines.swap import swap
+from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 from heads import head
 from test_commands import command, refused
 
@@ -263,6 +265,7 @@ def test_sampled_frames_are_those_of_the_video(tmp_path: Path) -> None:
             assert frame.time == whole[frame.index].time
             assert np.abs(frame.image.astype(int) - whole[frame.index].image).max() <= 1
     assert [frame.index for frame in sample_frames(clip, 3)] == [5, 15, 25]
+    assert sample_frames(clip, 3, start=40) == []
 
 
 def around_a_face(image: Picture, width: int, height: int, x: float = 0.5, y: float = 0.5, face: int = 256) -> Picture:
@@ -341,28 +344,21 @@ def test_a_minute_without_a_face(studio: Studio, tmp_path: Path) -> None:
 
 def test_a_swap_goes_on_after_an_interruption_frame_for_frame(studio: Studio, tmp_path: Path) -> None:
     """Also where the two outputs stopped at different places."""
-    assert len(STEADY) == 30
-    assert CLIP_FRAMES == 48
-    words = ("swap", studio.clips["a"], "--model", studio.model, "--codec", "ffv1", "--out")
-    masks = ("--mask-out", tmp_path / "mask")
-    assert command(*words, tmp_path / "whole", *masks).exit_code == 0
-    (tmp_path / "mask").rename(tmp_path / "whole_mask")
-    assert command(*words, tmp_path / "out", *masks).exit_code == 0
-    (tmp_path / "out").rename(tmp_path / ".out.partial")
-    (tmp_path / "mask").rename(tmp_path / ".mask.partial")
-    for name, kept in ((".out.partial", 21), (".mask.partial", 33)):
-        for path in sorted((tmp_path / name).glob("*.png"))[kept:]:
-            path.unlink()
-        (tmp_path / name / "signature").write_text(_signature(studio, tmp_path))
-    result = command(*words, tmp_path / "out", *masks, "--json")
-    assert json.loads(result.stdout)["frames"] == CLIP_FRAMES - 21
-    for one, other in (("whole", "out"), ("whole_mask", "mask")):
-        for path in sorted((tmp_path / one).iterdir()):
-            assert (read_picture(path) == read_picture(tmp_path / other / path.name)).all()
 
+    def job(name: str) -> SwapJob:
+        out, mask = tmp_path / name, tmp_path / f"{name}_mask"
+        return SwapJob(studio.clips["a"], studio.model, out, mask_out=mask, device="cpu")
 
-def _signature(studio: Studio, folder: Path) -> str:
-    from faceswap_pipelines.swap import SwapJob, _signature
-
-    settings = SwapSettings(encoding=Encoding("ffv1"))
-    return _signature(SwapJob(studio.clips["a"], studio.model, folder / "out", settings))
+    run(swap(job("whole")))
+    interrupted = swap(job("out"))
+    for progress in interrupted:
+        if progress.title.startswith("Swapping") and progress.done == 33:
+            interrupted.close()
+    for path in sorted((tmp_path / ".out.partial").glob("*.png"))[21:]:
+        path.unlink()
+    assert run(swap(job("out"))).frames == CLIP_FRAMES - 21
+    for one, other in (("whole", "out"), ("whole_mask", "out_mask")):
+        names = sorted(path.name for path in (tmp_path / one).iterdir())
+        assert len(names) == CLIP_FRAMES
+        for name in names:
+            assert (read_picture(tmp_path / one / name) == read_picture(tmp_path / other / name)).all()

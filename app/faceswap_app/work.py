@@ -14,7 +14,8 @@ from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import is_video
 from faceswap.training.checkpoint import latest_checkpoint, read_config
 from faceswap_pipelines.job import Progress, run
-from faceswap_pipelines.swap import SwapJob, SwapResult, SwapSettings, swap
+from faceswap_pipelines.swap import SwapResult, swap
+from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 
 _DEPTH = 2  # PROJECTS/NAME, and PROJECTS/NAME/model as `faceswap demo` makes it
 _LONGEST_STEM = 100  # bytes of a clip's name in its result's name: file systems end at 255 for all of it

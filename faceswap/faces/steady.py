@@ -14,8 +14,8 @@ from jaxtyping import Float
 
 from faceswap.faces.align import crop_transform
 from faceswap.geometry import Similarity
+from faceswap.streams import around
 from faceswap.types import Face, FrameFaces
-from faceswap.windows import around
 
 REACH = 0.2
 """Seconds before and after a frame from which its faces are steadied."""

@@ -133,13 +133,13 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
 def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> list[Frame]:
     """About `count` frames, evenly from those between `start` and `stop`, without decoding all that lies between.
 
-    Their indices are estimated from their times where single frames last shorter or longer. Raises MediaError.
+    Their indices are estimated from their times where single frames last shorter or longer. Of a video that does not
+    say how long it is, the first ones come. Raises MediaError.
     """
     info = probe(path)
-    last = min(
-        n for n in (info.frame_count, stop, start + count if info.frame_count is None else None) if n is not None
-    )
-    wanted = sorted({start + int((last - start) * (i + 0.5) / count) for i in range(count)})
+    known = start + count if info.frame_count is None else info.frame_count
+    span = max(0, min(known, known if stop is None else stop) - start)
+    wanted = sorted({start + int(span * (i + 0.5) / count) for i in range(count if span else 0)})
     frames = []
     with open_video(path) as container:
         stream = video_stream(container, path)

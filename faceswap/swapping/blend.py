@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from faceswap.config import SwapConfig
 from faceswap.geometry import Similarity
 from faceswap.swapping.color import Palette, match
 from faceswap.swapping.detail import grain, sharpened
+from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
 from faceswap.swapping.seam import joined
 from faceswap.types import Picture
@@ -85,7 +87,8 @@ def shaped(masks: Masks, erode: float, feather: float) -> Masks:
         masks = less + (radius % 1) * (more - less)
     if feather > 0:
         # Of a blurred edge only the inner half is used: the mask ends where the face does.
-        masks = torch.minimum(masks, (2 * _blurred(masks, feather * size) - 1).clamp_min(0))
+        blurred = filtered(masks[:, None], gaussian(feather * size))[:, 0]
+        masks = torch.minimum(masks, (2 * blurred - 1).clamp_min(0))
     masks = masks.clone()  # what the decoder gave is not to be written to
     masks[:, [0, -1], :] = 0  # pixels at the crop's border stand for all that lies beyond it
     masks[:, :, [0, -1]] = 0
@@ -209,6 +212,7 @@ def sampled_by_opencv(pictures: Tensor, moves: Sequence[Similarity], shape: tupl
     return torch.from_numpy(made)
 
 
+@cache
 def _enlarging(size: int, times: int, mode: str) -> Float[Tensor, "larger size"]:
     """The matrix that interpolates `size` values `times` as densely."""
     unit = torch.eye(size)[None, None]
@@ -257,13 +261,3 @@ def _resized(pictures: Pictures, scale: float) -> Pictures:
 def _eroded(masks: Masks, radius: int) -> Masks:
     """Each pixel the least of those at most `radius` away in both directions."""
     return -functional.max_pool2d(-masks[:, None], 2 * radius + 1, stride=1, padding=radius)[:, 0]
-
-
-def _blurred(masks: Masks, deviation: float) -> Masks:
-    """By a Gaussian; beyond the crop there is no mask."""
-    reach = math.ceil(3 * deviation)
-    steps = torch.arange(-reach, reach + 1, device=masks.device)
-    line = torch.exp(-((steps / deviation) ** 2) / 2)
-    line = line / line.sum()
-    once = functional.conv2d(masks[:, None], line.view(1, 1, -1, 1), padding=(reach, 0))
-    return functional.conv2d(once, line.view(1, 1, 1, -1), padding=(0, reach))[:, 0]

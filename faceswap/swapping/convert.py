@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import TypeVar
 
 import numpy as np
 import torch
 
 from faceswap.config import SwapConfig
 from faceswap.faces.align import align
+from faceswap.streams import batched
 from faceswap.swapping.blend import FrameBox, FrameMask, paste, prepare
 from faceswap.swapping.detail import noise_level
 from faceswap.swapping.infer import Swap, Swapper
 from faceswap.swapping.settle import settled
 from faceswap.types import AlignedFace, Face, Frame, Picture
 
-T = TypeVar("T")
-
-_BATCH = 8  # frames
+BATCH = 8
+"""Frames that go through the network and are pasted at once: two runs that begin at a multiple of it make the same
+batches, and so the same pictures."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,8 @@ def converted(
     Holds a batch of frames and those of `config.smooth` seconds before and after one. All frames are of one size.
     """
     cut = ((frame, [_cut(frame, role, swapper.size, config) for role in roles]) for frame, roles in frames)
-    decoded = (pair for some in _batched(cut) for pair in _decoded(some, swapper))
-    for some in _batched(settled(decoded, config.smooth)):
+    decoded = (pair for some in batched(cut, BATCH) for pair in _decoded(some, swapper))
+    for some in batched(settled(decoded, config.smooth), BATCH):
         yield from _pasted(some, config, with_masks)
 
 
@@ -93,9 +93,3 @@ def _pasted(frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, 
         Converted(frame, image, None if masks is None else masks[i], tuple(patch.box for patch in here))
         for i, ((frame, _), image, here) in enumerate(zip(frames, images, patches, strict=True))
     ]
-
-
-def _batched(items: Iterable[T]) -> Iterator[list[T]]:
-    iterator = iter(items)
-    while some := list(islice(iterator, _BATCH)):
-        yield some

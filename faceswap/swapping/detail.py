@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
+from faceswap.swapping.filters import filtered
 from faceswap.types import Box, Picture
 
 _MOST = 1.0  # added to a picture, of its own fine detail; more shows as rims
@@ -19,7 +19,7 @@ _NOISE_PATCH = 128  # pixels of a face's middle from which noise is estimated
 _LEAST_GRAIN = 0.3  # of 255 levels: less is not seen
 
 _OFFSETS = 64  # in each direction, for cutting one face's noise out of a larger field
-_BINOMIAL = (1, 6, 15, 20, 15, 6, 1)
+_BINOMIAL = (1, 6, 15, 20, 15, 6, 1)  # near a Gaussian of 1.2 pixels
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
@@ -81,13 +81,4 @@ def grain(
 def _fine(pictures: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 1 size size"]:
     """The luminance's fine detail."""
     luma = torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
-    return luma - _blurred(luma)
-
-
-def _blurred(pictures: Float[Tensor, "batch channels size size"]) -> Float[Tensor, "batch channels size size"]:
-    """By the binomial filter of seven taps in both directions: near a Gaussian of 1.2 pixels."""
-    channels, reach = pictures.shape[1], len(_BINOMIAL) // 2
-    line = pictures.new_tensor(_BINOMIAL) / sum(_BINOMIAL)
-    wide = functional.pad(pictures, (reach, reach, reach, reach), mode="replicate")
-    once = functional.conv2d(wide, line.view(1, 1, -1, 1).expand(channels, 1, -1, 1), groups=channels)
-    return functional.conv2d(once, line.view(1, 1, 1, -1).expand(channels, 1, 1, -1), groups=channels)
+    return luma - filtered(luma, _BINOMIAL, beyond="edge")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
+from faceswap.streams import around
 from faceswap.types import FrameFaces
-from faceswap.windows import around
 
 Opacities = dict[int, float]
 """By track: 1 is the swap alone, 0 the face in the video."""

@@ -7,9 +7,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from faceswap.swapping.filters import filtered
+
 Masks = Float[Tensor, "batch size size"]
 Pictures = Float[Tensor, "batch 3 size size"]
 
+_HALVING, _SMOOTHING = (1, 3, 3, 1), (1, 2, 1)  # binomial filters
 _SHRINKING = 2.0  # at a pyramid's coarser levels the seam lies further inside the face, by this factor of the blur
 _COARSEST = 16  # pixels a side: the pyramid's top
 _KNOWN = 4.0  # times the share of a pyramid's pixel that the mask covers: from 1 on it counts as known
@@ -27,8 +30,8 @@ def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
     weights = [masks[:, None]]
     sums = [weights[0] * (pictures - originals)]
     while sums[-1].shape[-1] > _COARSEST and sums[-1].shape[-1] % 2 == 0:
-        sums.append(_halved(sums[-1]))
-        weights.append(_halved(weights[-1]))
+        sums.append(filtered(sums[-1], _HALVING, stride=2))
+        weights.append(filtered(weights[-1], _HALVING, stride=2))
     # From the coarsest level to the finest: the difference itself, and what has to be taken away from it.
     unknown = sums[-1].sum(dim=(2, 3), keepdim=True) / weights[-1].sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
     coarser, away = torch.zeros_like(unknown), torch.zeros_like(unknown)
@@ -36,25 +39,10 @@ def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
         unknown, coarser, away = (_enlarged_to(level, total) for level in (unknown, coarser, away))
         known = (_KNOWN * weight).clamp(max=1)
         level = unknown + known * (total / weight.clamp_min(1e-6) - unknown)
-        inside = (1 - _SHRINKING * (1 - _smoothed(weight))).clamp(0, 1)
+        inside = (1 - _SHRINKING * (1 - filtered(weight, _SMOOTHING))).clamp(0, 1)
         away = away + (1 - inside) * (level - coarser)
         unknown = coarser = level
     return (pictures - _enlarged_to(away, pictures)).clamp(0, 1)
-
-
-def _halved(levels: Tensor) -> Tensor:
-    """By the binomial filter of four taps; beyond the border there is nothing."""
-    return _filtered(levels, (1, 3, 3, 1), stride=2)
-
-
-def _smoothed(levels: Tensor) -> Tensor:
-    return _filtered(levels, (1, 2, 1), stride=1)
-
-
-def _filtered(levels: Tensor, taps: tuple[int, ...], stride: int) -> Tensor:
-    channels, line = levels.shape[1], levels.new_tensor(taps) / sum(taps)
-    kernel = (line[:, None] * line).expand(channels, 1, -1, -1)
-    return functional.conv2d(levels, kernel, stride=stride, padding=1, groups=channels)
 
 
 def _enlarged_to(levels: Tensor, like: Tensor) -> Tensor:

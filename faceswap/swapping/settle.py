@@ -9,10 +9,10 @@ from fractions import Fraction
 
 import torch
 
+from faceswap.streams import around
 from faceswap.swapping.color import Palette
 from faceswap.swapping.infer import Swap
 from faceswap.types import Frame
-from faceswap.windows import around
 
 Swapped = tuple[Frame, Sequence[Swap]]
 

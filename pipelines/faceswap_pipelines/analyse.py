@@ -20,10 +20,11 @@ from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import probe, read_frames
+from faceswap.streams import batched
 from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.processor import one_thread_each
-from faceswap_pipelines.stages import ahead, batched, depth_for
+from faceswap_pipelines.stages import ahead, depth_for
 
 FrameRange = tuple[int, int | None]
 """The first frame, and the one to stop before."""

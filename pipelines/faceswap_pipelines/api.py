@@ -14,7 +14,8 @@ from faceswap_pipelines.extract import ExtractJob, ExtractResult, extract
 from faceswap_pipelines.job import Job, Progress, run
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.preview import PreviewResult, preview
-from faceswap_pipelines.swap import SwapJob, SwapResult, SwapSettings, swap
+from faceswap_pipelines.swap import SwapResult, swap
+from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 from faceswap_pipelines.train import TrainResult
 from faceswap_pipelines.train import train_model as train
 from faceswap_pipelines.train_setup import TrainJob

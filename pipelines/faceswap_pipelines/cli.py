@@ -258,8 +258,8 @@ def swap(
         from faceswap_pipelines.batch.plan import swap_plan
         from faceswap_pipelines.job import frame_range
         from faceswap_pipelines.preview import preview as preview_job
-        from faceswap_pipelines.swap import SwapJob, settings_from
         from faceswap_pipelines.swap import swap as swap_job
+        from faceswap_pipelines.swap_setup import SwapJob, settings_from
         from faceswap_pipelines.terminal import mapping, settings
 
         named: dict[str, object] = {"face": face, "codec": codec, "crf": crf, "preset": preset}

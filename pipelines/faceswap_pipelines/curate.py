@@ -16,6 +16,7 @@ from faceswap.faces.identity import EMBEDDING, Embedding, Embeddings, Identifier
 from faceswap.faces.landmarks import five_points
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.quality.sheets import sheet
+from faceswap.streams import batched
 from faceswap_pipelines.faces import (
     COLUMNS,
     DECIMALS,
@@ -27,7 +28,6 @@ from faceswap_pipelines.faces import (
     sheet_rows,
 )
 from faceswap_pipelines.job import Job, Progress, pick_device
-from faceswap_pipelines.stages import batched
 
 ORDERS = ("time", *KEYS, "identity", "similarity")
 """What `sort` sorts by."""

@@ -16,7 +16,8 @@ from faceswap.types import Picture
 from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress
-from faceswap_pipelines.swap import SwapJob, SwapResult, swap
+from faceswap_pipelines.swap import SwapResult, swap
+from faceswap_pipelines.swap_setup import SwapJob
 from faceswap_pipelines.train import TrainResult, train_model
 from faceswap_pipelines.train_setup import TrainJob
 

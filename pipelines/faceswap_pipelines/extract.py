@@ -19,12 +19,12 @@ from faceswap.faces.person import main_person, pick, tracks_of
 from faceswap.faces.quality import Measures, QualityLimits, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.pictures import is_picture, is_video, read_picture
+from faceswap.streams import batched
 from faceswap.types import AlignedFace, Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.processor import one_thread_each
-from faceswap_pipelines.stages import batched
 
 _STRANGER = "somebody else"
 _REPEATED = "like the face before it"

@@ -15,7 +15,7 @@ class Models:
 
     def __init__(self) -> None:
         self._finders: dict[tuple[str, int | None], FaceFinder] = {}
-        self._swappers: dict[tuple[Path | None, str], Swapper] = {}
+        self._swapper: tuple[object, Swapper] | None = None  # the last one: they are large
 
     def finder(self, device: str, min_face: int | None) -> FaceFinder:
         """Raises DeviceError."""
@@ -28,6 +28,6 @@ class Models:
         """With the newest weights of `model`: trained further, it is loaded anew. Raises ModelError or DeviceError."""
         checkpoint = latest_checkpoint(model)
         key = checkpoint and checkpoint.resolve(), device
-        if key not in self._swappers or checkpoint is None:
-            self._swappers = {key: Swapper(load_model(model, pick_device(device)))}  # one at a time: they are large
-        return self._swappers[key]
+        if self._swapper is None or self._swapper[0] != key:
+            self._swapper = key, Swapper(load_model(model, pick_device(device)))
+        return self._swapper[1]

@@ -12,7 +12,7 @@ from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Role, converted
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.models import Models
-from faceswap_pipelines.swap import SwapJob, open_swapper, parts_of, pictured
+from faceswap_pipelines.swap_setup import SwapJob, open_swapper, parts_of, pictured
 from faceswap_pipelines.swap_sheet import close_up, write_sheet
 
 

@@ -1,21 +1,13 @@
-"""Plumbing between the steps of a job: batches, and work ahead in a thread."""
+"""Plumbing between the steps of a job: work ahead in a thread."""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterable, Iterator
-from itertools import islice
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 T = TypeVar("T")
-
-
-def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items; the last may be shorter."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def depth_for(width: int, height: int) -> int:

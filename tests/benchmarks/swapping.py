@@ -40,7 +40,8 @@ from faceswap.types import Face, Frame, Picture
 from faceswap_pipelines.analyse import FaceFinder, analyse, followed_frames
 from faceswap_pipelines.job import run
 from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.swap import SwapJob, SwapSettings, swap
+from faceswap_pipelines.swap import swap
+from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 
 Roles = list[tuple[Frame, list[Role]]]
 

@@ -18,7 +18,7 @@ from faceswap_pipelines.batch.plan import Task, inputs_of, outputs_of
 from faceswap_pipelines.batch.state import Entry, State, key_of
 from faceswap_pipelines.batch.worker import Done, Failed, work
 from faceswap_pipelines.job import Job, Progress
-from faceswap_pipelines.swap import SwapJob
+from faceswap_pipelines.swap_setup import SwapJob
 
 _CORES = 4  # that one worker on the processor keeps busy
 _POLL = 0.5  # seconds between two looks at the workers, in which a stop may come
@@ -164,7 +164,8 @@ def _note(task: Task, answer: Done | Failed, seconds: float, state: State) -> Ou
         state.note(task, Entry("done", key, seconds=seconds, result=answer.result, ours=True))
         passed_over = json.loads(answer.result).get("failed", {})  # inputs of an extraction that could not be read
         return Outcome(task.name, "done", "; ".join(f"left out: {why}" for why in passed_over.values()), seconds)
-    state.note(task, Entry("failed", key, answer.reason, seconds, ours=True))
+    made = any(path.exists() for path in outputs_of(task.job))  # if nothing, what may come there later is not ours
+    state.note(task, Entry("failed", key, answer.reason, seconds, ours=made))
     return Outcome(task.name, "failed", answer.reason, seconds)
 
 

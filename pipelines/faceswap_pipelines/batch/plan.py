@@ -40,7 +40,7 @@ from faceswap.media.codecs import Codec
 from faceswap.media.pictures import is_picture, is_video
 from faceswap_pipelines.extract import ExtractJob
 from faceswap_pipelines.job import frame_range
-from faceswap_pipelines.swap import SwapJob, settings_from
+from faceswap_pipelines.swap_setup import SwapJob, settings_from
 from faceswap_pipelines.train_setup import TrainJob
 
 AnyJob = ExtractJob | TrainJob | SwapJob
@@ -52,13 +52,20 @@ class Task:
 
     name: str
     """Says what is done; no two tasks have the same."""
-    kind: str
-    """extract, train or swap."""
     job: AnyJob
-    out: Path
-    """What it makes."""
     after: tuple[str, ...] = ()
     """Names of the tasks that have to be done before."""
+
+    @property
+    def kind(self) -> str:
+        """extract, train or swap."""
+        kinds: dict[type, str] = {ExtractJob: "extract", TrainJob: "train", SwapJob: "swap"}
+        return kinds[type(self.job)]
+
+    @property
+    def out(self) -> Path:
+        """What it makes first of all."""
+        return outputs_of(self.job)[0]
 
 
 @dataclass(frozen=True)
@@ -164,7 +171,7 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
     tasks = []
     for video in files:
         one = replace(job, video=video, out=folder / f"{video.stem}{_suffix(video, job.settings.encoding.kind)}")
-        tasks.append(Task(f"swap {video} into {one.out}", "swap", one, one.out))
+        tasks.append(Task(f"swap {video} into {one.out}", one))
     _unique(tasks, "the inputs")
     return lambda: tasks
 
@@ -213,7 +220,7 @@ def _extract(spec: _Extract, folder: Path, settled: float) -> list[Task]:
     for some in sets:
         out = folder / _filled(spec.out, some[0], "")
         job = ExtractJob(some, out, frame_range(spec.frames), spec.size, spec.min_face, person, spec.skip_similar)
-        tasks.append(Task(f"extract {out}", "extract", job, out))
+        tasks.append(Task(f"extract {out}", job))
     return tasks
 
 
@@ -230,7 +237,7 @@ def _train(spec: _Train, folder: Path) -> list[Task]:
         from_scratch=spec.from_scratch,
         settings=spec.settings,
     )
-    return [Task(f"train {model}", "train", job, model)]
+    return [Task(f"train {model}", job)]
 
 
 def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
@@ -246,7 +253,7 @@ def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
             if any(fnmatch(str(path), str(folder / pattern)) for pattern in spec.inputs):
                 raise ConfigError(f"the output {path} would become an input", "Write outputs into another folder")
         job = SwapJob(video, model, out, settings, frame_range(spec.frames), mask_out=mask_out, min_face=spec.min_face)
-        tasks.append(Task(f"swap {video} into {out}", "swap", job, out))
+        tasks.append(Task(f"swap {video} into {out}", job))
     return tasks
 
 

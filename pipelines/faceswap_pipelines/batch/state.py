@@ -16,7 +16,7 @@ from faceswap.faces.faceset import Faceset
 from faceswap.media.fingerprint import fingerprint
 from faceswap_pipelines.batch.plan import AnyJob, Task
 from faceswap_pipelines.extract import ExtractJob, list_media
-from faceswap_pipelines.swap import SwapJob, read_by
+from faceswap_pipelines.swap_setup import SwapJob, read_by
 
 _VERSION = 1
 _ANEW = "Remove it, and those outputs that are to be made anew"

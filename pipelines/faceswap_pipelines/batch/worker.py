@@ -11,13 +11,17 @@ from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
 
+import cv2
+import torch
+
 from faceswap.errors import FaceswapError
 from faceswap_pipelines.batch.plan import AnyJob, Task
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress, run
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.swap import SwapJob, swap
+from faceswap_pipelines.swap import swap
+from faceswap_pipelines.swap_setup import SwapJob
 from faceswap_pipelines.train import train_model
 
 
@@ -45,9 +49,6 @@ def work(orders: Connection, device: str, threads: int) -> None:
 
     SIGTERM stops the task at hand cleanly: it keeps what it has.
     """
-    import cv2  # here, not above: a spawned process imports this module before it knows its number of threads
-    import torch
-
     stopped = threading.Event()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent says what to do
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())

@@ -1,13 +1,21 @@
-"""Looking at each item of a stream together with its neighbours in time."""
+"""Looking at the items of a stream together: in batches, or each with its neighbours in time."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import islice
 from typing import TypeVar
 
 T = TypeVar("T")
+
+
+def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Lists of `size` items; the last may be shorter."""
+    iterator = iter(items)
+    while some := list(islice(iterator, size)):
+        yield some
 
 
 def around(items: Iterable[T], time: Callable[[T], Fraction], reach: float) -> Iterator[tuple[Sequence[T], int]]:
