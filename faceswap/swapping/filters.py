@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-Planes = Float[Tensor, "batch channels height width"]
+Planes = Float[Tensor, "batch channels _ _"]
 
 
 def filtered(planes: Planes, taps: Sequence[float], stride: int = 1, beyond: str = "nothing") -> Planes:
