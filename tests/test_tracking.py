@@ -18,11 +18,11 @@ from faceswap.faces.track import LOOK_EVERY, Identity, overlap
 from faceswap.faces.trackfile import Track, TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video_write import write_clip
+from faceswap.streams import batched
 from faceswap.types import Face, Frame, FrameFaces, Picture
 from faceswap_pipelines.actors import CAST, Performance, Stage, perform
 from faceswap_pipelines.analyse import FaceFinder, analyse
 from faceswap_pipelines.job import run
-from faceswap_pipelines.stages import batched
 from heads import head
 
 RNG = np.random.default_rng(0)

@@ -33,13 +33,14 @@ from faceswap.geometry import Similarity
 from faceswap.media.pictures import cut, write_picture
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
+from faceswap.streams import batched
 from faceswap.types import Frame, Picture
 from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.analyse import FaceFinder, analyse
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import run
 from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.stages import ahead, batched
+from faceswap_pipelines.stages import ahead
 
 _SIDE = 512
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]]) * _SIDE
