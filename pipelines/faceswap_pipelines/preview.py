@@ -11,6 +11,7 @@ from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Role, converted
 from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.marks import marked_frames, seal_of
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.swap_setup import SwapJob, open_swapper, parts_of, pictured
 from faceswap_pipelines.swap_sheet import close_up, write_sheet
@@ -35,7 +36,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     start = time.monotonic()
     if not job.out.parent.is_dir():
         raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
-    models = Models()
+    models, seal = Models(), seal_of(job)
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     who = pictured(job, finder)
     title = f"Preview of {job.video.name}"
@@ -49,7 +50,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     taken = []
     for frame, faces in frames:
         roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
-        for made in converted([(frame, roles)], swapper, job.settings.look):
+        for made in marked_frames(converted([(frame, roles)], swapper, job.settings.look), job.settings.label):
             taken.append((frame.image, made.image, *close_up(made)))
             yield Progress(title, len(taken), count, "frames")
-    return PreviewResult(write_sheet(job.out, taken), len(taken), time.monotonic() - start)
+    return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
