@@ -195,17 +195,7 @@ def test_rendering_again_does_not_look_for_faces_again(
 
 
 def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: Path) -> None:
-    words = (
-        "train",
-        *AGREED,
-        "--a",
-        studio.facesets["a"],
-        "--b",
-        studio.facesets["b"],
-        "--model",
-        tmp_path / "m",
-        "--json",
-    )
+    words = (*studio.training, "--model", tmp_path / "m", "--json")
     assert json.loads(command(*words, "--steps", 3).stdout)["steps"] == 3
     assert json.loads(command(*words, "--steps", 2).stdout)["steps"] == 5
     refused(command(*words, "--steps", 2, "--no-resume"), "there is a model")
@@ -251,17 +241,7 @@ def test_training_ends_by_itself_when_held_out_faces_get_no_better(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("faceswap.training.held_out._GAIN", 0.5)  # by default it takes minutes
-    words = (
-        "train",
-        *AGREED,
-        "--a",
-        studio.facesets["a"],
-        "--b",
-        studio.facesets["b"],
-        "--model",
-        tmp_path / "m",
-        "--json",
-    )
+    words = (*studio.training, "--model", tmp_path / "m", "--json")
     result = command(*words, *TINY, "--until-plateau")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
@@ -296,18 +276,7 @@ def test_faces_that_do_not_fit_into_memory_are_read_from_disk_with_the_same_resu
 
 
 def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = (
-        "train",
-        *AGREED,
-        "--a",
-        studio.facesets["a"],
-        "--b",
-        studio.facesets["b"],
-        *TINY,
-        "--steps",
-        2,
-        "--tensorboard",
-    )
+    words = (*studio.training, *TINY, "--steps", 2, "--tensorboard")
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     refused(command(*words, "--model", tmp_path / "m"), "TensorBoard is not installed", "pip install")
     written: dict[str, float] = {}
@@ -321,7 +290,7 @@ def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, m
 @pytest.mark.parametrize("decoder", ["separate", "conditional"])
 def test_three_persons_any_to_any(decoder: str, studio: Studio, tmp_path: Path) -> None:
     third = f"carla={studio.facesets['a']}"
-    words = (*studio.training, "--person", third)
+    words = (*studio.training, "--person", third, "--consent", "carla=nobody")
     result = command(*words, *TINY, "--decoder", decoder, "--model", tmp_path / "m", "--steps", 2)
     assert result.exit_code == 0, result.output
     out = tmp_path / "o.mp4"
@@ -351,9 +320,9 @@ def test_no_face_anywhere(faceless: Path, studio: Studio, tmp_path: Path) -> Non
 
 def test_too_few_faces(studio: Studio, tmp_path: Path) -> None:
     command("extract", studio.clips["a"], "--out", tmp_path / "few", "--frames", "0:4")
-    words = ("--b", studio.facesets["b"], "--model", tmp_path / "m", "--steps", 1)
-    refused(command("train", *AGREED, "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
-    refused(command("train", *AGREED, "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
+    words = ("--model", tmp_path / "m", "--steps", 1)
+    refused(command(*studio.training, "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
+    refused(command(*studio.training, "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
 
 
 def test_unusable_models(studio: Studio, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from c2pa import C2paError, Context, Reader
 
-from faceswap.errors import ConfigError, MediaError
+from faceswap.errors import MediaError
 from faceswap.provenance.consent import Consent, consent_from
 from faceswap.provenance.keys import known_keys
 
@@ -47,7 +47,7 @@ def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
     """The content credentials of a picture or video; None if it has none, or is of a kind that cannot have any.
 
     Those that were signed by this user or under one of the `authorities` (certificates, as PEM) are trusted.
-    Raises MediaError if the file cannot be read, ConfigError if the authorities cannot.
+    Raises MediaError if the file cannot be read.
     """
     anchors = "".join([key.authority for key in known_keys()] + [authorities])
     trust = {"trust": {"trust_anchors": anchors}} if anchors else {}
@@ -55,11 +55,7 @@ def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
     if kind not in Reader.get_supported_mime_types():
         return None
     try:
-        context = Context.from_dict(OFFLINE | trust)
-    except C2paError as error:
-        raise ConfigError(f"the certificates cannot be read ({error})", "Give them as a PEM file") from error
-    try:
-        with file.open("rb") as opened, Reader(kind, opened, context=context) as reader:
+        with file.open("rb") as opened, Reader(kind, opened, context=Context.from_dict(OFFLINE | trust)) as reader:
             return _credentials(json.loads(reader.json()))
     except C2paError.ManifestNotFound:
         return None

@@ -87,8 +87,7 @@ class Sealer:
                 with self._source.open("rb") as source:
                     builder.add_ingredient(about, self._source.suffix[1:].lower(), source)
             except C2paError:  # a kind of file that C2PA does not know, or a damaged record: only its name is kept
-                with io.BytesIO() as nothing:
-                    builder.add_ingredient(about, "c2pa", nothing)
+                builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
             archive = io.BytesIO()
             builder.write_ingredient_archive(_INGREDIENT, archive)
             self._ingredient = archive.getvalue()

@@ -175,8 +175,8 @@ def consented(texts: Sequence[str], model: Path, facesets: Mapping[str, Path], a
         given[name] = who.strip()
     if ask and _FIRST_RANK and sys.stdin.isatty():
         known = read_consent(model)
-        for person in facesets.keys() - given.keys() - set(known.persons if known else ()):
-            given[person] = _ask_consent(person, facesets[person])
+        said = {*given, *(known.persons if known else ())}
+        given |= {person: _ask_consent(person, faceset) for person, faceset in facesets.items() if person not in said}
     return given
 
 

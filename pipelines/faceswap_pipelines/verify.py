@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography import x509
+
 from faceswap.errors import ConfigError, MediaError
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
@@ -14,7 +16,7 @@ from faceswap.provenance.watermark import Mark, find_mark
 from faceswap.provenance.xmp import read_source_type
 from faceswap_pipelines.job import Job, Progress
 
-_FRAMES = 16  # of a video, evenly spaced, that are searched for the mark together
+_FRAMES = 32  # of a video, evenly spaced, that are searched for the mark together
 _SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 
 
@@ -56,9 +58,13 @@ def _report(file: Path, authorities: str) -> Report:
 
 def read_authority(file: Path | None) -> str:
     """The certificates in a PEM file; "" without one. Raises ConfigError."""
+    if file is None:
+        return ""
     try:
-        return file.read_text(encoding="ascii") if file else ""
-    except (OSError, UnicodeDecodeError) as error:
+        text = file.read_text(encoding="ascii")
+        x509.load_pem_x509_certificates(text.encode())
+        return text
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{file} cannot be read ({error})", "Name a PEM file with certificates") from error
 
 
