@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import stat
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -15,27 +16,30 @@ import cv2
 import numpy as np
 import pytest
 import typer
+from c2pa import Builder, C2paSignerInfo, Reader, Signer
 from PIL import Image
 
 from clips import images
 from conftest import DRAWN, Studio
 from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.faces.identity import EMBEDDING
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import NOBODY, Consent, read_consent, settle_consent, write_consent
-from faceswap.provenance.credentials import BROKEN, TRUSTED, VALID, read_credentials
-from faceswap.provenance.keys import known_keys, signing_key
+from faceswap.provenance.credentials import BROKEN, CONSENT, TRUSTED, VALID, read_credentials
+from faceswap.provenance.keys import known_authorities, signing_key
 from faceswap.provenance.label import labelled
 from faceswap.provenance.seal import SIGNABLE, Sealer
 from faceswap.provenance.watermark import find_mark, marked
 from faceswap.provenance.xmp import SOURCE_TYPE, read_source_type
+from faceswap.training.identities import write_identities
 from faceswap.types import Picture
 from faceswap_pipelines import terminal
 from faceswap_pipelines.job import run
 from faceswap_pipelines.verify import Report, in_words, verify
 from test_commands import command, refused
 
-CONSENT = Consent({"a": "Ada", "b": NOBODY}, "2026-01-02")
+AGREED = Consent({"a": "Ada", "b": NOBODY}, "2026-01-02")
 
 
 def look(file: Path) -> Report:
@@ -148,7 +152,7 @@ def video(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
 class TestSwapped:
     def test_a_video_says_everything(self, video: Path, studio: Studio) -> None:
         report = look(video)
-        assert report.marked
+        assert report.says_ai
         assert report.mark.found
         assert report.declared == SOURCE_TYPE.rsplit("/", 1)[1]
         credentials = report.credentials
@@ -192,7 +196,7 @@ class TestSwapped:
         assert report.credentials is None
         assert not report.declared
         assert report.mark.found
-        assert report.marked
+        assert report.says_ai
 
     def test_the_input_says_nothing_of_that(self, studio: Studio) -> None:
         result = command("verify", studio.clips["a"])
@@ -204,7 +208,7 @@ class TestSwapped:
         self, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         authority = tmp_path / "authority.pem"
-        authority.write_text(signing_key().authority)
+        authority.write_text("".join(known_authorities()))
         monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "elsewhere"))
         for words, state in (((), VALID), (("--authority", authority), TRUSTED)):
             result = command("verify", video, "--json", *words)
@@ -216,8 +220,11 @@ class TestSwapped:
         again = tmp_path / "again.mp4"
         words = ("--model", studio.model, "--to", "a", "--frames", "0:8", "--out", again, "--label")
         assert command("swap", video, *words).exit_code == 0
-        content = again.read_bytes()
-        assert content.count(b"faceswap.consent") >= 2  # its own record and, in the input's credentials, that one's
+        with again.open("rb") as opened, Reader("mp4", opened) as reader:
+            manifests = json.loads(reader.json())["manifests"].values()
+        parents = [[parent["title"] for parent in manifest["ingredients"]] for manifest in manifests]
+        assert sorted(parents) == [[studio.clips["a"].name], [video.name]]  # its own record, and its input's
+        assert all(any(one["label"] == CONSENT for one in manifest["assertions"]) for manifest in manifests)
         assert (images(again)[0][-6:, -40:].mean(axis=(0, 1)) < images(video)[0][-6:, -40:].mean(axis=(0, 1))).all()
 
     def test_matroska_has_the_mark_alone(self, studio: Studio, tmp_path: Path) -> None:
@@ -233,7 +240,8 @@ class TestSwapped:
         write_picture(picture, images(studio.clips["a"])[0])
         for out in (tmp_path / "o.png", tmp_path / "o.jpg"):
             assert command("swap", picture, "--model", studio.model, "--out", out).exit_code == 0
-        assert command("swap", studio.clips["a"], "--model", studio.model, "--out", tmp_path / "o", "--frames", "0:3")
+        words = ("--model", studio.model, "--out", tmp_path / "o", "--frames", "0:3")
+        assert command("swap", studio.clips["a"], *words).exit_code == 0
         for file in (tmp_path / "o.png", tmp_path / "o.jpg", *(tmp_path / "o").iterdir()):
             report = look(file)
             assert report.credentials is not None
@@ -245,14 +253,14 @@ class TestSwapped:
     def test_a_preview_too(self, studio: Studio, tmp_path: Path) -> None:
         words = ("--model", studio.model, "--preview", 2, "--out", tmp_path / "o.mp4")
         assert command("swap", studio.clips["a"], *words).exit_code == 0
-        assert look(tmp_path / "o.sheet.png").marked
+        assert look(tmp_path / "o.sheet.png").says_ai
 
 
 class TestSealing:
     @pytest.mark.parametrize("source", ["in.mkv", "in.mp4", "in.png", "in"])
     def test_from_any_kind_of_input(self, source: str, tmp_path: Path) -> None:
         (tmp_path / source).write_bytes(b"no picture at all")
-        seal = Sealer(tmp_path / source, CONSENT)
+        seal = Sealer(tmp_path / source, AGREED)
         for name in ("one.png", "two.jpg"):
             out = tmp_path / name
             write_picture(out, np.zeros((8, 8, 3), np.uint8), seal=seal)
@@ -260,7 +268,7 @@ class TestSealing:
             assert credentials is not None
             assert credentials.state == TRUSTED
             assert credentials.parents == (source,)
-            assert credentials.consent == CONSENT
+            assert credentials.consent == AGREED
             assert (read_picture(out) < 9).all()
 
     def test_a_failure_leaves_no_file(self, tmp_path: Path) -> None:
@@ -282,9 +290,51 @@ class TestSealing:
         assert credentials is not None
         assert credentials.state == BROKEN
 
-    def test_every_signable_kind_can_be_signed(self) -> None:
-        from c2pa import Builder
+    def test_names_that_are_no_text(self, tmp_path: Path) -> None:
+        source = Path(str(tmp_path / "in") + "\udcff.png")
+        source.write_bytes(b"")
+        out = tmp_path / "o.png"
+        write_picture(out, np.zeros((8, 8, 3), np.uint8), seal=Sealer(source, None))
+        assert read_credentials(out).parents == ("in?.png",)  # type: ignore[union-attr]
 
+    def test_what_others_write_cannot_forge_a_report(self, tmp_path: Path) -> None:
+        source, out = tmp_path / "a\n  invisible mark: found\x1b[2J.png", tmp_path / "o.png"
+        source.write_bytes(b"")
+        write_picture(out, np.zeros((8, 8, 3), np.uint8), seal=Sealer(source, None))
+        words = in_words(look(out))
+        assert "\x1b" not in words
+        assert not any(line.startswith("  invisible mark: found") for line in words.splitlines())
+
+    def test_a_history_of_ai_is_not_lost_by_another_step(self, video: Path, tmp_path: Path) -> None:
+        key, out = signing_key(), tmp_path / "edited.mp4"
+        opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": ["it"]}}
+        actions = {"label": "c2pa.actions.v2", "data": {"actions": [opened]}}
+        editor = {"claim_generator_info": [{"name": "An editor", "version": "1"}], "assertions": [actions]}
+        with Builder.from_json(editor) as builder, video.open("rb") as source, out.open("w+b") as target:
+            builder.add_ingredient({"title": "swap", "relationship": "parentOf", "label": "it"}, "mp4", source)
+            info = C2paSignerInfo(b"es256", key.chain.encode(), key.key.encode(), None)
+            source.seek(0)
+            builder.sign(Signer.from_info(info), "mp4", source, target)
+        credentials = read_credentials(out)
+        assert credentials is not None
+        assert credentials.made_with == "An editor 1"
+        assert credentials.source_types == (SOURCE_TYPE.rsplit("/", 1)[1],)
+        assert credentials.consent is not None
+
+    @pytest.mark.parametrize("name", ["o.jpg", "o", "o.mkv"])
+    def test_a_file_under_another_kind_of_name(self, name: str, video: Path, tmp_path: Path) -> None:
+        (tmp_path / name).write_bytes(video.read_bytes())
+        credentials = read_credentials(tmp_path / name)
+        assert credentials is not None
+        assert credentials.state == TRUSTED
+
+    def test_many_beginnings_of_xmp_take_no_time(self, tmp_path: Path) -> None:
+        (tmp_path / "f").write_bytes(b"<x:xmpmeta" * 1_000_000)
+        begun = time.monotonic()
+        assert read_source_type(tmp_path / "f") == ""
+        assert time.monotonic() - begun < 5
+
+    def test_every_signable_kind_can_be_signed(self) -> None:
         assert {suffix[1:] for suffix in SIGNABLE} <= set(Builder.get_supported_mime_types())
 
     @pytest.mark.parametrize("content", [b"", b"x", b"<x:xmpmeta no end", b"\x89PNG\r\n\x1a\n"])
@@ -292,7 +342,9 @@ class TestSealing:
         (tmp_path / "f.png").write_bytes(content)
         assert read_source_type(tmp_path / "f.png") == ""
         assert read_credentials(tmp_path / "f.png") is None
-        refused(command("verify", tmp_path / "f.png"), "f.png")
+        result = command("verify", tmp_path / "f.png")
+        assert result.exit_code == 3
+        assert "cannot be read" in result.output
 
 
 class TestKeys:
@@ -312,14 +364,18 @@ class TestKeys:
         with ThreadPoolExecutor(8) as pool:
             made = list(pool.map(lambda _: signing_key(), range(8)))
         assert signing_key() in made
-        assert {key.chain for key in made} <= {key.chain for key in known_keys()}
+        assert 1 <= len(known_authorities()) <= 8
 
-    def test_a_damaged_one_is_passed_over(self, home: Path) -> None:
-        signing_key()
+    @pytest.mark.parametrize(("file", "known"), [("chain.pem", 1), ("key.pem", 2)])
+    @pytest.mark.parametrize("content", ["", "damaged"])
+    def test_a_damaged_one_is_passed_over(self, file: str, content: str, known: int, home: Path) -> None:
+        before = signing_key()
         [folder] = home.iterdir()
-        (folder / "chain.pem").write_text("damaged")
-        assert signing_key() in known_keys()
-        assert len(known_keys()) == 1
+        (folder / file).write_text(content)
+        after = signing_key()
+        assert after != before
+        assert signing_key() == after
+        assert len(known_authorities()) == known  # what it has signed can still be checked if its certificate is whole
 
     def test_nowhere_to_keep_it(self, home: Path) -> None:
         home.parent.write_text("a file where a folder should be")
@@ -366,8 +422,19 @@ class TestConsent:
             read_consent(tmp_path)
 
     def test_names_have_a_limit(self, tmp_path: Path) -> None:
-        with pytest.raises(ConfigError, match="too long"):
-            settle_consent(tmp_path, {"a": "x" * 300}, ["a"])
+        for name in ("x" * 300, "a\nb", "\udcfc", "\x1b[2J"):
+            with pytest.raises(ConfigError, match="letters, digits"):
+                settle_consent(tmp_path, {"a": name}, ["a"])
+        assert settle_consent(tmp_path, {"a": " Nobody "}, ["a"]) == {"a": NOBODY}
+
+    def test_other_faces_need_it_anew(self, studio: Studio, tmp_path: Path) -> None:
+        words = ("--model", tmp_path / "m", "--steps", 2, "--size", 32, "--set", "width=8", "--set", "max_width=16")
+        assert command(*studio.training, *words).exit_code == 0
+        write_identities(tmp_path / "m", {"a": np.eye(1, EMBEDDING, dtype=np.float32)[0]})
+        swapped = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], *words)
+        refused(command(*swapped), "somebody else's", "--consent a=")
+        assert command(*swapped, "--consent", "a=Eve").exit_code == 0
+        assert look(tmp_path / "m" / "previews" / "latest.png").credentials is not None
 
     def test_the_day_stays_when_nothing_else_is_said(self, tmp_path: Path) -> None:
         (tmp_path / "consent.json").write_text(json.dumps({"persons": {"a": "Ada"}, "recorded": "2020-01-01"}))

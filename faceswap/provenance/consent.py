@@ -48,19 +48,25 @@ def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]
     """
     persons = tuple(persons)
     known = read_consent(model)
-    said = (known.persons if known else {}) | {person: who.strip() for person, who in given.items()}
+    said = (known.persons if known else {}) | {person: _tidy(who) for person, who in given.items()}
     if unknown := next((person for person in given if person not in persons), None):
         raise ConfigError(f"consent is given for '{unknown}', who is not in the model", f"It has {', '.join(persons)}")
-    if any(len(who) > _LONGEST for who in said.values()):
-        raise ConfigError("a name is too long", f"Use at most {_LONGEST} characters")
+    if any(len(who) > _LONGEST or not who.isprintable() for who in said.values()):
+        raise ConfigError("a name is too long, or no text", f"Use at most {_LONGEST} letters, digits and spaces")
     if missing := [person for person in persons if not said.get(person)]:
         words = " ".join(f'--consent {person}="NAME"' for person in missing)
         raise ConfigError(
             f"it is not said who {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'}, and that they agree to"
             " have their face swapped",
-            f"Ask them, then add {words}; for a person who does not exist: --consent {missing[0]}={NOBODY}",
+            f"Ask them, then add {words} (for a person who does not exist: {missing[0]}={NOBODY}); in a plan:"
+            f' consent = {{ {missing[0]} = "NAME" }}',
         )
     return {person: said[person] for person in persons}
+
+
+def _tidy(who: str) -> str:
+    who = who.strip()
+    return NOBODY if who.casefold() == NOBODY else who
 
 
 def write_consent(model: Path, persons: Mapping[str, str]) -> None:

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from c2pa import C2paError, Context, Reader
 
 from faceswap.errors import MediaError
 from faceswap.provenance.consent import Consent, consent_from
-from faceswap.provenance.keys import known_keys
+from faceswap.provenance.keys import known_authorities
 
 CONSENT = "faceswap.consent"
 """The label of the record of consent among what is signed."""
 OFFLINE: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetch": False}}
 """Settings with which nothing is asked of the network."""
 
-TRUSTED, VALID, BROKEN = "trusted", "valid", "broken"
+TRUSTED, VALID, BROKEN, ELSEWHERE = "trusted", "valid", "broken", "elsewhere"
 _STATES = {"Trusted": TRUSTED, "Valid": VALID}
+_UNTRUSTED = "signingCredential.untrusted"
+_BLOCK = 1 << 20
+_LONGEST = 200  # characters of anything that somebody else has written
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,18 @@ class Credentials:
 
     state: str
     """TRUSTED: intact, and signed with a key that is known here; VALID: intact, but anybody may have signed it; BROKEN:
-    the file is not as it was when it was signed, or the record itself is damaged."""
+    damaged, or the file is not as it was when it was signed; ELSEWHERE: on the network, where they were not fetched."""
     problems: tuple[str, ...] = ()
     """Why they are broken."""
     signer: str = ""
     made_with: str = ""
     """The program that made the file."""
     source_types: tuple[str, ...] = ()
-    """What kinds of work went into it: the last words of IPTC's digital source types."""
+    """What kinds of work went into it and into what it was made from: the last words of IPTC's digital source types."""
     parents: tuple[str, ...] = ()
     """Names of the files that it was made from."""
     consent: Consent | None = None
-    """That of the persons of the model, if this program made it."""
+    """That of the persons of the model, if this program made it or what it was made from."""
 
 
 def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
@@ -49,46 +55,68 @@ def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
     Those that were signed by this user or under one of the `authorities` (certificates, as PEM) are trusted.
     Raises MediaError if the file cannot be read.
     """
-    anchors = "".join([key.authority for key in known_keys()] + [authorities])
-    trust = {"trust": {"trust_anchors": anchors}} if anchors else {}
-    kind = file.suffix[1:].lower()
-    if kind not in Reader.get_supported_mime_types():
-        return None
+    anchors = "".join([*known_authorities(), authorities])
+    settings = OFFLINE | ({"trust": {"trust_anchors": anchors}} if anchors else {})
+    suffix = file.suffix[1:].lower()
+    kind = suffix if suffix in Reader.get_supported_mime_types() else "mp4"  # any will do: it looks at the content
+
+    def read() -> dict[str, Any]:
+        with file.open("rb") as opened, Reader(kind, opened, context=Context.from_dict(settings)) as reader:
+            found: dict[str, Any] = json.loads(reader.json())
+            return found
+
     try:
-        with file.open("rb") as opened, Reader(kind, opened, context=Context.from_dict(OFFLINE | trust)) as reader:
-            return _credentials(json.loads(reader.json()))
+        return _credentials(uninterrupted(read))
     except C2paError.ManifestNotFound:
         return None
+    except C2paError.RemoteManifest:
+        return Credentials(ELSEWHERE)
     except C2paError as error:
         # A damaged file without credentials cannot be told from one with damaged credentials but by looking for them.
-        return Credentials(BROKEN, (str(error),)) if _mentions_credentials(file) else None
+        return Credentials(BROKEN, (_plain(error),)) if _has_a_manifest(file) else None
     except OSError as error:
         raise MediaError(f"{file} cannot be read ({error.strerror})", "Check its name and permissions") from error
 
 
-def _mentions_credentials(file: Path) -> bool:
+def uninterrupted(call: Callable[[], Made]) -> Made:
+    """What `call` returns, called in a thread of its own: there no Ctrl-C is raised, which C2PA's library, written in
+    another language, would not survive while it reads or writes a file."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
+
+
+def _has_a_manifest(file: Path) -> bool:
+    """Whether it holds a box of JUMBF, in which manifests are kept, of C2PA's kind."""
+    before = b""
     with file.open("rb") as opened:
-        return any(b"c2pa" in block for block in iter(lambda: opened.read(1 << 20), b""))
+        while block := opened.read(_BLOCK):
+            joined = before + block
+            at = joined.find(b"jumb")
+            while at >= 0:
+                if b"c2pa" in joined[at : at + 64]:
+                    return True
+                at = joined.find(b"jumb", at + 4)
+            before = joined[-64:]
+    return False
 
 
 def _credentials(found: dict[str, Any]) -> Credentials:
     """From the reader's JSON. Every part is somebody else's claim and may be missing."""
-    manifest: dict[str, Any] = found.get("manifests", {}).get(found.get("active_manifest"), {})
+    manifests: dict[str, Any] = found.get("manifests", {})
+    active: dict[str, Any] = manifests.get(str(found.get("active_manifest")), {})
     failures = found.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
-    problems = tuple(
-        str(failure.get("explanation") or failure.get("code"))
-        for failure in failures
-        if failure.get("code") != "signingCredential.untrusted"
-    )
-    signature, makers = manifest.get("signature_info", {}), manifest.get("claim_generator_info") or [{}]
+    problems = (one.get("explanation") or one.get("code") for one in failures if one.get("code") != _UNTRUSTED)
+    signature, makers = active.get("signature_info", {}), active.get("claim_generator_info") or [{}]
+    # This step first, then what it was made from, as far back as the record goes.
+    history = [active, *(manifest for manifest in manifests.values() if manifest is not active)]
     return Credentials(
         _STATES.get(found.get("validation_state", ""), BROKEN),
-        problems,
-        str(signature.get("common_name") or signature.get("issuer") or "a signer without a name"),
-        f"{makers[0].get('name', '')} {makers[0].get('version', '')}".strip(),
-        tuple(dict.fromkeys(_source_types(manifest))),
-        tuple(str(one.get("title", "a file without a name")) for one in manifest.get("ingredients", [])),
-        _consent(manifest),
+        tuple(map(_plain, problems)),
+        _plain(signature.get("common_name") or signature.get("issuer") or "a signer without a name"),
+        _plain(f"{makers[0].get('name', '')} {makers[0].get('version', '')}".strip()),
+        tuple(dict.fromkeys(kind for manifest in history for kind in _source_types(manifest))),
+        tuple(_plain(one.get("title", "a file without a name")) for one in active.get("ingredients", [])),
+        next((consent for manifest in history for consent in _consents(manifest)), None),
     )
 
 
@@ -96,19 +124,24 @@ def _source_types(manifest: dict[str, Any]) -> Iterator[str]:
     for data in _assertions(manifest, "c2pa.actions"):
         for action in data.get("actions", []):
             if kind := action.get("digitalSourceType"):
-                yield str(kind).rsplit("/", 1)[-1]
+                yield _plain(str(kind).rsplit("/", 1)[-1])
 
 
-def _consent(manifest: dict[str, Any]) -> Consent | None:
+def _consents(manifest: dict[str, Any]) -> Iterator[Consent]:
     for data in _assertions(manifest, CONSENT):
         try:
-            return consent_from(data)
+            said = consent_from(data)
         except ValueError:
             continue
-    return None
+        yield Consent({_plain(key): _plain(who) for key, who in said.persons.items()}, _plain(said.recorded))
 
 
 def _assertions(manifest: dict[str, Any], label: str) -> Iterator[dict[str, Any]]:
     for assertion in manifest.get("assertions", []):
         if str(assertion.get("label", "")).startswith(label) and isinstance(assertion.get("data"), dict):
             yield assertion["data"]
+
+
+def _plain(text: object) -> str:
+    """Somebody else's words on one line, without characters that steer a terminal."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(text)[:_LONGEST])

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,7 +19,12 @@ import platformdirs
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from faceswap.errors import OutputError
@@ -35,47 +41,57 @@ class SigningKey:
     """First the key's own certificate, then the authority's."""
     key: str
 
-    @property
-    def authority(self) -> str:
-        """The authority's certificate."""
-        return _certificates(self.chain)[-1].public_bytes(Encoding.PEM).decode()
-
 
 def signing_key() -> SigningKey:
     """This user's key; a new one if there is none or its time is over. Raises OutputError if it cannot be kept."""
     now = datetime.now(UTC)
-    for key in known_keys():
-        if _certificates(key.chain)[0].not_valid_after_utc > now:
-            return key
+    known = [key for place in _places() if (key := _usable(place, now)) is not None]
+    if known:
+        return max(known, key=lambda key: _certificates(key.chain)[0].not_valid_after_utc)
     folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: several processes may be the first at the same time, each with a key of its own.
         fresh = Path(tempfile.mkdtemp(dir=folder, prefix="."))  # readable by the user alone
         serial, made = _make(now)
-        (fresh / _CHAIN).write_text(made.chain)
-        descriptor = os.open(fresh / _KEY, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(made.key)
+        for name, text in ((_CHAIN, made.chain), (_KEY, made.key)):
+            descriptor = os.open(fresh / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
         fresh.replace(folder / f"{serial:x}")
     except OSError as error:
         raise OutputError(
             f"the key that signs what is made cannot be kept in {folder} ({error.strerror})",
-            "Make that folder writable, or name another place in XDG_DATA_HOME",
+            "Make that folder writable; on Linux, XDG_DATA_HOME can name another place",
         ) from error
     return made
 
 
-def known_keys() -> list[SigningKey]:
-    """All keys of this user, the one that is valid longest first; damaged ones are passed over."""
-    keys = []
-    for folder in _folder().glob("[!.]*"):
-        try:
-            key = SigningKey((folder / _CHAIN).read_text(), (folder / _KEY).read_text())
-            keys.append((_certificates(key.chain)[0].not_valid_after_utc, folder.name, key))
-        except (OSError, ValueError):
-            continue
-    return [key for _, _, key in sorted(keys, key=lambda item: item[:2], reverse=True)]
+def known_authorities() -> list[str]:
+    """The certificates, as PEM, of the authorities behind all keys that this user ever had; damaged ones are passed
+    over."""
+    found = []
+    for place in _places():
+        with suppress(OSError, ValueError):
+            found.append(_certificates((place / _CHAIN).read_text())[-1].public_bytes(Encoding.PEM).decode())
+    return found
+
+
+def _usable(place: Path, now: datetime) -> SigningKey | None:
+    """The key that a folder holds, if it is whole and its time is not over."""
+    try:
+        key = SigningKey((place / _CHAIN).read_text(), (place / _KEY).read_text())
+        certificate, private = _certificates(key.chain)[0], load_pem_private_key(key.key.encode(), None)
+    except (OSError, ValueError):
+        return None
+    whole = certificate.public_key() == private.public_key()
+    return key if whole and certificate.not_valid_after_utc > now else None
+
+
+def _places() -> list[Path]:
+    return sorted(_folder().glob("[!.]*"))
 
 
 def _folder() -> Path:

@@ -1,7 +1,7 @@
 """The seal of every output: content credentials, a signed record of what it was made from, how, by whose consent.
 
-The format is C2PA's (c2pa.org). A file is signed last of all: the signature covers every byte, and whatever changes the
-file afterwards, be it a copy of its streams, breaks it or leaves it out.
+The format is C2PA's (c2pa.org). A file is signed last of all: the signature covers pictures and sound, and whatever
+changes those afterwards breaks it; a copy of the streams leaves it out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from c2pa import Builder, C2paError, C2paSignerInfo, Context, Signer
 import faceswap
 from faceswap.errors import OutputError
 from faceswap.provenance.consent import Consent
-from faceswap.provenance.credentials import CONSENT, OFFLINE
+from faceswap.provenance.credentials import CONSENT, OFFLINE, uninterrupted
 from faceswap.provenance.keys import signing_key
 from faceswap.provenance.xmp import SOURCE_TYPE, add_source_type
 
@@ -30,7 +30,8 @@ _SETTINGS: dict[str, Any] = {"builder": {"thumbnail": {"enabled": False}}, **OFF
 class Sealer:
     """Signs outputs that are made from one input with one model. Raises OutputError if there is no key to sign with."""
 
-    def __init__(self, source: Path, consent: Consent | None) -> None:
+    def __init__(self, source: Path | None, consent: Consent | None) -> None:
+        """`source`: the input, the outputs' parent; None for what shows a model alone."""
         self._source = source
         self._consent = consent
         self._key = signing_key()
@@ -47,45 +48,53 @@ class Sealer:
         signed = file.with_name(f"{file.name}.signed")
         try:
             add_source_type(file, suffix)
-            with file.open("rb") as unsigned, signed.open("w+b") as out, self._builder(name) as builder:
-                key = self._key
-                signer = Signer.from_info(C2paSignerInfo(b"es256", key.chain.encode(), key.key.encode(), None))
-                builder.sign(signer, suffix[1:], unsigned, out)
+            uninterrupted(lambda: self._sign(file, signed, name, suffix[1:]))
             os.replace(signed, file)
-        except (OSError, C2paError) as error:
-            signed.unlink(missing_ok=True)
+        except OSError as error:
             raise OutputError(
-                f"{name} cannot be signed ({error})", "Check that the disk has space for it twice, then run it again"
+                f"{name} cannot be signed ({error.strerror or error})",
+                "Check that the disk has space for it twice, then run it again",
             ) from error
+        except C2paError as error:
+            raise OutputError(
+                f"{name} cannot be signed ({error})", f"Check the disk's space and {self._source}, then run it again"
+            ) from error
+        finally:
+            signed.unlink(missing_ok=True)
+
+    def _sign(self, file: Path, signed: Path, name: str, kind: str) -> None:
+        with file.open("rb") as unsigned, signed.open("w+b") as out, self._builder(name) as builder:
+            chain, key = self._key.chain.encode(), self._key.key.encode()
+            builder.sign(Signer.from_info(C2paSignerInfo(b"es256", chain, key, None)), kind, unsigned, out)
 
     def _builder(self, name: str) -> Builder:
         agent = {"name": "faceswap", "version": faceswap.__version__}
-        edited = {
-            "action": "c2pa.edited",
+        made = {
+            "action": "c2pa.edited" if self._source else "c2pa.created",
             "digitalSourceType": SOURCE_TYPE,
             "softwareAgent": agent,
             "description": "Faces were replaced by ones that a trained network has made",
         }
         watermarked = {"action": "c2pa.watermarked.unbound", "softwareAgent": agent}
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_INGREDIENT]}}
-        assertions: list[dict[str, Any]] = [
-            {"label": "c2pa.actions.v2", "data": {"actions": [opened, edited, watermarked]}}
-        ]
+        actions = [opened, made, watermarked] if self._source else [made, watermarked]
+        assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "data": {"actions": actions}}]
         if self._consent:
             record = {"persons": self._consent.persons, "recorded": self._consent.recorded}
             assertions.append({"label": CONSENT, "data": record})
-        manifest = {"claim_generator_info": [agent], "title": name, "assertions": assertions}
+        manifest = {"claim_generator_info": [agent], "title": _writable(name), "assertions": assertions}
         builder = Builder.from_json(manifest, context=Context.from_dict(_SETTINGS))
-        self._add_source(builder)
+        if self._source:
+            self._add_source(builder, self._source)
         return builder
 
-    def _add_source(self, builder: Builder) -> None:
+    def _add_source(self, builder: Builder, source: Path) -> None:
         """The input as the parent: with its own credentials, if it has some. Looked at once, however many files."""
         if self._ingredient is None:
-            about = {"title": self._source.name, "relationship": "parentOf", "label": _INGREDIENT}
+            about = {"title": _writable(source.name), "relationship": "parentOf", "label": _INGREDIENT}
             try:
-                with self._source.open("rb") as source:
-                    builder.add_ingredient(about, self._source.suffix[1:].lower(), source)
+                with source.open("rb") as opened:
+                    builder.add_ingredient(about, source.suffix[1:].lower(), opened)
             except C2paError:  # a kind of file that C2PA does not know, or a damaged record: only its name is kept
                 builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
             archive = io.BytesIO()
@@ -93,3 +102,8 @@ class Sealer:
             self._ingredient = archive.getvalue()
             return
         builder.add_ingredient_from_archive(io.BytesIO(self._ingredient))
+
+
+def _writable(name: str) -> str:
+    """The name without bytes that are no text: file systems allow them, JSON does not."""
+    return name.encode("utf-8", "replace").decode()

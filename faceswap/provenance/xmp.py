@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import re
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import faceswap
@@ -30,7 +31,9 @@ _PNG_NAME = b"XML:com.adobe.xmp\0\0\0\0\0"  # keyword; not compressed; no langua
 _PNG_HEADER = 33  # bytes: the signature and the first chunk, IHDR
 _MP4_NAME = bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC")  # the UUID of a box that holds XMP
 _MP4_SUFFIXES = (".mp4", ".m4v", ".mov")
-_XMP = re.compile(rb"<x:xmpmeta.{0,65536}?</x:xmpmeta>", re.DOTALL)
+_BEGIN, _END = b"<x:xmpmeta", b"</x:xmpmeta>"
+_LONGEST = 1 << 16  # bytes of a packet
+_MOST = 64  # packets that are looked at
 _KIND = re.compile(re.escape(SOURCE_TYPES.encode()) + rb"(\w{1,64})")
 
 
@@ -44,7 +47,7 @@ def add_source_type(file: Path, suffix: str) -> None:
             video.write((24 + len(_PACKET)).to_bytes(4, "big") + b"uuid" + _MP4_NAME + _PACKET)
     elif suffix in (".jpg", ".jpeg"):
         segment = _JPEG_NAME + _PACKET
-        _insert(file, 2, b"\xff\xe1" + (2 + len(segment)).to_bytes(2, "big") + segment)
+        _insert(file, _behind_jfif(file), b"\xff\xe1" + (2 + len(segment)).to_bytes(2, "big") + segment)
     elif suffix == ".png":
         chunk = b"iTXt" + _PNG_NAME + _PACKET
         check = zlib.crc32(chunk).to_bytes(4, "big")
@@ -59,15 +62,34 @@ def read_source_type(file: Path) -> str:
     """
     try:
         with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            packets = _XMP.findall(content)  # XMP is made to be found in files of unknown kinds
-        kinds = (kind for packet in packets for kind in _KIND.findall(packet))
-        return next(kinds, b"").decode()
+            kinds = [kind for packet in _packets(content) for kind in _KIND.findall(packet)]
+        return kinds[0].decode() if kinds else ""
     except ValueError:  # an empty file cannot be mapped
         return ""
     except OSError as error:
         raise MediaError(f"{file} cannot be read ({error.strerror})", "Check its name and permissions") from error
 
 
+def _packets(content: mmap.mmap) -> Iterator[bytes]:
+    """The packets of XMP: they are made to be found in files of unknown kinds."""
+    at = 0
+    for _ in range(_MOST):
+        begin = content.find(_BEGIN, at)
+        if begin < 0:
+            return
+        end = content.find(_END, begin, begin + _LONGEST)
+        at = begin + len(_BEGIN) if end < 0 else end
+        if end >= 0:
+            yield content[begin:end]
+
+
 def _insert(file: Path, at: int, data: bytes) -> None:
     content = file.read_bytes()
     file.write_bytes(content[:at] + data + content[at:])
+
+
+def _behind_jfif(file: Path) -> int:
+    """Where a JPEG's next segment may begin: that of JFIF, if there is one, has to be the first."""
+    with file.open("rb") as picture:
+        head = picture.read(6)
+    return 4 + int.from_bytes(head[4:6], "big") if head[2:4] == b"\xff\xe0" else 2

@@ -362,6 +362,8 @@ def verify(
 
         reports = show(verify_job(files, read_authority(authority)), json)
     finish(reports, json, "\n\n".join(map(in_words, reports)))
+    if any(report.problem for report in reports):
+        raise typer.Exit(EXIT_ERROR)
 
 
 @app.command("app")

@@ -72,7 +72,7 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Job[DemoResult]:
     swapped = yield from swap(job)
     seconds["swapping"] = time.monotonic() - start
     picture = out / "sheet.png"
-    write_marked(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"), seal_of(job))
+    write_marked(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"), seal_of(job.model, job.video))
     report = out / "report.md"
     report.write_text(_report(clips, found, trained, swapped, seconds), encoding="utf-8")
     return DemoResult(swapped.out, str(picture), str(report), seconds, found)

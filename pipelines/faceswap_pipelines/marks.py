@@ -13,7 +13,6 @@ from faceswap.provenance.seal import Sealer
 from faceswap.provenance.watermark import marked
 from faceswap.swapping.convert import Converted
 from faceswap.types import Picture, Seal
-from faceswap_pipelines.swap_setup import SwapJob
 
 
 def marked_frames(frames: Iterable[Converted], label: bool) -> Iterator[Converted]:
@@ -22,9 +21,10 @@ def marked_frames(frames: Iterable[Converted], label: bool) -> Iterator[Converte
         yield replace(made, image=marked(labelled(made.image) if label else made.image))
 
 
-def seal_of(job: SwapJob) -> Seal:
-    """What signs the job's outputs. Raises OutputError or ModelError."""
-    return Sealer(job.video, read_consent(job.model))
+def seal_of(model: Path, source: Path | None = None) -> Seal:
+    """What signs pictures that a model has made, of an input's faces or of those that it learns. Raises OutputError or
+    ModelError."""
+    return Sealer(source, read_consent(model))
 
 
 def write_marked(path: Path, image: Picture, seal: Seal) -> None:

@@ -36,7 +36,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     start = time.monotonic()
     if not job.out.parent.is_dir():
         raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
-    models, seal = Models(), seal_of(job)
+    models, seal = Models(), seal_of(job.model, job.video)
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     who = pictured(job, finder)
     title = f"Preview of {job.video.name}"

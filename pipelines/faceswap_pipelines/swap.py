@@ -68,7 +68,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
     first, stop = job.frames
     last = info.frame_count if stop is None else stop if info.frame_count is None else min(stop, info.frame_count)
     total = None if last is None else max(0, last - first)
-    seal, start_time = seal_of(job), time.monotonic()
+    seal, start_time = seal_of(job.model, job.video), time.monotonic()
     with ExitStack() as stack:
         outputs = [_open_output(job, job.out, info, seal)]
         outputs += [_open_output(job, job.mask_out, info, None)] if job.mask_out else []
@@ -102,6 +102,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
             swapped += bool(made.boxes)
             rate = (done - begun) / (time.monotonic() - render_time)
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
+        yield Progress(f"Joining and signing {job.out.name}", 0, None, "")
         for output in outputs:  # all are whole before the first one gets its name
             output.complete()
     rate = (done - begun) / (time.monotonic() - start_time)
@@ -136,7 +137,7 @@ def _images(made: Converted) -> Iterator[Picture]:
 
 
 def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embedding | None) -> Job[SwapResult]:
-    seal, start_time = seal_of(job), time.monotonic()
+    seal, start_time = seal_of(job.model, job.video), time.monotonic()
     yield Progress(f"Swapping {job.video.name}", 0, 1, "frames")
     found, frames = finder.look_at([read_picture(job.video)])
     parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])

@@ -116,7 +116,10 @@ def check_output(job: SwapJob) -> None:
 
 
 def signature_of(job: SwapJob) -> str:
-    """Names all that decides the output's pictures: input, model, settings. Part of what makes resuming safe."""
+    """Names all that decides the output's pictures: input, model, settings. Part of what makes resuming safe.
+
+    "marked": work that was begun before pictures were marked is not gone on with.
+    """
     read = "\n".join(fingerprint(path) for path in read_by(job) if path.is_file())
     return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face} marked"
 

@@ -173,7 +173,8 @@ def consented(texts: Sequence[str], model: Path, facesets: Mapping[str, Path], a
         if not equals or not who.strip():
             raise ConfigError(f"'{text}' does not say who agreed", 'Write it as NAME=WHO, for example a="Jane Doe"')
         given[name] = who.strip()
-    if ask and _FIRST_RANK and sys.stdin.isatty():
+    there = all(faceset.is_dir() for faceset in facesets.values())  # otherwise training will say what is wrong
+    if ask and there and _FIRST_RANK and sys.stdin.isatty():
         known = read_consent(model)
         said = {*given, *(known.persons if known else ())}
         given |= {person: _ask_consent(person, faceset) for person, faceset in facesets.items() if person not in said}
@@ -183,8 +184,10 @@ def consented(texts: Sequence[str], model: Path, facesets: Mapping[str, Path], a
 def _ask_consent(person: str, faceset: Path) -> str:
     try:
         asked = f"Who is person {person} ({faceset})? A name; or '{NOBODY}', if drawn or generated"
-        who = str(typer.prompt(asked, err=True)).strip()
-        if who != NOBODY and not typer.confirm(f"Did {who} agree to have their face swapped?", err=True):
+        who = ""
+        while not who:
+            who = str(typer.prompt(asked, err=True)).strip()
+        if who.casefold() != NOBODY and not typer.confirm(f"Did {who} agree to have their face swapped?", err=True):
             raise ConfigError(f"{who} has not agreed", "Ask first, or use the footage of somebody else")
     except typer.Abort:
         raise StoppedError from None

@@ -21,6 +21,7 @@ from faceswap.training.preview import Row
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics
 from faceswap.types import Picture
+from faceswap_pipelines.marks import seal_of, write_marked
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -48,6 +49,7 @@ class Recorder:
         self._saved_step: int | None = None
         self._boards = _open_boards(model / "tensorboard", state.step) if tensorboard and state.ranks.first else None
         self.preview = model / "previews" / "latest.png"
+        self._seal = seal_of(model)
         if state.ranks.first:
             self.preview.parent.mkdir(exist_ok=True)
             _forget_after(self._stats, state.step)
@@ -72,10 +74,10 @@ class Recorder:
         save_checkpoint(self._model, self._state, budget)
         self._saved_step = self._state.step
         picture = sheet(self._rows(), side=128)
-        write_picture(self.preview, picture)
+        write_marked(self.preview, picture, self._seal)
         write_picture(self.preview.with_name("losses.png"), _plot(self._stats))
         if self._state.seconds >= self._next_preview:
-            write_picture(self.preview.with_name(f"{self._state.step:08d}.png"), picture)
+            write_marked(self.preview.with_name(f"{self._state.step:08d}.png"), picture, self._seal)
             self._next_preview = self._state.seconds * _PREVIEW_GROWTH
 
     def close(self) -> None:

@@ -15,13 +15,16 @@ import torch
 
 from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
 from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.faces.identity import SAME_PERSON, distance
 from faceswap.model.base import base_of
 from faceswap.provenance.consent import settle_consent, write_consent
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
 from faceswap.training.critics import Critic, Perceptual
+from faceswap.training.identities import read_identities
 from faceswap.training.memory import settle_batch_size
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState, start_training
+from faceswap_pipelines.train_data import identities
 
 _WORTH_COMPILING = 300.0, 2000  # seconds or steps of a budget; compiling takes about a minute
 
@@ -71,9 +74,22 @@ def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
 
     Raises ConfigError, ModelError or OutputError, each before anything is written.
     """
-    agreed = settle_consent(job.model, job.consent, job.facesets)
+    agreed = _settle_consent(job)
     _settle_config(job, device, ranks)
     write_consent(job.model, agreed)
+
+
+def _settle_consent(job: TrainJob) -> dict[str, str]:
+    """Who the persons are that agreed. Raises ConfigError unless it is said of all; and again, if the faces of one that
+    the model knows are somebody else's now."""
+    agreed, known = settle_consent(job.model, job.consent, job.facesets), read_identities(job.model)
+    for person, who in identities(job.facesets).items():
+        if person in known and person not in job.consent and distance(who, known[person]) > SAME_PERSON:
+            raise ConfigError(
+                f"the faces of '{person}' are somebody else's than those that the model learnt as {agreed[person]}",
+                f'Say who this is and that they agree: --consent {person}="NAME"',
+            )
+    return agreed
 
 
 def _settle_config(job: TrainJob, device: torch.device, ranks: Ranks) -> None:

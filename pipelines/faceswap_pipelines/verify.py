@@ -11,9 +11,10 @@ from cryptography import x509
 from faceswap.errors import ConfigError, MediaError
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
-from faceswap.provenance.credentials import BROKEN, TRUSTED, Credentials, read_credentials
+from faceswap.provenance.credentials import BROKEN, ELSEWHERE, TRUSTED, Credentials, read_credentials
 from faceswap.provenance.watermark import Mark, find_mark
 from faceswap.provenance.xmp import read_source_type
+from faceswap.types import Picture
 from faceswap_pipelines.job import Job, Progress
 
 _FRAMES = 32  # of a video, evenly spaced, that are searched for the mark together
@@ -25,21 +26,20 @@ class Report:
     """What one file says."""
 
     file: str
-    marked: bool
+    says_ai: bool
     """Whether anything in it says that a trained network made or changed it."""
     credentials: Credentials | None
     """None: it has no content credentials."""
     declared: str
     """IPTC's digital source type that its XMP gives, such as "trainedAlgorithmicMedia"; "" if none."""
-    mark: Mark
-    """What was found of this program's invisible mark."""
+    mark: Mark | None
+    """What was found of this program's invisible mark; None: its pictures cannot be read."""
+    problem: str = ""
+    """Why they cannot."""
 
 
 def verify(files: Sequence[Path], authorities: str = "") -> Job[list[Report]]:
-    """Look at each file. `authorities`: certificates, as PEM, of signers to trust besides this user.
-
-    Raises MediaError if one cannot be read.
-    """
+    """Look at each file. `authorities`: certificates, as PEM, of signers to trust besides this user."""
     reports = []
     for number, file in enumerate(files):
         yield Progress("Looking", number, len(files), "files", file.name)
@@ -48,12 +48,25 @@ def verify(files: Sequence[Path], authorities: str = "") -> Job[list[Report]]:
 
 
 def _report(file: Path, authorities: str) -> Report:
+    mark, problem = None, ""
+    try:
+        mark = find_mark(_pictures(file))
+    except MediaError as error:
+        problem = str(error)
+    try:  # whatever its pictures are like
+        credentials, declared = read_credentials(file, authorities), read_source_type(file)
+    except MediaError as error:
+        credentials, declared, problem = None, "", problem or str(error)
+    said = {declared, *(credentials.source_types if credentials else ())}
+    says_ai = (mark is not None and mark.found) or not said.isdisjoint(_SYNTHETIC)
+    return Report(str(file), says_ai, credentials, declared, mark, problem)
+
+
+def _pictures(file: Path) -> list[Picture]:
     images = [read_picture(file)] if is_picture(file) else [frame.image for frame in sample_frames(file, _FRAMES)]
     if not images:
         raise MediaError(f"{file} has no pictures", "Copy or download it again")
-    credentials, declared, mark = read_credentials(file, authorities), read_source_type(file), find_mark(images)
-    said = {declared, *(credentials.source_types if credentials else ())}
-    return Report(str(file), mark.found or not said.isdisjoint(_SYNTHETIC), credentials, declared, mark)
+    return images
 
 
 def read_authority(file: Path | None) -> str:
@@ -70,29 +83,40 @@ def read_authority(file: Path | None) -> str:
 
 def in_words(report: Report) -> str:
     """The report for people: the verdict first, then what it stands on."""
-    verdict = "modified or made by AI" if report.marked else "says nothing of AI"
-    mark = "found, with a chance of a mistake below one in a million" if report.mark.found else "not found"
-    if report.mark.found and abs(report.mark.scale - 1) > 0.01:
-        mark += f", after resizing to {report.mark.scale:.0%}"
+    verdict = "modified or made by AI" if report.says_ai else "says nothing of AI"
     lines = [
         f"{report.file}: {verdict}",
         *_credentials_in_words(report.credentials),
-        f"  invisible mark: {mark}",
+        f"  invisible mark: {_mark_in_words(report.mark)}",
         f"  declared in its metadata: {report.declared or 'nothing'}",
     ]
-    if not report.marked:
+    if report.problem:
+        lines.append(f"  its pictures cannot be read: {report.problem}")
+    if not report.says_ai:
         lines.append("  That does not show that it is genuine: marks can be lost, and other programs leave none.")
     return "\n".join(lines)
+
+
+def _mark_in_words(mark: Mark | None) -> str:
+    if mark is None:
+        return "not looked for"
+    if not mark.found:
+        return "not found"
+    resized = f", after resizing to {mark.scale:.0%}" if abs(mark.scale - 1) > 0.01 else ""
+    return f"found, with a chance of a mistake below one in a million{resized}"
 
 
 def _credentials_in_words(credentials: Credentials | None) -> list[str]:
     if credentials is None:
         return ["  content credentials: none"]
+    if credentials.state == ELSEWHERE:
+        return ["  content credentials: kept on the network, and not fetched"]
     if credentials.state == BROKEN:
-        why = "; ".join(credentials.problems) or "they do not belong to this file as it is"
-        return [f"  content credentials: BROKEN, the file was changed after it was signed ({why})"]
-    known = "by a signer known here" if credentials.state == TRUSTED else "by a signer who is not known here"
-    lines = [f"  content credentials: intact, signed {known} ({credentials.signer})"]
+        why = "; ".join(credentials.problems) or "no reason is given"
+        lines = [f"  content credentials: BROKEN: the file was changed since, or they are damaged ({why})"]
+    else:
+        known = "by a signer known here" if credentials.state == TRUSTED else "by a signer who is not known here"
+        lines = [f"  content credentials: intact, signed {known} ({credentials.signer})"]
     if credentials.made_with:
         lines.append(f"    made with {credentials.made_with}")
     if credentials.parents:

@@ -38,6 +38,7 @@ from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, OutputError
 from faceswap.media.codecs import Codec
 from faceswap.media.pictures import is_picture, is_video
+from faceswap.provenance.consent import settle_consent
 from faceswap_pipelines.extract import ExtractJob
 from faceswap_pipelines.job import frame_range
 from faceswap_pipelines.swap_setup import SwapJob, settings_from
@@ -228,6 +229,7 @@ def _extract(spec: _Extract, folder: Path, settled: float) -> list[Task]:
 def _train(spec: _Train, folder: Path) -> list[Task]:
     facesets = {person: folder / path for person, path in ({"a": spec.a, "b": spec.b} | spec.persons).items()}
     model = folder / spec.model
+    settle_consent(model, spec.consent, facesets)  # now, not after hours of extracting
     job = TrainJob(
         facesets,
         model,
