@@ -122,8 +122,13 @@ class TestPlan:
             ('[[job]]\nkind = "swap"\ninputs = ["x.mp4"]\nmodel = "m"\nout = "{name}.mp4"\n', ("{stem}",)),
             ('[[job]]\nkind = "swap"\ninputs = ["x.mp4"]\nmodel = "m"\nout = "o.mp4"\nafter = ["z"]\n', ("'z'",)),
             (
-                '[[job]]\nkind = "train"\nname = "x"\na = "a"\nb = "b"\nmodel = "m"\nafter = ["x"]\n',
+                '[[job]]\nkind = "train"\nname = "x"\na = "a"\nb = "b"\nmodel = "m"\nafter = ["x"]\n'
+                'consent = { a = "nobody", b = "nobody" }\n',
                 ("wait for each other",),
+            ),
+            (
+                '[[job]]\nkind = "train"\na = "a"\nb = "b"\nmodel = "m"\nconsent = { a = "Ada" }\n',
+                ("not said who b", "consent = { b"),
             ),
             (
                 '[[job]]\nkind = "swap"\ninputs = ["x"]\nmodel = "m"\nout = "o"\nsettings = { colour = "pink" }\n',

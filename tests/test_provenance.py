@@ -388,8 +388,8 @@ class TestConsent:
         model = tmp_path / "m"
         words = [word for word in studio.training if word not in ("--consent", "a=nobody", "b=nobody")]
         words += ["--model", str(model), "--steps", "2", "--size", "32", "--set", "width=8", "--set", "max_width=16"]
-        refused(command(*words), "not said who a and b are", "--consent a=", "nobody")
-        refused(command(*words, "--consent", "a=Ada"), "who b is")
+        refused(command(*words), "not said who a and b of", "--consent a=", "nobody")
+        refused(command(*words, "--consent", "a=Ada"), "not said who b of")
         refused(command(*words, "--consent", "a=Ada", "--consent", "b=  "), "does not say who agreed")
         refused(command(*words, "--consent", "a=Ada", "--consent", "c=Cy"), "'c', who is not in the model")
         assert not model.exists()

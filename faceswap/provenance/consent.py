@@ -55,9 +55,9 @@ def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]
         raise ConfigError("a name is too long, or no text", f"Use at most {_LONGEST} letters, digits and spaces")
     if missing := [person for person in persons if not said.get(person)]:
         words = " ".join(f'--consent {person}="NAME"' for person in missing)
+        who = f"{' and '.join(missing)} of the model {model} {'are' if len(missing) > 1 else 'is'}"
         raise ConfigError(
-            f"it is not said who {' and '.join(missing)} {'are' if len(missing) > 1 else 'is'}, and that they agree to"
-            " have their face swapped",
+            f"it is not said who {who}, and that they agree to have their face swapped",
             f"Ask them, then add {words} (for a person who does not exist: {missing[0]}={NOBODY}); in a plan:"
             f' consent = {{ {missing[0]} = "NAME" }}',
         )
