@@ -35,6 +35,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable r
 
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
+ERROR, STOPPED = "Error: ", "Stopped; "
+"""How the one line on stderr begins when a command could not do its work, or was stopped and has saved it."""
 _FIRST_RANK = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts only one speaks
 PROGRESS_FILE = "FACESWAP_PROGRESS"
 """Names, in the environment, a file to hold the latest report as JSON, for a program that watches this one."""
@@ -52,15 +54,15 @@ def job_errors() -> Iterator[None]:
     try:
         yield
     except FaceswapError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"{ERROR}{error}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        print(f"Error: {error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
+        print(f"{ERROR}{error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except (StoppedError, KeyboardInterrupt):
-        print("Stopped; what was done is saved. Run the same command again to go on.", file=sys.stderr)
+        print(f"{STOPPED}what was done is saved. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
 
 

@@ -1,0 +1,75 @@
+"""The last tab of the work: all jobs, what became of them, and the command line of each, to be used in scripts."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from faceswap_app import show
+from faceswap_app.jobs import DONE, RUNNING, STOPPING
+from faceswap_app.parts import QUICK, Desk, Live, told
+
+_SHOWN = 30  # jobs, the latest
+
+
+class QueueTab:
+    """Its parts, and what its buttons do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def lay_out(self) -> None:
+        """Puts everything in its place."""
+        gr.Markdown(
+            "Jobs run one at a time, each on its own: close this page, and they go on. Each shows the command line that"
+            " does the same in a terminal or a script."
+        )
+        self._version = gr.State([])
+        gr.render(inputs=self._version, queue=False, show_progress="hidden")(self._rows)
+
+    @property
+    def live(self) -> list[Live]:
+        """What follows the disk: the list is built anew when a job begins or ends, and while one runs."""
+        return [Live(self._version, lambda _p: self._changes(), lambda _p, _fresh: self._changes())]
+
+    def _changes(self) -> list[list[str]]:
+        queue = self._desk.queue
+        jobs = reversed(queue.jobs()[-_SHOWN:])
+        return [[job.id, job.status] for job in jobs]
+
+    def _rows(self, version: list[list[str]]) -> None:
+        if not version:
+            gr.Markdown("*Nothing has been asked for yet.*")
+        jobs = {job.id: job for job in self._desk.queue.jobs()}
+        for key, _status in version:
+            if key in jobs:
+                self._row(jobs[key])
+
+    def _row(self, job: Any) -> None:
+        queue = self._desk.queue
+        with gr.Group(), gr.Row(equal_height=False):
+            with gr.Column(scale=8, min_width=300):
+                if job.status in (RUNNING, STOPPING):
+                    gr.HTML(partial(self._running, job.id), every=1.0)
+                else:
+                    gr.HTML(show.row(job, queue.report(job)))
+            if not job.over:
+                self._button("Stop", partial(queue.stop, job.id))
+            else:
+                if job.status != DONE:
+                    self._button("Start again", partial(queue.again, job.id))
+                self._button("Remove", partial(queue.remove, job.id))
+
+    def _button(self, text: str, action: Any) -> None:
+        def press() -> list[list[str]]:
+            action()
+            return self._changes()
+
+        gr.Button(text, size="sm", min_width=90, scale=1).click(told(press), None, self._version, **QUICK)
+
+    def _running(self, key: str) -> str:
+        queue = self._desk.queue
+        job = next((job for job in queue.jobs() if job.id == key), None)
+        return show.row(job, queue.report(job)) if job else ""

@@ -1,0 +1,258 @@
+"""The fourth tab: choose a clip and whose face it gets, look at any frame before and after, render, watch, download."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from faceswap.config import BLENDINGS, COLOURS, SwapConfig
+from faceswap.errors import ConfigError, FaceswapError
+from faceswap_app import commands, show
+from faceswap_app.parts import QUICK, Desk, Live, choice, slider, text_of, told
+from faceswap_app.projects import Project
+
+KINDS = ("swap",)
+_FACES = [("the one seen most", "main"), ("every face", "all"), ("the largest", "largest")]
+_CODECS = [
+    ("H.264: plays everywhere", "h264"),
+    ("H.265: smaller files", "h265"),
+    ("AV1: the smallest files", "av1"),
+    ("FFV1: without any loss", "ffv1"),
+]
+_SUFFIX = {"ffv1": ".mkv"}
+_DEFAULT = SwapConfig()
+# Name, label, least, most, and what it means.
+_LOOKS = [
+    ("opacity", "Opacity", 0, 1, "Of the new face."),
+    ("sharpen", "Sharpness", 0, 1, "How far it is brought to the video's."),
+    ("grain", "Grain", 0, 2, "How much of the video's noise is added."),
+    ("erode", "Draw the edge in", 0, 0.2, "Try 0.03 where an edge shows."),
+    ("feather", "Soften the edge", 0, 0.2, "Try 0.03."),
+    ("scale", "Size", 0.8, 1.25, "Of the new face."),
+]
+
+
+class SwapTab:
+    """Its parts, and what its buttons do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def lay_out(self) -> None:
+        """Puts everything in its place."""
+        with gr.Row(equal_height=False):
+            with gr.Column(scale=4, min_width=320):
+                self._lay_out_choices()
+            with gr.Column(scale=7, min_width=400):
+                self._slider = gr.ImageSlider(
+                    label="Before and after: drag the line",
+                    interactive=False,
+                    format="jpeg",
+                    max_height=420,
+                    buttons=["fullscreen"],
+                    elem_id="before-after",
+                )
+                self._frame = slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
+                self._note = gr.Markdown("Choose a clip and a model to see it swapped.", elem_id="preview-note")
+                self._results = choice(label="Finished videos", elem_id="results", visible=False)
+                self._player = gr.HTML(elem_id="player")
+
+    def _lay_out_choices(self) -> None:
+        with gr.Group():
+            self._clip = choice(label="Clip", elem_id="clip")
+            self._model = choice(label="Model", elem_id="swap-model")
+            with gr.Row():
+                self._face = choice(label="Whose face is replaced", value="main", min_width=130)
+                self._to = choice(label="By the face of", min_width=130, elem_id="to")
+        with gr.Accordion("How the face fits in", open=False):
+            with gr.Row():
+                self._colour = choice(label="Match colours", value=_DEFAULT.colour, min_width=120)
+                self._blending = choice(label="Blend by", value=_DEFAULT.blending, min_width=120)
+            self._looks = [
+                slider(least, most, getattr(_DEFAULT, name), step=0.01, label=label, info=info)
+                for name, label, least, most, info in _LOOKS
+            ]
+        with gr.Accordion("File", open=False):
+            self._codec = choice(label="Kind", value="h264")
+            self._crf = slider(
+                0, 51, 18, step=1, label="Quality (CRF)", info="Lower is better and larger; 28 is small."
+            )
+        with gr.Row():
+            self._start = gr.Button("Swap", variant="primary", scale=3, min_width=120, elem_id="swap")
+            self._stop = gr.Button("Stop", variant="stop", interactive=False, min_width=80)
+        self._card = gr.HTML(elem_id="swap-card")
+
+    def connect(self, project: Any, opened: Any) -> list[Any]:
+        """Says what happens when; the events after which the page is to look at the disk at once.
+
+        `opened`: the event of this tab's being opened.
+        """
+        looks = [self._colour, self._blending, *self._looks]
+        wanted = [project, self._clip, self._model, self._face, self._to]
+        view = gr.on(
+            [
+                opened,
+                self._frame.release,
+                self._clip.change,
+                *(part.input for part in (self._model, self._face, self._to, self._colour, self._blending)),
+                *(look.release for look in self._looks),
+            ],
+            self._preview,
+            [*wanted, self._frame, *looks],
+            [self._slider, self._frame, self._note],
+            concurrency_limit=1,
+            concurrency_id="preview",
+            trigger_mode="always_last",
+            show_progress="minimal",
+            show_progress_on=[self._slider],
+            api_visibility="private",
+        )
+        assert view is not None
+        self._clip.change(told(self._other), [project, self._clip], self._to, **QUICK)
+        self._results.change(told(self._play), [project, self._results], self._player, **QUICK)
+        return [
+            self._start.click(told(self._render), [*wanted, *looks, self._codec, self._crf], None, **QUICK),
+            self._stop.click(told(self._end), project, None, **QUICK),
+        ]
+
+    @property
+    def live(self) -> list[Live]:
+        """What follows the disk."""
+        fixed = [(self._colour, COLOURS, _DEFAULT.colour), (self._blending, BLENDINGS, _DEFAULT.blending)]
+        return [
+            Live(self._clip, lambda p: (p.name, p.videos()), _clips),
+            Live(self._model, lambda p: (p.name, p.models()), _models),
+            Live(self._face, lambda p: (p.name, p.persons()), _faces),
+            Live(self._to, lambda p: (p.name, p.persons()), _targets),
+            Live(self._codec, lambda p: p.name, lambda _p, _fresh: gr.Dropdown(choices=_CODECS, value="h264")),
+            *(
+                Live(part, lambda p: p.name, lambda _p, _f, c=c, v=v: gr.Dropdown(choices=list(c), value=v))  # type: ignore[misc]
+                for part, c, v in fixed
+            ),
+            Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
+            Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
+            Live(self._results, lambda p: [path.name for path in p.finished()], _results),
+        ]
+
+    def _other(self, name: str | None, clip: str | None) -> Any:
+        """Somebody who is not seen in this clip."""
+        if not name:
+            return gr.skip()
+        persons = self._desk.projects.open(name).persons()
+        others = [key for key, person in persons.items() if clip not in person.clips]
+        return gr.Dropdown(value=others[-1] if others else "b")
+
+    def _preview(
+        self,
+        name: str | None,
+        clip: str | None,
+        model: str | None,
+        face: str | None,
+        to: str | None,
+        frame: float,
+        *looks: Any,
+    ) -> list[Any]:
+        """A frame before and after; what is missing is said below, not in a message: nothing was asked for."""
+        if not name or not clip or not model:
+            missing = "Train a model first" if clip else "Add a clip on the Faces tab first"
+            return [None, gr.skip(), f"{missing} to see it swapped."]
+        from faceswap_app import facts
+
+        try:
+            project = self._desk.projects.open(name)
+            video, folder = project.clip(clip), project.model(model)
+            last = facts.frame_count(video) - 1
+            index = int(min(max(0, frame), last))
+            settings = _changes(looks) | {"face": "main" if _person(face) else face or "main", "to": [to or "b"]}
+            before, after, swapped = facts.before_and_after(video, folder, settings, index)
+        except FaceswapError as error:
+            return [gr.skip(), gr.skip(), text_of(error)]
+        note = f"Frame {index:,} of {last + 1:,}."
+        note += "" if swapped else " No face is found in this frame: it stays as it is."
+        return [(before, after), gr.Slider(maximum=max(1, last), value=index), note]
+
+    def _render(
+        self,
+        name: str | None,
+        clip: str | None,
+        model: str | None,
+        face: str | None,
+        to: str | None,
+        *choices: Any,
+    ) -> None:
+        *looks, codec, crf = choices
+        project = self._desk.projects.open(name)
+        video, folder = project.clip(clip), project.model(model)
+        persons = project.persons()
+        if to not in persons:
+            raise ConfigError("it is not said whose face the clip gets", "Choose a person")
+        if codec not in [value for _, value in _CODECS]:
+            raise ConfigError(f"there is no kind of video '{codec}'", "Choose one from the list")
+        look = commands.Look(_changes(looks), str(codec), crf)
+        words = commands.swap(video, folder, str(to), _person(face), face or "main", look)
+        queue = self._desk.queue
+        reserved = [job.out for job in queue.jobs() if not job.over]
+        out = project.free_result(video, persons[str(to)].name, _SUFFIX.get(str(codec), ".mp4"), reserved)
+        queue.add(project.name, f"Swap {video.name}: face of {persons[str(to)].name}", words, str(out))
+
+    def _end(self, name: str | None) -> None:
+        for job in self._desk.queue.jobs():
+            if job.project == name and job.kind in KINDS and not job.over:
+                self._desk.queue.stop(job.id)
+
+    def _play(self, name: str | None, result: str | None) -> str:
+        finished = self._desk.projects.open(name).finished() if name else []
+        chosen = next((path for path in finished if path.name == result), None)
+        if chosen is None:
+            return ""
+        self._desk.projects.serve(chosen)
+        return show.player(chosen)
+
+    def _runs(self, project: Project) -> bool:
+        job = self._desk.queue.latest(project.name, KINDS)
+        return job is not None and not job.over
+
+    def _job_state(self, project: Project) -> Any:
+        queue = self._desk.queue
+        job = queue.latest(project.name, KINDS)
+        return job, queue.report(job) if job else None, queue.result(job) if job else {}
+
+
+def _changes(looks: Any) -> dict[str, object]:
+    """What differs from the defaults, by the settings' names."""
+    names = ["colour", "blending", *(name for name, *_ in _LOOKS)]
+    chosen = dict(zip(names, looks, strict=True))
+    return {name: value for name, value in chosen.items() if value is not None and value != getattr(_DEFAULT, name)}
+
+
+def _person(face: str | None) -> str:
+    """The person whose face is to be recognised, if that is how it is chosen."""
+    return (face or "").removeprefix("from:") if (face or "").startswith("from:") else ""
+
+
+def _clips(project: Project, fresh: bool) -> Any:
+    videos = project.videos()
+    if fresh:
+        return gr.Dropdown(choices=videos, value=videos[0] if videos else None)
+    return gr.Dropdown(choices=videos)
+
+
+def _models(project: Project, _fresh: bool) -> Any:
+    models = project.models()
+    return gr.Dropdown(choices=models, value=models[-1] if models else None)
+
+
+def _faces(project: Project, fresh: bool) -> Any:
+    known = [(f"whoever looks like {person.name}", f"from:{key}") for key, person in project.persons().items()]
+    return gr.Dropdown(choices=[*_FACES, *known], **({"value": "main"} if fresh else {}))
+
+
+def _targets(project: Project, fresh: bool) -> Any:
+    persons = [(person.name, key) for key, person in project.persons().items()]
+    return gr.Dropdown(choices=persons, **({"value": "b"} if fresh else {}))
+
+
+def _results(project: Project, _fresh: bool) -> Any:
+    names = [path.name for path in project.finished()]
+    return gr.Dropdown(choices=names, value=names[0] if names else None, visible=bool(names))
