@@ -10,10 +10,10 @@ import gradio as gr
 
 from faceswap.errors import ConfigError, FaceError
 from faceswap_app import commands
-from faceswap_app.parts import QUICK, Desk, Live, choice, number_box, told
+from faceswap_app.parts import QUICK, Desk, Live, number, one_of, told
 from faceswap_app.projects import Project
 
-_KEPT, _BY_TIME = "kept", "time"
+_KEPT = "kept"
 _ORDERS = ["time", "sharpness", "size", "brightness", "yaw", "pitch", "roll", "eyes", "mouth"]
 
 
@@ -29,9 +29,11 @@ class Gallery:
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=400):
                 with gr.Row():
-                    self._person = choice(label="Faces of", value="a", min_width=120, elem_id="faces-of")
-                    self._wanted = choice(label="Show", value=_KEPT, min_width=140)
-                    self._by = choice(label="Sorted by", value=_BY_TIME, min_width=120)
+                    self._person = gr.Dropdown(
+                        [("Person A", "a")], value="a", label="Faces of", min_width=120, elem_id="faces-of"
+                    )
+                    self._wanted = gr.Dropdown([_KEPT], label="Show", min_width=140)
+                    self._by = gr.Dropdown(_ORDERS, label="Sorted by", min_width=120)
                     self._down = gr.Checkbox(label="Largest first", min_width=100)
                 self._faces = gr.Gallery(
                     show_label=False,
@@ -59,8 +61,8 @@ class Gallery:
         gr.Markdown("Nothing is deleted: what is left out can be brought back with *Undo* or a click.")
         self._strangers = gr.Checkbox(label="Leave out everybody else in the picture")
         self._same = gr.Checkbox(label="Leave out near-duplicates")
-        self._sharp = number_box(label="Leave out faces with a sharpness under", info="Try 0.08; look at the chart.")
-        self._balance = number_box(label="Keep only so many", info="Even over poses and expressions, the sharpest.")
+        self._sharp = gr.Number(label="Leave out faces with a sharpness under", info="Try 0.08; look at the chart.")
+        self._balance = gr.Number(label="Keep only so many", info="Even over poses and expressions, the sharpest.")
         self._clean = gr.Button("Clean up")
 
     def connect(self, project: Any) -> None:
@@ -85,7 +87,6 @@ class Gallery:
         """What follows the disk."""
         return [
             Live(self._person, _persons, _person_choice),
-            Live(self._by, lambda p: p.name, lambda _p, _fresh: gr.Dropdown(choices=_ORDERS, value=_BY_TIME)),
             Live(self._wanted, lambda p: p.name, lambda _p, _fresh: gr.Dropdown(choices=[_KEPT], value=_KEPT)),
             Live(self._page, lambda p: p.name, lambda _p, _fresh: 0),
             Live(self._version, self._changes, lambda p, _fresh: self._changes(p)),
@@ -105,9 +106,7 @@ class Gallery:
             raise ConfigError("nobody is chosen", "Choose whose faces to look at")
         return project.faceset(str(key))
 
-    def _look(
-        self, name: str | None, key: str | None, wanted: str | None, by: str | None, down: bool, page: int
-    ) -> list[Any]:
+    def _look(self, name: str | None, key: str | None, wanted: str, by: str, down: bool, page: int) -> list[Any]:
         """One page of the faces that are wanted."""
         from faceswap_app import facts
 
@@ -115,7 +114,7 @@ class Gallery:
         if not name or key is None:
             return nothing
         faceset = self._faceset(name, key)
-        wanted, by = wanted or _KEPT, by or _BY_TIME
+        by = one_of(by, _ORDERS, "order")
         try:
             found = facts.faces(faceset, wanted, by, down, page)
             if not found.files and page:  # there are fewer now
@@ -129,9 +128,7 @@ class Gallery:
         gallery = gr.Gallery(facts.pictures(faceset, found.files, by), selected_index=None)
         return [gallery, found.files, note, filters, page, facts.chart(faceset)]
 
-    def _toggle(
-        self, name: str | None, key: str | None, by: str | None, files: list[str], event: gr.SelectData
-    ) -> list[Any]:
+    def _toggle(self, name: str | None, key: str | None, by: str, files: list[str], event: gr.SelectData) -> list[Any]:
         """Leave the clicked face out, or take it back; all stay where they are."""
         from faceswap_app import facts
 
@@ -139,7 +136,7 @@ class Gallery:
         if not isinstance(event.index, int) or not 0 <= event.index < len(files):
             raise ConfigError("this face is not shown any more", "Click another")
         facts.toggle(faceset, files[event.index])
-        pictures = facts.pictures(faceset, files, by or _BY_TIME)
+        pictures = facts.pictures(faceset, files, one_of(by, _ORDERS, "order"))
         return [gr.Gallery(pictures, selected_index=None), facts.chart(faceset)]
 
     def _take_back(self, name: str | None, key: str | None) -> None:
@@ -153,10 +150,12 @@ class Gallery:
         key: str | None,
         strangers: bool,
         same: bool,
-        sharpness: float | None,
-        balance: float | None,
+        sharpness: object,
+        balance: object,
     ) -> None:
-        words = commands.reject(self._faceset(name, key), bool(strangers), bool(same), sharpness, balance)
+        words = commands.reject(
+            self._faceset(name, key), bool(strangers), bool(same), number(sharpness), number(balance)
+        )
         project = self._desk.projects.open(name)
         self._desk.queue.add(project.name, f"Clean up faces of {project.persons()[str(key)].name}", words)
 

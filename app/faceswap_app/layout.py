@@ -9,7 +9,7 @@ import gradio as gr
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app import show
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
-from faceswap_app.parts import QUICK, Desk, Live, choice, text_of
+from faceswap_app.parts import QUICK, Desk, Live, text_of
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_faces import FacesTab
@@ -54,7 +54,7 @@ class _Page:
         self._clock = gr.Timer(1.0)
         with gr.Row(elem_id="head"):
             gr.HTML(_BRAND, min_width=120)
-            self._project = choice(
+            self._project = gr.Dropdown(
                 show_label=False, container=False, min_width=200, scale=2, elem_id="project", label="Project"
             )
             self._pill = gr.HTML(min_width=200)

@@ -16,7 +16,10 @@ from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 
-QUICK = {"queue": False, "show_progress": "hidden", "api_visibility": "private"}
+RAW = {"preprocess": False, "api_visibility": "private"}
+"""Of all events. What comes from a visitor is checked where it is used: gradio's own check knows only the choices that
+this window was given, so that it fails after the server was started anew, and it logs a traceback."""
+QUICK = {"queue": False, "show_progress": "hidden", **RAW}
 """Of all events that answer at once."""
 _LONGEST_PROBLEM = 400  # characters
 
@@ -62,36 +65,6 @@ def text_of(error: FaceswapError) -> str:
     return html.escape(f"{problem[:1].upper()}{problem[1:]}. {error.remedy}.", quote=False)
 
 
-def choice(**options: Any) -> gr.Dropdown:
-    """A dropdown whose choice is checked where it is used: gradio's own check knows only the list that the page was
-    built with, and logs a traceback. (Set on the object: gradio writes a .pyi file beside each subclass.)"""
-    dropdown = gr.Dropdown([], **options)
-    many = options.get("multiselect")
-    dropdown.preprocess = lambda payload: _texts(payload) if many else payload if isinstance(payload, str) else None
-    return dropdown
-
-
-def radio(choices: list[tuple[str, str]], **options: Any) -> gr.Radio:
-    """A choice of few, checked where it is used, as `choice` is."""
-    buttons = gr.Radio(choices, **options)
-    buttons.preprocess = lambda payload: payload if isinstance(payload, str) else ""
-    return buttons
-
-
-def slider(least: float, most: float, value: float, **options: Any) -> gr.Slider:
-    """A number, held between the ends that its text names instead of refused with a traceback."""
-    made = gr.Slider(least, most, value, **options)
-    made.preprocess = lambda payload: number(payload) or 0.0
-    return made
-
-
-def number_box(**options: Any) -> gr.Number:
-    """A number or nothing, checked where it is used."""
-    box = gr.Number(**options)
-    box.preprocess = number
-    return box
-
-
 def uploads(**options: Any) -> gr.File:
     """Files from the visitor's computer and nowhere else: gradio would also fetch one from the network."""
     files = gr.File(file_count="multiple", type="filepath", **options)
@@ -108,7 +81,7 @@ def uploads(**options: Any) -> gr.File:
 
 
 def number(payload: object) -> float | None:
-    """A number that was typed, if it is one."""
+    """A number that was typed or set, if it is one."""
     try:
         value = float(str(payload))
     except ValueError:
@@ -116,5 +89,8 @@ def number(payload: object) -> float | None:
     return value if abs(value) < 1e9 else None  # neither infinity nor no number at all
 
 
-def _texts(payload: object) -> list[str]:
-    return [text for text in payload if isinstance(text, str)] if isinstance(payload, Iterable) else []
+def one_of(payload: object, known: Iterable[str], what: str) -> str:
+    """The visitor's choice. Raises ConfigError if it is none of those that there are."""
+    if isinstance(payload, str) and payload in known:
+        return payload
+    raise ConfigError(f"there is no {what} '{payload}'", "Choose one of those shown")

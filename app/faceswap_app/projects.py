@@ -123,26 +123,30 @@ class Project:
         names = ("model" if number == 1 else f"model_{number}" for number in count(1))
         return next(name for name in names if not (self.folder / name).exists())
 
-    def clip(self, name: str | None) -> Path:
+    def clip(self, name: object) -> Path:
         """The clip of this name. Raises ConfigError."""
         return self._inside(name, "clip", self.clips)
 
-    def model(self, name: str | None) -> Path:
+    def model(self, name: object) -> Path:
         """The model of this name. Raises ConfigError."""
         return self._inside(name, "model", self.models)
 
-    def add_clip(self, upload: Path) -> str:
-        """Move an uploaded file among the clips; its name there. Raises MediaError if it is no video or picture."""
+    def add_clip(self, upload: Path, called: str = "") -> str:
+        """Move an uploaded file, which the visitor has called so, among the clips; its name there.
+
+        Raises MediaError if it is no video or picture.
+        """
         from faceswap.media.pictures import read_picture
         from faceswap.media.video import probe
 
-        name = f"{_shortened(Path(upload.name).stem)}{upload.suffix.lower()}"
+        called = Path(called or upload).name
+        name = f"{_shortened(Path(called).stem)}{upload.suffix.lower()}"
         if not is_video(upload) and not is_picture(upload):
-            raise MediaError(f"{upload.name} is neither a video nor a picture", "Choose an .mp4, .mov, .mkv or .jpg")
+            raise MediaError(f"{called} is neither a video nor a picture", "Choose an .mp4, .mov, .mkv or .jpg")
         try:
             read_picture(upload) if is_picture(upload) else probe(upload)
         except MediaError as error:
-            raise MediaError(error.problem.replace(str(upload), upload.name), error.remedy) from None
+            raise MediaError(error.problem.replace(str(upload), called), error.remedy) from None
         place = _free(self._clips, name, taken=lambda path: path.exists())
         try:
             self._clips.mkdir(parents=True, exist_ok=True)
@@ -165,8 +169,8 @@ class Project:
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
 
-    def _inside(self, name: str | None, what: str, known: Callable[[], list[str]]) -> Path:
-        if not name:
+    def _inside(self, name: object, what: str, known: Callable[[], list[str]]) -> Path:
+        if not name or not isinstance(name, str):
             raise ConfigError(f"no {what} is chosen", f"Choose a {what} first")
         if name not in known():  # also whatever lies outside
             raise ConfigError(f"this project has no {what} '{name}'", f"Choose a {what} from the list")
@@ -190,9 +194,9 @@ class Projects:
         """The project that was changed last."""
         return max(self.names(), key=lambda name: (self.folder / name).stat().st_mtime, default=None)
 
-    def open(self, name: str | None) -> Project:
+    def open(self, name: object) -> Project:
         """The project of this name. Raises ConfigError."""
-        if not name:
+        if not name or not isinstance(name, str):
             raise ConfigError("no project is open", "Make one on the Project tab")
         if name not in self.names():
             raise ConfigError(f"there is no project '{name}'", "Choose one from the list at the top")

@@ -11,7 +11,7 @@ import gradio as gr
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app import commands, show
 from faceswap_app.gallery import Gallery
-from faceswap_app.parts import QUICK, Desk, Live, choice, number_box, text_of, told, uploads
+from faceswap_app.parts import QUICK, Desk, Live, number, text_of, told, uploads
 from faceswap_app.projects import KEYS, Project
 
 KINDS = ("extract", "faces")
@@ -26,15 +26,14 @@ class FacesTab:
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
-        self._columns, self._files, self._clips = [], [], []
+        self._columns, self._titles, self._files, self._clips = [], [], [], []
         with gr.Row():
             for key in KEYS:
                 with gr.Column(min_width=260, visible=key in ("a", "b")) as column:
-                    self._files.append(
-                        uploads(label=f"Footage of person {key.upper()}", height=118, elem_id=f"upload-{key}")
-                    )
+                    self._titles.append(gr.Markdown(f"### Person {key.upper()}"))
+                    self._files.append(uploads(label="Videos or pictures", height=110, elem_id=f"upload-{key}"))
                     self._clips.append(
-                        choice(
+                        gr.Dropdown(
                             multiselect=True,
                             label="Clips",
                             info="Uploaded here, or put into the project's folder clips/.",
@@ -48,12 +47,12 @@ class FacesTab:
                     self._find = gr.Button("Find faces", variant="primary", scale=3, min_width=120, elem_id="find")
                     self._stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=70)
                 with gr.Accordion("Options", open=False):
-                    self._similar = number_box(
+                    self._similar = gr.Number(
                         value=0,
                         label="Leave out faces like the one before",
                         info="0 keeps all; 2 thins out footage in which little happens.",
                     )
-                    self._least = number_box(
+                    self._least = gr.Number(
                         value=None,
                         label="Smallest face, pixels wide",
                         info="Empty: an eighth of the picture's height.",
@@ -84,29 +83,31 @@ class FacesTab:
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             *self._gallery.live,
         ]
-        for key, column, files, clips in zip(KEYS, self._columns, self._files, self._clips, strict=True):
+        for key, column, title, clips in zip(KEYS, self._columns, self._titles, self._clips, strict=True):
             parts.append(Live(column, partial(_name, key), partial(_shown, key)))
-            parts.append(Live(files, partial(_name, key), partial(_labelled, key)))
+            parts.append(Live(title, partial(_name, key), partial(_titled, key)))
             parts.append(Live(clips, partial(_choices, key), partial(_chosen, key)))
         return parts
 
-    def _take(self, key: str, name: str | None, files: list[str] | None) -> Any:
+    def _take(self, key: str, name: str | None, files: Any) -> Any:
         """Put uploaded files among the clips, as footage of this person."""
         project = self._desk.projects.open(name)
-        for file in files or []:
+        for file in files.root:
             try:
-                clip = project.add_clip(Path(file))
+                clip = project.add_clip(Path(file.path), file.orig_name or "")
             except FaceswapError as error:  # the others are taken all the same
                 gr.Warning(text_of(error), duration=12, title="")
                 continue
             project.change(key, clips=(*project.persons()[key].clips, clip))
         return None
 
-    def _choose(self, key: str, name: str | None, clips: list[str]) -> None:
+    def _choose(self, key: str, name: str | None, clips: Any) -> None:
         project = self._desk.projects.open(name)
-        project.change(key, clips=tuple(project.clip(clip).relative_to(project.folder).as_posix() for clip in clips))
+        project.change(
+            key, clips=tuple(project.clip(clip).relative_to(project.folder).as_posix() for clip in clips or ())
+        )
 
-    def _start(self, name: str | None, similar: float | None, least: float | None) -> None:
+    def _start(self, name: str | None, similar: object, least: object) -> None:
         """Extraction of every person who has footage."""
         project = self._desk.projects.open(name)
         persons = {key: person for key, person in project.persons().items() if person.clips}
@@ -114,7 +115,7 @@ class FacesTab:
             raise ConfigError("there is no footage yet", "Drop a video of each person into the fields above")
         for key, person in persons.items():
             clips = [project.clip(clip) for clip in person.clips]
-            words = commands.extract(clips, project.faceset(key), max(0.0, similar or 0.0), least)
+            words = commands.extract(clips, project.faceset(key), max(0.0, number(similar) or 0.0), number(least))
             self._desk.queue.add(project.name, f"Find faces of {person.name}", words)
 
     def _end(self, name: str | None) -> None:
@@ -155,8 +156,8 @@ def _shown(key: str, project: Project, _fresh: bool) -> Any:
     return gr.Column(visible=_name(key, project) is not None)
 
 
-def _labelled(key: str, project: Project, _fresh: bool) -> Any:
-    return gr.File(label=f"Footage of {_name(key, project)}: videos or pictures", value=None)
+def _titled(key: str, project: Project, _fresh: bool) -> str:
+    return f"### {_name(key, project)}"
 
 
 def _choices(key: str, project: Project) -> Any:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from faceswap.errors import FaceswapError
 from faceswap_app import commands, show
-from faceswap_app.parts import QUICK, Desk, Live, number_box, radio, told
+from faceswap_app.parts import QUICK, Desk, Live, number, told
 from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
 
 _DEMO = "demo"
@@ -42,7 +42,7 @@ class ProjectTab:
                         "Draws two people who do not exist, films them, finds their faces, trains on them and swaps:"
                         " everything that you would do, in a few minutes, in a project called *demo*."
                     )
-                    self._minutes = number_box(value=3, label="Minutes to train", minimum=0.1, maximum=60)
+                    self._minutes = gr.Number(value=3, label="Minutes to train", minimum=0.1, maximum=60)
                     self._demo = gr.Button("Make the demo")
                 self._card = gr.HTML()
             with gr.Column(scale=6, min_width=340):
@@ -61,7 +61,7 @@ class ProjectTab:
                     )
                 )
                 self._consents.append(
-                    radio(_CONSENT, label="This person", min_width=260, scale=5, elem_id=f"consent-{key}")
+                    gr.Radio(_CONSENT, label="This person", min_width=260, scale=5, elem_id=f"consent-{key}")
                 )
             self._rows.append(group)
         self._more = gr.Button("Add a person", size="sm")
@@ -96,14 +96,14 @@ class ProjectTab:
             parts.append(Live(consent, partial(_consent_of, key), lambda p, _, key=key: _consent_of(key, p) or None))  # type: ignore[misc]
         return parts
 
-    def _make(self, name: str) -> list[Any]:
-        project = self._desk.projects.create(name)
+    def _make(self, name: object) -> list[Any]:
+        project = self._desk.projects.create(str(name))
         return [gr.Dropdown(choices=self._desk.projects.names(), value=project.name), ""]
 
-    def _make_demo(self, minutes: float | None) -> Any:
+    def _make_demo(self, minutes: object) -> Any:
         from faceswap_pipelines.actors import LEADS
 
-        words = commands.demo(self._desk.projects.folder / _DEMO, minutes or 3.0)
+        words = commands.demo(self._desk.projects.folder / _DEMO, number(minutes) or 3.0)
         self._desk.queue.add(_DEMO, "Demo", words)
         if _DEMO not in self._desk.projects.names():
             project = self._desk.projects.create(_DEMO)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
 
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
-from faceswap.errors import ConfigError, FaceswapError
+from faceswap.errors import FaceswapError
 from faceswap_app import commands, show
-from faceswap_app.parts import QUICK, Desk, Live, choice, slider, text_of, told
+from faceswap_app.parts import QUICK, RAW, Desk, Live, number, one_of, text_of, told
 from faceswap_app.projects import Project
 
 KINDS = ("swap",)
@@ -53,29 +54,29 @@ class SwapTab:
                     buttons=["fullscreen"],
                     elem_id="before-after",
                 )
-                self._frame = slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
+                self._frame = gr.Slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
                 self._note = gr.Markdown("Choose a clip and a model to see it swapped.", elem_id="preview-note")
-                self._results = choice(label="Finished videos", elem_id="results", visible=False)
+                self._results = gr.Dropdown(label="Finished videos", elem_id="results", visible=False)
                 self._player = gr.HTML(elem_id="player")
 
     def _lay_out_choices(self) -> None:
         with gr.Group():
-            self._clip = choice(label="Clip", elem_id="clip")
-            self._model = choice(label="Model", elem_id="swap-model")
+            self._clip = gr.Dropdown(label="Clip", elem_id="clip")
+            self._model = gr.Dropdown(label="Model", elem_id="swap-model")
             with gr.Row():
-                self._face = choice(label="Whose face is replaced", value="main", min_width=130)
-                self._to = choice(label="By the face of", min_width=130, elem_id="to")
+                self._face = gr.Dropdown(_FACES, label="Whose face is replaced", min_width=130)
+                self._to = gr.Dropdown(label="By the face of", min_width=130, elem_id="to")
         with gr.Accordion("How the face fits in", open=False):
             with gr.Row():
-                self._colour = choice(label="Match colours", value=_DEFAULT.colour, min_width=120)
-                self._blending = choice(label="Blend by", value=_DEFAULT.blending, min_width=120)
+                self._colour = gr.Dropdown(list(COLOURS), label="Match colours", min_width=120)
+                self._blending = gr.Dropdown(list(BLENDINGS), label="Blend by", min_width=120)
             self._looks = [
-                slider(least, most, getattr(_DEFAULT, name), step=0.01, label=label, info=info)
+                gr.Slider(least, most, getattr(_DEFAULT, name), step=0.01, label=label, info=info)
                 for name, label, least, most, info in _LOOKS
             ]
         with gr.Accordion("File", open=False):
-            self._codec = choice(label="Kind", value="h264")
-            self._crf = slider(
+            self._codec = gr.Dropdown(_CODECS, label="Kind")
+            self._crf = gr.Slider(
                 0, 51, 18, step=1, label="Quality (CRF)", info="Lower is better and larger; 28 is small."
             )
         with gr.Row():
@@ -106,7 +107,7 @@ class SwapTab:
             trigger_mode="always_last",
             show_progress="minimal",
             show_progress_on=[self._slider],
-            api_visibility="private",
+            **RAW,
         )
         assert view is not None
         self._clip.change(told(self._other), [project, self._clip], self._to, **QUICK)
@@ -119,17 +120,11 @@ class SwapTab:
     @property
     def live(self) -> list[Live]:
         """What follows the disk."""
-        fixed = [(self._colour, COLOURS, _DEFAULT.colour), (self._blending, BLENDINGS, _DEFAULT.blending)]
         return [
             Live(self._clip, lambda p: (p.name, p.videos()), _clips),
             Live(self._model, lambda p: (p.name, p.models()), _models),
             Live(self._face, lambda p: (p.name, p.persons()), _faces),
             Live(self._to, lambda p: (p.name, p.persons()), _targets),
-            Live(self._codec, lambda p: p.name, lambda _p, _fresh: gr.Dropdown(choices=_CODECS, value="h264")),
-            *(
-                Live(part, lambda p: p.name, lambda _p, _f, c=c, v=v: gr.Dropdown(choices=list(c), value=v))  # type: ignore[misc]
-                for part, c, v in fixed
-            ),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
             Live(self._results, lambda p: [path.name for path in p.finished()], _results),
@@ -141,17 +136,17 @@ class SwapTab:
             return gr.skip()
         persons = self._desk.projects.open(name).persons()
         others = [key for key, person in persons.items() if clip not in person.clips]
-        return gr.Dropdown(value=others[-1] if others else "b")
+        return gr.update(value=others[-1] if others else "b")
 
     def _preview(
         self,
         name: str | None,
         clip: str | None,
         model: str | None,
-        face: str | None,
-        to: str | None,
-        frame: float,
-        *looks: Any,
+        face: object,
+        to: object,
+        frame: object,
+        *looks: object,
     ) -> list[Any]:
         """A frame before and after; what is missing is said below, not in a message: nothing was asked for."""
         if not name or not clip or not model:
@@ -163,8 +158,8 @@ class SwapTab:
             project = self._desk.projects.open(name)
             video, folder = project.clip(clip), project.model(model)
             last = facts.frame_count(video) - 1
-            index = int(min(max(0, frame), last))
-            settings = _changes(looks) | {"face": "main" if _person(face) else face or "main", "to": [to or "b"]}
+            index = int(min(max(0, number(frame) or 0), last))
+            settings = _changes(looks) | {"face": "main" if _person(face) else face, "to": [to]}
             before, after, swapped = facts.before_and_after(video, folder, settings, index)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
@@ -177,24 +172,23 @@ class SwapTab:
         name: str | None,
         clip: str | None,
         model: str | None,
-        face: str | None,
-        to: str | None,
-        *choices: Any,
+        face: object,
+        to: object,
+        *choices: object,
     ) -> None:
         *looks, codec, crf = choices
         project = self._desk.projects.open(name)
         video, folder = project.clip(clip), project.model(model)
         persons = project.persons()
-        if to not in persons:
-            raise ConfigError("it is not said whose face the clip gets", "Choose a person")
-        if codec not in [value for _, value in _CODECS]:
-            raise ConfigError(f"there is no kind of video '{codec}'", "Choose one from the list")
-        look = commands.Look(_changes(looks), str(codec), crf)
-        words = commands.swap(video, folder, str(to), _person(face), face or "main", look)
+        to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
+        source = _person(face)
+        way = "main" if source else one_of(face, (way for _, way in _FACES), "way to choose a face")
+        look = commands.Look(_changes(looks), codec, number(crf) or 0)
+        words = commands.swap(video, folder, to, source and one_of(source, persons, "person"), way, look)
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]
-        out = project.free_result(video, persons[str(to)].name, _SUFFIX.get(str(codec), ".mp4"), reserved)
-        queue.add(project.name, f"Swap {video.name}: face of {persons[str(to)].name}", words, str(out))
+        out = project.free_result(video, persons[to].name, _SUFFIX.get(codec, ".mp4"), reserved)
+        queue.add(project.name, f"Swap {video.name}: face of {persons[to].name}", words, str(out))
 
     def _end(self, name: str | None) -> None:
         for job in self._desk.queue.jobs():
@@ -219,16 +213,20 @@ class SwapTab:
         return job, queue.report(job) if job else None, queue.result(job) if job else {}
 
 
-def _changes(looks: Any) -> dict[str, object]:
-    """What differs from the defaults, by the settings' names."""
-    names = ["colour", "blending", *(name for name, *_ in _LOOKS)]
-    chosen = dict(zip(names, looks, strict=True))
-    return {name: value for name, value in chosen.items() if value is not None and value != getattr(_DEFAULT, name)}
+def _changes(looks: Sequence[object]) -> dict[str, object]:
+    """What differs from the defaults, by the settings' names. Raises ConfigError."""
+    colour, blending, *numbers = looks
+    chosen: dict[str, object] = {
+        "colour": one_of(colour, COLOURS, "way to match colours"),
+        "blending": one_of(blending, BLENDINGS, "way to blend"),
+    }
+    chosen |= {name: number(value) or 0.0 for (name, *_), value in zip(_LOOKS, numbers, strict=True)}
+    return {name: value for name, value in chosen.items() if value != getattr(_DEFAULT, name)}
 
 
-def _person(face: str | None) -> str:
+def _person(face: object) -> str:
     """The person whose face is to be recognised, if that is how it is chosen."""
-    return (face or "").removeprefix("from:") if (face or "").startswith("from:") else ""
+    return str(face).removeprefix("from:") if str(face).startswith("from:") else ""
 
 
 def _clips(project: Project, fresh: bool) -> Any:

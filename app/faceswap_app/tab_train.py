@@ -7,12 +7,12 @@ from typing import Any
 
 import gradio as gr
 
-from faceswap.config import DECODERS, LATENTS
+from faceswap.config import DECODERS, LATENTS, PRESETS
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap.media.pictures import read_picture
 from faceswap_app import commands, show
 from faceswap_app.charts import curves
-from faceswap_app.parts import QUICK, Desk, Live, choice, number_box, radio, told
+from faceswap_app.parts import QUICK, Desk, Live, number, one_of, told
 from faceswap_app.projects import Project
 
 KINDS = ("train",)
@@ -37,8 +37,6 @@ class TrainTab:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        assert {value for _, value in _LATENTS} == set(LATENTS)
-        assert {value for _, value in _DECODERS} == set(DECODERS)
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -58,20 +56,20 @@ class TrainTab:
                 self._before = gr.HTML()
 
     def _lay_out_choices(self) -> None:
-        self._model = choice(label="Model", elem_id="train-model")
+        self._model = gr.Dropdown(label="Model", elem_id="train-model")
         self._about = gr.Markdown(elem_classes="note")
         self._shape = gr.Group()
         with self._shape:
-            self._preset = radio(_PRESETS, value="nano", label="Size of the faces it makes")
+            self._preset = gr.Radio(_PRESETS, value="nano", label="Size of the faces it makes")
             with gr.Accordion("Kind of network", open=False):
-                self._latent = choice(label="What lies between encoder and decoder", value="plain")
-                self._decoder = radio(_DECODERS, value="separate", label="Decoder")
+                self._latent = gr.Dropdown(_LATENTS, value="plain", label="What lies between encoder and decoder")
+                self._decoder = gr.Radio(_DECODERS, value="separate", label="Decoder")
                 self._scratch = gr.Checkbox(
                     label="Begin with random weights",
                     info="Not with those that know faces already. Takes much longer to get good.",
                 )
         with gr.Group():
-            self._minutes = number_box(
+            self._minutes = gr.Number(
                 value=10,
                 label="Minutes",
                 info="Of this run: 3 to see that it works, 10 for a first result, 60 and more for a good one.",
@@ -98,7 +96,6 @@ class TrainTab:
         """What follows the disk."""
         return [
             Live(self._model, lambda p: (p.name, p.models()), _models),
-            Live(self._latent, lambda p: p.name, lambda _p, _fresh: gr.Dropdown(choices=_LATENTS, value="plain")),
             Live(self._start, self._runs, lambda p, _fresh: gr.Button(interactive=not self._runs(p))),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
@@ -120,18 +117,25 @@ class TrainTab:
         self,
         name: str | None,
         model: str | None,
-        preset: str,
-        latent: str | None,
-        decoder: str,
-        scratch: bool,
-        minutes: float | None,
-        plateau: bool,
+        preset: object,
+        latent: object,
+        decoder: object,
+        scratch: object,
+        minutes: object,
+        plateau: object,
     ) -> None:
         project = self._desk.projects.open(name)
         pending = {job.kind for job in self._desk.queue.jobs() if job.project == project.name and not job.over}
         if pending & set(KINDS):
             raise ConfigError("a model of this project is being trained already", "Pause it first")
-        training = commands.Training(preset, latent or "plain", decoder, bool(scratch), minutes, bool(plateau))
+        training = commands.Training(
+            one_of(preset, PRESETS, "preset"),
+            one_of(latent, LATENTS, "latent"),
+            one_of(decoder, DECODERS, "decoder"),
+            bool(scratch),
+            number(minutes),
+            bool(plateau),
+        )
         new = not model or model == _NEW
         folder = project.folder / project.new_model() if new else project.model(model)
         persons = project.persons()
