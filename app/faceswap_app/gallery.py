@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,13 @@ class Gallery:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
+    def lay_out_hidden(self) -> None:
+        """What tells the browser that there are other faces: outside of the tabs, since those are built when opened."""
+        self._version = gr.Textbox(visible="hidden")
+
     def lay_out(self) -> None:
         """Puts everything in its place."""
-        self._page, self._files, self._version = gr.State(0), gr.State([]), gr.State(None)
+        self._page, self._files = gr.State(0), gr.State([])
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=400):
                 with gr.Row():
@@ -92,13 +97,13 @@ class Gallery:
             Live(self._version, self._changes, lambda p, _fresh: self._changes(p)),
         ]
 
-    def _changes(self, project: Project) -> Any:
+    def _changes(self, project: Project) -> str:
         """What the faces depend on besides clicks on them; while they are found, not every new one."""
         queue = self._desk.queue
         jobs = [job for job in queue.jobs() if job.project == project.name and job.kind != "swap"]
         reports = {job.id: queue.report(job) for job in jobs if not job.over}
         found = [(report.title, report.done // 250) for report in reports.values() if report]
-        return [project.name, *(job.id for job in jobs if job.over), *found]
+        return json.dumps([project.name, *(job.id for job in jobs if job.over), *found])
 
     def _faceset(self, name: str | None, key: str | None) -> Path:
         project = self._desk.projects.open(name)

@@ -53,11 +53,14 @@ class _Page:
         self._seen = gr.State({})
         self._clock = gr.Timer(1.0)
         with gr.Row(elem_id="head"):
-            gr.HTML(_BRAND, min_width=120)
+            with gr.Column(scale=0, min_width=150):
+                gr.HTML(_BRAND)
             self._project = gr.Dropdown(
-                show_label=False, container=False, min_width=200, scale=2, elem_id="project", label="Project"
+                show_label=False, container=False, min_width=300, scale=0, elem_id="project", label="Project"
             )
             self._pill = gr.HTML(min_width=200)
+        self._faces_tab.lay_out_hidden()
+        self._queue_tab.lay_out_hidden()
         with gr.Tabs() as self._tabs:
             with gr.Tab("1 Project", id="project"):
                 self._project_tab.lay_out()

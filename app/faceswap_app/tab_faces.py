@@ -24,6 +24,10 @@ class FacesTab:
         self._desk = desk
         self._gallery = Gallery(desk)
 
+    def lay_out_hidden(self) -> None:
+        """What lies outside of the tab."""
+        self._gallery.lay_out_hidden()
+
     def lay_out(self) -> None:
         """Puts everything in its place."""
         self._columns, self._titles, self._files, self._clips = [], [], [], []
@@ -31,21 +35,26 @@ class FacesTab:
             for key in KEYS:
                 with gr.Column(min_width=260, visible=key in ("a", "b")) as column:
                     self._titles.append(gr.Markdown(f"### Person {key.upper()}"))
-                    self._files.append(uploads(label="Videos or pictures", height=110, elem_id=f"upload-{key}"))
-                    self._clips.append(
-                        gr.Dropdown(
-                            multiselect=True,
-                            label="Clips",
-                            info="Uploaded here, or put into the project's folder clips/.",
-                            elem_id=f"clips-{key}",
+                    with gr.Row(equal_height=True):
+                        self._files.append(
+                            uploads(label="Add footage", height=124, scale=2, min_width=150, elem_id=f"upload-{key}")
                         )
-                    )
+                        self._clips.append(
+                            gr.Dropdown(
+                                multiselect=True,
+                                label="Seen in these clips",
+                                info="Videos or pictures, added here or put into the folder clips/ of the project.",
+                                scale=3,
+                                min_width=200,
+                                elem_id=f"clips-{key}",
+                            )
+                        )
                 self._columns.append(column)
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=220):
                 with gr.Row():
                     self._find = gr.Button("Find faces", variant="primary", scale=3, min_width=120, elem_id="find")
-                    self._stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=70)
+                    self._stop = gr.Button("Stop", interactive=False, scale=1, min_width=70)
                 with gr.Accordion("Options", open=False):
                     self._similar = gr.Number(
                         value=0,
@@ -92,9 +101,9 @@ class FacesTab:
     def _take(self, key: str, name: str | None, files: Any) -> Any:
         """Put uploaded files among the clips, as footage of this person."""
         project = self._desk.projects.open(name)
-        for file in files.root:
+        for file in files or []:
             try:
-                clip = project.add_clip(Path(file.path), file.orig_name or "")
+                clip = project.add_clip(Path(file["path"]), file.get("orig_name") or "")
             except FaceswapError as error:  # the others are taken all the same
                 gr.Warning(text_of(error), duration=12, title="")
                 continue

@@ -54,7 +54,7 @@ class ProjectTab:
         gr.Markdown("### Who they are\nA model is trained only of people who agree to it, or who do not exist.")
         self._rows, self._names, self._consents = [], [], []
         for key in KEYS:
-            with gr.Group(visible=key in ("a", "b")) as group, gr.Row():
+            with gr.Row(visible=key in ("a", "b")) as row:
                 self._names.append(
                     gr.Textbox(
                         label=f"Person {key.upper()}", max_lines=1, min_width=120, scale=2, elem_id=f"name-{key}"
@@ -63,7 +63,7 @@ class ProjectTab:
                 self._consents.append(
                     gr.Radio(_CONSENT, label="This person", min_width=260, scale=5, elem_id=f"consent-{key}")
                 )
-            self._rows.append(group)
+            self._rows.append(row)
         self._more = gr.Button("Add a person", size="sm")
         self._steps = gr.HTML()
         self.next = gr.Button("Next: add footage →", variant="primary")
@@ -144,7 +144,7 @@ def _is_there(key: str, project: Project) -> bool:
 
 
 def _visible(key: str, project: Project, _fresh: bool) -> Any:
-    return gr.Group(visible=_is_there(key, project))
+    return gr.Row(visible=_is_there(key, project))
 
 
 def _name_of(key: str, project: Project) -> str:

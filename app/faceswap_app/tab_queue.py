@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
@@ -20,13 +21,16 @@ class QueueTab:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
+    def lay_out_hidden(self) -> None:
+        """What tells the browser that the list is another: outside of the tabs, since those are built when opened."""
+        self._version = gr.Textbox(visible="hidden")
+
     def lay_out(self) -> None:
         """Puts everything in its place."""
         gr.Markdown(
             "Jobs run one at a time, each on its own: close this page, and they go on. Each shows the command line that"
             " does the same in a terminal or a script."
         )
-        self._version = gr.State([])
         gr.render(inputs=self._version, queue=False, show_progress="hidden")(self._rows)
 
     @property
@@ -34,18 +38,17 @@ class QueueTab:
         """What follows the disk: the list is built anew when a job begins or ends, and while one runs."""
         return [Live(self._version, lambda _p: self._changes(), lambda _p, _fresh: self._changes())]
 
-    def _changes(self) -> list[list[str]]:
+    def _changes(self) -> str:
         queue = self._desk.queue
-        jobs = reversed(queue.jobs()[-_SHOWN:])
-        return [[job.id, job.status] for job in jobs]
+        jobs = queue.jobs()[-_SHOWN:]
+        return json.dumps([[job.id, job.status] for job in jobs])
 
-    def _rows(self, version: list[list[str]]) -> None:
-        if not version:
+    def _rows(self, _version: str) -> None:
+        jobs = self._desk.queue.jobs()[-_SHOWN:]
+        if not jobs:
             gr.Markdown("*Nothing has been asked for yet.*")
-        jobs = {job.id: job for job in self._desk.queue.jobs()}
-        for key, _status in version:
-            if key in jobs:
-                self._row(jobs[key])
+        for job in reversed(jobs):
+            self._row(job)
 
     def _row(self, job: Any) -> None:
         queue = self._desk.queue
@@ -63,7 +66,7 @@ class QueueTab:
                 self._button("Remove", partial(queue.remove, job.id))
 
     def _button(self, text: str, action: Any) -> None:
-        def press() -> list[list[str]]:
+        def press() -> str:
             action()
             return self._changes()
 

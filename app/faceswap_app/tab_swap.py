@@ -81,7 +81,7 @@ class SwapTab:
             )
         with gr.Row():
             self._start = gr.Button("Swap", variant="primary", scale=3, min_width=120, elem_id="swap")
-            self._stop = gr.Button("Stop", variant="stop", interactive=False, min_width=80)
+            self._stop = gr.Button("Stop", interactive=False, min_width=80)
         self._card = gr.HTML(elem_id="swap-card")
 
     def connect(self, project: Any, opened: Any) -> list[Any]:

@@ -78,7 +78,7 @@ class TrainTab:
             self._plateau = gr.Checkbox(label="Instead: until it no longer gets better")
         with gr.Row():
             self._start = gr.Button("Train", variant="primary", scale=3, min_width=120, elem_id="train")
-            self._stop = gr.Button("Pause", variant="stop", interactive=False, min_width=80, elem_id="pause")
+            self._stop = gr.Button("Pause", interactive=False, min_width=80, elem_id="pause")
         self._card = gr.HTML(elem_id="train-card")
         self.next = gr.Button("Next: swap →")
 

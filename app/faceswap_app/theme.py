@@ -32,6 +32,7 @@ footer { display: none !important; }
           background: var(--color-accent); animation: breathe 1.6s ease-in-out infinite; }
 @keyframes breathe { 50% { opacity: .25; } }
 @keyframes slide { from { left: -30%; } to { left: 100%; } }
+.jobs { display: grid; gap: 8px; }
 .job { border: 1px solid var(--border-color-primary); border-left: 4px solid var(--color-accent);
        border-radius: 8px; padding: 10px 14px; background: var(--block-background-fill); font-size: .92rem; }
 .job.done { border-left-color: var(--ink-3); } .job.failed { border-left-color: var(--ink-2); }
