@@ -27,11 +27,10 @@ def curves(lines: Mapping[str, Points], below: str) -> str:
     y0, y1 = max(0.0, y0 - 0.1 * (y1 - y0)), y1 + 0.1 * (y1 - y0) + 1e-9
     scale = np.array([(_WIDTH - _LEFT - _RIGHT) / max(x1 - x0, 1e-9), -(_HEIGHT - _TOP - _BOTTOM) / (y1 - y0)])
     origin = np.array([_LEFT, _HEIGHT - _BOTTOM])
-    body = [_rule(y, y0, y1) for y in np.linspace(y0, y1, 5)]
-    for x in np.linspace(x0, x1, 5):
+    body = [_rule(y, y0, y1) for y in _round_numbers(y0, y1)]
+    for x in _round_numbers(x0, x1):
         at = _LEFT + (x - x0) * scale[0]
-        anchor = "end" if x == x1 else "middle"
-        body.append(f'<text x="{at:.0f}" y="{_HEIGHT - 8}" text-anchor="{anchor}">{_number(x)}</text>')
+        body.append(f'<text x="{at:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">{_number(x)}</text>')
     for ink, points in zip(_INKS, drawn.values(), strict=False):
         places = (_smoothed(points) - (x0, y0)) * scale + origin
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
@@ -55,7 +54,7 @@ def histogram(title: str, values: npt.NDArray[np.float64], low: float, high: flo
             f'<rect x="{x:.1f}" y="{64 - height:.1f}" width="{300 / _BINS - 1:.1f}" height="{height:.1f}"'
             f' fill="{_INKS[0]}"><title>{label}</title></rect>'
         )
-    middle = f"median {_number(float(np.median(values)))}" if len(values) else "none"
+    middle = f"median {_number(float(np.median(values)))}" if len(values) else ""
     foot = f"<span>{ends[0]} {_number(low)}</span><span>{_number(high)} {ends[1]}</span>"
     head = f"<b>{html.escape(title)}</b><span>{middle}</span>"
     return f'<div class="histogram"><div>{head}</div>{_svg(bars, 300, 65)}<div>{foot}</div></div>'
@@ -67,6 +66,15 @@ def _smoothed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.array([part.mean(axis=0) for part in parts])
 
 
+def _round_numbers(low: float, high: float) -> npt.NDArray[np.float64]:
+    """About five between the ends."""
+    rough = max(high - low, 1e-9) / 5
+    power = 10.0 ** np.floor(np.log10(rough))
+    step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
+    steps: npt.NDArray[np.float64] = np.arange(np.ceil(low / step), np.floor(high / step) + 1)
+    return steps * step
+
+
 def _rule(y: float, y0: float, y1: float) -> str:
     at = _HEIGHT - _BOTTOM - (y - y0) / (y1 - y0) * (_HEIGHT - _TOP - _BOTTOM)
     line = f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}" class="rule"/>'
@@ -74,7 +82,7 @@ def _rule(y: float, y0: float, y1: float) -> str:
 
 
 def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 or value == 0 else f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _svg(body: Sequence[str], width: int, height: int) -> str:

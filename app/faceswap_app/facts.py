@@ -28,7 +28,7 @@ from faceswap_pipelines.reject import BY_HAND
 from faceswap_pipelines.swap_setup import SwapJob, settings_from
 from faceswap_pipelines.train_record import read_stats
 
-PAGE = 48
+PAGE = 56
 """Faces that are shown at once."""
 KEPT, REJECTED, EVERY = "kept", "rejected", "all"
 """Which faces are shown; besides these: a reason for which some are rejected."""
@@ -113,12 +113,12 @@ def chart(folder: Path) -> str:
     with Faceset.open(folder) as faceset:
         measures = measures_of(faceset.records(kept_only=True))
     panels = [
-        ("Turned, degrees", "yaw", -60, 60, ("left", "right")),
-        ("Nodded, degrees", "pitch", -40, 40, ("up", "down")),
+        ("Turned", "yaw", -60, 60, ("left", "° right")),
+        ("Nodded", "pitch", -40, 40, ("up", "° down")),
         ("Sharpness", "sharpness", 0, 0.7, ("soft", "sharp")),
         ("Mouth", "mouth", 0, 0.4, ("shut", "open")),
         ("Eyes", "eyes", 0.1, 0.5, ("shut", "open")),
-        ("Size, pixels", "size", 0, 512, ("small", "large")),
+        ("Size", "size", 0, 512, ("small", "px large")),
     ]
     drawn = "".join(histogram(title, column(measures, key), low, high, ends) for title, key, low, high, ends in panels)
     hints = "".join(f"<li>{hint[:1].upper()}{hint[1:]}.</li>" for hint in coverage_hints(measures))

@@ -42,7 +42,7 @@ class Gallery:
                     self._down = gr.Checkbox(label="Largest first", min_width=100)
                 self._faces = gr.Gallery(
                     show_label=False,
-                    columns=8,
+                    columns=7,
                     height=404,
                     object_fit="cover",
                     allow_preview=False,

@@ -88,7 +88,7 @@ def player(path: Path) -> str:
     source = f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
     size = f"{path.stat().st_size / 1e6:.1f} MB"
     if path.suffix.lower() in _PLAYABLE:
-        view = f'<video controls preload="metadata" src="{source}"></video>'
+        view = f'<video controls preload="metadata" src="{source}#t=0.01"></video>'
     else:
         view = '<p class="note">Browsers cannot play this kind of video. Download it.</p>'
     name = html.escape(path.name)

@@ -45,6 +45,7 @@ class ProjectTab:
                     self._minutes = gr.Number(value=3, label="Minutes to train", minimum=0.1, maximum=60)
                     self._demo = gr.Button("Make the demo")
                 self._card = gr.HTML()
+                self._steps = gr.HTML()
             with gr.Column(scale=6, min_width=340):
                 self._open = gr.Column(visible=False)
                 with self._open:
@@ -54,7 +55,7 @@ class ProjectTab:
         gr.Markdown("### Who they are\nA model is trained only of people who agree to it, or who do not exist.")
         self._rows, self._names, self._consents = [], [], []
         for key in KEYS:
-            with gr.Row(visible=key in ("a", "b")) as row:
+            with gr.Row(visible=key in ("a", "b"), elem_classes="person") as row:
                 self._names.append(
                     gr.Textbox(
                         label=f"Person {key.upper()}", max_lines=1, min_width=120, scale=2, elem_id=f"name-{key}"
@@ -65,7 +66,6 @@ class ProjectTab:
                 )
             self._rows.append(row)
         self._more = gr.Button("Add a person", size="sm")
-        self._steps = gr.HTML()
         self.next = gr.Button("Next: add footage →", variant="primary")
 
     def connect(self, project: Any) -> list[Any]:

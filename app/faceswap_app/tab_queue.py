@@ -52,7 +52,7 @@ class QueueTab:
 
     def _row(self, job: Any) -> None:
         queue = self._desk.queue
-        with gr.Group(), gr.Row(equal_height=False):
+        with gr.Row(equal_height=False, elem_classes="task"):
             with gr.Column(scale=8, min_width=300):
                 if job.status in (RUNNING, STOPPING):
                     gr.HTML(partial(self._running, job.id), every=1.0)

@@ -60,12 +60,11 @@ class SwapTab:
                 self._player = gr.HTML(elem_id="player")
 
     def _lay_out_choices(self) -> None:
-        with gr.Group():
-            self._clip = gr.Dropdown(label="Clip", elem_id="clip")
-            self._model = gr.Dropdown(label="Model", elem_id="swap-model")
-            with gr.Row():
-                self._face = gr.Dropdown(_FACES, label="Whose face is replaced", min_width=130)
-                self._to = gr.Dropdown(label="By the face of", min_width=130, elem_id="to")
+        self._clip = gr.Dropdown(label="Clip", elem_id="clip")
+        with gr.Row():
+            self._face = gr.Dropdown(_FACES, label="Whose face is replaced", min_width=130)
+            self._to = gr.Dropdown(label="By the face of", min_width=130, elem_id="to")
+        self._model = gr.Dropdown(label="Model", elem_id="swap-model")
         with gr.Accordion("How the face fits in", open=False):
             with gr.Row():
                 self._colour = gr.Dropdown(list(COLOURS), label="Match colours", min_width=120)
@@ -230,10 +229,12 @@ def _person(face: object) -> str:
 
 
 def _clips(project: Project, fresh: bool) -> Any:
+    """The first of person a's clips to begin with: b's face goes into it."""
     videos = project.videos()
-    if fresh:
-        return gr.Dropdown(choices=videos, value=videos[0] if videos else None)
-    return gr.Dropdown(choices=videos)
+    if not fresh and len(videos) > 1:
+        return gr.Dropdown(choices=videos)
+    own = [clip for clip in project.persons()["a"].clips if clip in videos]
+    return gr.Dropdown(choices=videos, value=next(iter([*own, *videos]), None))
 
 
 def _models(project: Project, _fresh: bool) -> Any:

@@ -12,6 +12,7 @@ from faceswap.errors import ConfigError, FaceswapError
 from faceswap.media.pictures import read_picture
 from faceswap_app import commands, show
 from faceswap_app.charts import curves
+from faceswap_app.jobs import FAILED, HALTED
 from faceswap_app.parts import QUICK, Desk, Live, number, one_of, told
 from faceswap_app.projects import Project
 
@@ -97,7 +98,7 @@ class TrainTab:
         return [
             Live(self._model, lambda p: (p.name, p.models()), _models),
             Live(self._start, self._runs, lambda p, _fresh: gr.Button(interactive=not self._runs(p))),
-            Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
+            Live(self._stop, self._pausing, lambda p, _fresh: gr.Button(**self._pausing(p))),
             Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
             Live(self._curves, lambda p: _changed(_shown(p) / "stats.jsonl"), _curves),
             Live(self._preview, lambda p: _changed(_picture(p)), _preview),
@@ -154,10 +155,21 @@ class TrainTab:
         facesets = {key: project.faceset(key) for key in keys}
         self._desk.queue.add(project.name, f"Train {folder.name}", commands.train(facesets, folder, training, new))
 
-    def _pause(self, name: str | None) -> None:
-        for job in self._desk.queue.jobs():
-            if job.project == name and job.kind in KINDS and not job.over:
-                self._desk.queue.stop(job.id)
+    def _pause(self, name: str) -> None:
+        """Stop the training that runs; or go on with the one that was stopped, for what was left of its time."""
+        job = self._desk.queue.latest(name, KINDS)
+        if job is None:
+            raise ConfigError("nothing is being trained", "Press Train")
+        if job.over:
+            self._desk.queue.again(job.id)
+        else:
+            self._desk.queue.stop(job.id)
+
+    def _pausing(self, project: Project) -> dict[str, Any]:
+        """What the button beside Train does."""
+        job = self._desk.queue.latest(project.name, KINDS)
+        halted = job is not None and job.status in (HALTED, FAILED)
+        return {"value": "Resume" if halted else "Pause", "interactive": halted or self._runs(project)}
 
     def _runs(self, project: Project) -> bool:
         job = self._desk.queue.latest(project.name, KINDS)

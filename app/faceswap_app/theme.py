@@ -19,7 +19,15 @@ CSS = """
 .dark { --ink-1: #8f96ff; --ink-2: #ff8577; --ink-3: #56c98a; --ink-4: #e9b44c; }
 .gradio-container { width: 100% !important; max-width: 1320px !important; margin: 0 auto !important;
                     padding: 10px 18px !important; }
+.gradio-container .main.fillable { padding: 2px 10px 16px !important; }
 footer { display: none !important; }
+#faces .grid-container { grid-template-columns: repeat(auto-fill, minmax(88px, 1fr)) !important; }
+#faces .caption-label { font-size: .7rem; max-width: 100%; }
+.person { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 2px;
+          background: var(--block-background-fill); }
+.person .block { border: none !important; box-shadow: none !important; }
+.task { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 8px 12px; align-items: center;
+        background: var(--block-background-fill); }
 #head { align-items: center; gap: 16px; }
 #brand { font-size: 1.25rem; font-weight: 700; letter-spacing: -.01em; white-space: nowrap; }
 #brand i { display: inline-block; width: .62em; height: .95em; border-radius: 50%; background: var(--color-accent);
@@ -33,8 +41,10 @@ footer { display: none !important; }
 @keyframes breathe { 50% { opacity: .25; } }
 @keyframes slide { from { left: -30%; } to { left: 100%; } }
 .jobs { display: grid; gap: 8px; }
-.job { border: 1px solid var(--border-color-primary); border-left: 4px solid var(--color-accent);
-       border-radius: 8px; padding: 10px 14px; background: var(--block-background-fill); font-size: .92rem; }
+.job { border-style: solid; border-width: 1px 1px 1px 4px; border-radius: 8px;
+       border-color: var(--border-color-primary) var(--border-color-primary) var(--border-color-primary)
+                     var(--color-accent);
+       padding: 10px 14px; background: var(--block-background-fill); font-size: .92rem; }
 .job.done { border-left-color: var(--ink-3); } .job.failed { border-left-color: var(--ink-2); }
 .job.stopped, .job.waiting, .job.stopping { border-left-color: var(--ink-4); }
 .figures { display: flex; justify-content: space-between; gap: 12px; flex-wrap: wrap; margin: 4px 0;
