@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -66,13 +67,12 @@ def _smoothed(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     return np.array([part.mean(axis=0) for part in parts])
 
 
-def _round_numbers(low: float, high: float) -> npt.NDArray[np.float64]:
+def _round_numbers(low: float, high: float) -> list[float]:
     """About five between the ends."""
     rough = max(high - low, 1e-9) / 5
-    power = 10.0 ** np.floor(np.log10(rough))
+    power = 10.0 ** math.floor(math.log10(rough))
     step = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.999)
-    steps: npt.NDArray[np.float64] = np.arange(np.ceil(low / step), np.floor(high / step) + 1)
-    return steps * step
+    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
 def _rule(y: float, y0: float, y1: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from pathlib import Path
 from typing import Any
 
@@ -46,15 +47,15 @@ class TrainTab:
                 self._lay_out_choices()
             with gr.Column(scale=7, min_width=400):
                 self._curves = gr.HTML()
+                self._before = gr.HTML()
                 self._preview = gr.Image(
-                    label="Each person: as filmed, rebuilt, and with the other's face",
+                    show_label=False,
                     interactive=False,
                     format="jpeg",
                     buttons=["fullscreen"],
                     visible=False,
                     elem_id="preview",
                 )
-                self._before = gr.HTML()
 
     def _lay_out_choices(self) -> None:
         self._model = gr.Dropdown(label="Model", elem_id="train-model")
@@ -102,7 +103,7 @@ class TrainTab:
             Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
             Live(self._curves, lambda p: _changed(_shown(p) / "stats.jsonl"), _curves),
             Live(self._preview, lambda p: _changed(_picture(p)), _preview),
-            Live(self._before, lambda p: _changed(_picture(p)) is None, _before),
+            Live(self._before, lambda p: (_changed(_picture(p)) is None, p.persons()), _before),
         ]
 
     def _opened(self, name: str | None, model: str | None) -> list[Any]:
@@ -221,5 +222,6 @@ def _preview(project: Project, _fresh: bool) -> Any:
 
 def _before(project: Project, _fresh: bool) -> str:
     if _picture(project).is_file():
-        return ""
+        names = "; ".join(f"{key}: {html.escape(who.name)}" for key, who in project.persons().items())
+        return f'<p class="note">Each person as filmed, rebuilt, and as the other one, twice a minute. {names}.</p>'
     return '<p class="note">While it trains, the loss and faces are drawn here: the first ones after half a minute.</p>'
