@@ -11,7 +11,7 @@ import gradio as gr
 
 from faceswap.errors import ConfigError, FaceError
 from faceswap_app import commands
-from faceswap_app.parts import QUICK, Desk, Live, number, one_of, told
+from faceswap_app.parts import QUICK, TOLD, Desk, Live, acts, number, one_of, told
 from faceswap_app.projects import Project
 
 _KEPT = "kept"
@@ -74,18 +74,18 @@ class Gallery:
         """Says what happens when."""
         view = [project, self._person, self._wanted, self._by, self._down, self._page]
         shown = [self._faces, self._files, self._note, self._wanted, self._page, self._chart]
-        look = {"fn": told(self._look), "inputs": view, "outputs": shown, **QUICK}
+        look = {"fn": told(self._look), "inputs": view, "outputs": shown, **TOLD}
         for chosen in (self._person, self._wanted, self._by, self._down):
             chosen.input(lambda: 0, None, self._page, **QUICK).then(**look)
         self._version.change(**look)
         for button, by in ((self._back, -1), (self._on, 1)):
             button.click(partial(_turned, by), self._page, self._page, **QUICK).then(**look)
         clicked = [project, self._person, self._by, self._files]
-        self._faces.select(told(self._toggle), clicked, [self._faces, self._chart], **QUICK)
+        self._faces.select(told(self._toggle), clicked, [self._faces, self._chart], **TOLD)
         person = [project, self._person]
-        self._undo.click(told(self._take_back), person, None, **QUICK).then(**look)
+        self._undo.click(acts(self._take_back), person, None, **TOLD).then(**look)
         cleaning = [self._strangers, self._same, self._sharp, self._balance]
-        self._clean.click(told(self._reject), [*person, *cleaning], None, **QUICK)
+        self._clean.click(acts(self._reject), [*person, *cleaning], None, **TOLD)
 
     @property
     def live(self) -> list[Live]:

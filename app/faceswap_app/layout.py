@@ -6,7 +6,7 @@ from typing import Any
 
 import gradio as gr
 
-from faceswap.errors import ConfigError, FaceswapError
+from faceswap.errors import FaceswapError
 from faceswap_app import show
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
 from faceswap_app.parts import QUICK, Desk, Live, text_of
@@ -103,26 +103,23 @@ class _Page:
         running = next((job for job in queue.jobs() if job.status in (RUNNING, STOPPING)), None)
         waiting = sum(job.status == WAITING for job in queue.jobs())
         pill = show.pill(running, queue.report(running) if running else None, waiting)
-        updates: list[Any] = [gr.skip() if seen.get(-1) == pill else pill]
+        now: Seen = {}
+        updates: list[Any] = [gr.skip()] * len(self._live)
         try:
             project = self._desk.projects.open(name)
-        except ConfigError:  # there is none yet, or it has been removed
-            return [{-1: pill}, *updates, *(gr.skip() for _ in self._live)]
-        fresh = seen.get(-2) != project.name
-        now: Seen = {-1: pill, -2: project.name}
-        for number, live in enumerate(self._live):
-            now[number], update = self._updated(live, project, fresh, None if fresh else seen.get(number))
-            updates.append(update)
-        return [now, *updates]
+            fresh = seen.get(-2) != project.name
+            now[-2] = project.name
+            for number, live in enumerate(self._live):
+                now[number], updates[number] = self._updated(live, project, fresh, None if fresh else seen.get(number))
+        except FaceswapError as error:  # a file that was edited by hand, for example
+            pill = show.trouble(text_of(error)) if name else pill
+        now[-1] = pill
+        return [now, gr.skip() if seen.get(-1) == pill else pill, *updates]
 
     def _updated(self, live: Live, project: Project, fresh: bool, before: Any) -> tuple[Any, Any]:
         """What a part depends on now, and its update if that is another than before."""
         try:
             state = (live.state(project),)
             return state, gr.skip() if state == before else live.show(project, fresh)
-        except FaceswapError as error:  # a file that was edited by hand, for example
-            if before != str(error):
-                gr.Warning(text_of(error), title="")
-            return str(error), gr.skip()
         except OSError:  # a file was removed or replaced just now: the next look will see
             return before, gr.skip()

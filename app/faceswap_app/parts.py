@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec
 
 import gradio as gr
 
@@ -21,10 +21,11 @@ RAW = {"preprocess": False, "api_visibility": "private"}
 this window was given, so that it fails after the server was started anew, and it logs a traceback."""
 QUICK = {"queue": False, "show_progress": "hidden", **RAW}
 """Of all events that answer at once."""
+TOLD = {"concurrency_limit": None, "show_progress": "hidden", **RAW}
+"""Of those that may have something to say: messages travel by gradio's queue."""
 _LONGEST_PROBLEM = 400  # characters
 
 P = ParamSpec("P")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -46,17 +47,33 @@ class Live:
     """Its update when that has changed; True: the project has only just been opened."""
 
 
-def told(handler: Callable[P, R]) -> Callable[P, R]:
-    """The handler of an event; an error that the visitor can mend becomes a message on the page, with the remedy."""
+def told(handler: Callable[P, Any]) -> Callable[P, Any]:
+    """The handler of an event; of an error that the visitor can mend the page is told, and nothing on it changes."""
 
     @functools.wraps(handler)
-    def safe(*args: P.args, **kwargs: P.kwargs) -> R:
+    def safe(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
             return handler(*args, **kwargs)
         except FaceswapError as error:
-            raise gr.Error(text_of(error), duration=12, title="", print_exception=False) from None
+            warn(error)
+            return gr.skip()
 
     return safe
+
+
+def acts(handler: Callable[P, None]) -> Callable[P, None]:
+    """The same for one that changes nothing on the page by itself."""
+
+    @functools.wraps(handler)
+    def safe(*args: P.args, **kwargs: P.kwargs) -> None:
+        told(handler)(*args, **kwargs)
+
+    return safe
+
+
+def warn(error: FaceswapError) -> None:
+    """Show an error on the page, with its remedy."""
+    gr.Warning(text_of(error), duration=12, title="That did not work")
 
 
 def text_of(error: FaceswapError) -> str:
@@ -73,7 +90,7 @@ def uploads(**options: Any) -> gr.File:
     async def move_local(place: str | Path | None) -> Any:
         if "://" in str(place):
             error = ConfigError("clips are not fetched from the network", "Upload the file itself")
-            raise gr.Error(text_of(error), title="", print_exception=False)
+            raise gr.Error(text_of(error), title="That did not work", print_exception=False)
         return await move(place)
 
     files.async_move_resource_to_block_cache = move_local

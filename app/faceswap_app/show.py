@@ -60,6 +60,11 @@ def pill(job: Job | None, report: Report | None, waiting: int) -> str:
     return f'<div class="pill"><i></i>{html.escape(job.project)}: {html.escape(job.title)}{far}{more}</div>'
 
 
+def trouble(text: str) -> str:
+    """What keeps the page from showing the project, in its place."""
+    return f'<div class="pill trouble" role="alert">{text}</div>'
+
+
 def row(job: Job, report: Report | None) -> str:
     """A job in the queue: what, when, how it went, and its command line."""
     body = progress(report) if job.status in ("running", STOPPING) else ""

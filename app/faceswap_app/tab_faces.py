@@ -11,7 +11,7 @@ import gradio as gr
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app import commands, show
 from faceswap_app.gallery import Gallery
-from faceswap_app.parts import QUICK, Desk, Live, number, text_of, told, uploads
+from faceswap_app.parts import TOLD, Desk, Live, acts, number, told, uploads, warn
 from faceswap_app.projects import KEYS, Project
 
 KINDS = ("extract", "faces")
@@ -76,12 +76,12 @@ class FacesTab:
         self._gallery.connect(project)
         asked = [project, self._similar, self._least]
         events = [
-            self._find.click(told(self._start), asked, None, **QUICK),
-            self._stop.click(told(self._end), project, None, **QUICK),
+            self._find.click(acts(self._start), asked, None, **TOLD),
+            self._stop.click(acts(self._end), project, None, **TOLD),
         ]
         for key, files, clips in zip(KEYS, self._files, self._clips, strict=True):
-            events.append(files.upload(told(partial(self._take, key)), [project, files], files, **QUICK))
-            events.append(clips.input(told(partial(self._choose, key)), [project, clips], None, **QUICK))
+            events.append(files.upload(told(partial(self._take, key)), [project, files], files, **TOLD))
+            events.append(clips.input(acts(partial(self._choose, key)), [project, clips], None, **TOLD))
         return events
 
     @property
@@ -105,7 +105,7 @@ class FacesTab:
             try:
                 clip = project.add_clip(Path(file["path"]), file.get("orig_name") or "")
             except FaceswapError as error:  # the others are taken all the same
-                gr.Warning(text_of(error), duration=12, title="")
+                warn(error)
                 continue
             project.change(key, clips=(*project.persons()[key].clips, clip))
         return None

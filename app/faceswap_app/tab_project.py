@@ -9,7 +9,7 @@ import gradio as gr
 
 from faceswap.errors import FaceswapError
 from faceswap_app import commands, show
-from faceswap_app.parts import QUICK, Desk, Live, number, told
+from faceswap_app.parts import TOLD, Desk, Live, acts, number, told
 from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
 
 _DEMO = "demo"
@@ -72,13 +72,13 @@ class ProjectTab:
         """Says what happens when; the events after which the page is to look at the disk at once."""
         # The name is set on the page only when the project is there: that opens it.
         made = gr.on(
-            [self._create.click, self._name.submit], told(self._make), self._name, [project, self._name], **QUICK
+            [self._create.click, self._name.submit], told(self._make), self._name, [project, self._name], **TOLD
         )
-        demo = self._demo.click(told(self._make_demo), self._minutes, project, **QUICK)
-        events = [made, demo, self._more.click(told(self._add), project, None, **QUICK)]
+        demo = self._demo.click(told(self._make_demo), self._minutes, project, **TOLD)
+        events = [made, demo, self._more.click(acts(self._add), project, None, **TOLD)]
         for key, name, consent in zip(KEYS, self._names, self._consents, strict=True):
-            gr.on([name.blur, name.submit], told(partial(self._rename, key)), [project, name], name, **QUICK)
-            events.append(consent.input(told(partial(self._agree, key)), [project, consent], None, **QUICK))
+            gr.on([name.blur, name.submit], told(partial(self._rename, key)), [project, name], name, **TOLD)
+            events.append(consent.input(acts(partial(self._agree, key)), [project, consent], None, **TOLD))
         return events
 
     @property

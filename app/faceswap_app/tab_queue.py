@@ -10,7 +10,7 @@ import gradio as gr
 
 from faceswap_app import show
 from faceswap_app.jobs import DONE, RUNNING, STOPPING
-from faceswap_app.parts import QUICK, Desk, Live, told
+from faceswap_app.parts import TOLD, Desk, Live, told
 
 _SHOWN = 30  # jobs, the latest
 
@@ -70,7 +70,7 @@ class QueueTab:
             action()
             return self._changes()
 
-        gr.Button(text, size="sm", min_width=90, scale=1).click(told(press), None, self._version, **QUICK)
+        gr.Button(text, size="sm", min_width=90, scale=1).click(told(press), None, self._version, **TOLD)
 
     def _running(self, key: str) -> str:
         queue = self._desk.queue

@@ -10,7 +10,7 @@ import gradio as gr
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import FaceswapError
 from faceswap_app import commands, show
-from faceswap_app.parts import QUICK, RAW, Desk, Live, number, one_of, text_of, told
+from faceswap_app.parts import RAW, TOLD, Desk, Live, acts, number, one_of, text_of, told
 from faceswap_app.projects import Project
 
 KINDS = ("swap",)
@@ -109,11 +109,11 @@ class SwapTab:
             **RAW,
         )
         assert view is not None
-        self._clip.change(told(self._other), [project, self._clip], self._to, **QUICK)
-        self._results.change(told(self._play), [project, self._results], self._player, **QUICK)
+        self._clip.change(told(self._other), [project, self._clip], self._to, **TOLD)
+        self._results.change(told(self._play), [project, self._results], self._player, **TOLD)
         return [
-            self._start.click(told(self._render), [*wanted, *looks, self._codec, self._crf], None, **QUICK),
-            self._stop.click(told(self._end), project, None, **QUICK),
+            self._start.click(acts(self._render), [*wanted, *looks, self._codec, self._crf], None, **TOLD),
+            self._stop.click(acts(self._end), project, None, **TOLD),
         ]
 
     @property

@@ -14,7 +14,7 @@ from faceswap.media.pictures import read_picture
 from faceswap_app import commands, show
 from faceswap_app.charts import curves
 from faceswap_app.jobs import FAILED, HALTED
-from faceswap_app.parts import QUICK, Desk, Live, number, one_of, told
+from faceswap_app.parts import TOLD, Desk, Live, acts, number, one_of, told
 from faceswap_app.projects import Project
 
 KINDS = ("train",)
@@ -87,10 +87,10 @@ class TrainTab:
     def connect(self, project: Any) -> list[Any]:
         """Says what happens when; the events after which the page is to look at the disk at once."""
         shape = [self._preset, self._latent, self._decoder, self._scratch, self._minutes, self._plateau]
-        self._model.change(told(self._opened), [project, self._model], [self._shape, self._about], **QUICK)
+        self._model.change(told(self._opened), [project, self._model], [self._shape, self._about], **TOLD)
         return [
-            self._start.click(told(self._train), [project, self._model, *shape], None, **QUICK),
-            self._stop.click(told(self._pause), project, None, **QUICK),
+            self._start.click(acts(self._train), [project, self._model, *shape], None, **TOLD),
+            self._stop.click(acts(self._pause), project, None, **TOLD),
         ]
 
     @property

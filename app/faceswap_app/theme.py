@@ -36,6 +36,8 @@ footer { display: none !important; }
 .pill { float: right; padding: 4px 12px; border-radius: 99px; font-size: .82rem; white-space: nowrap;
         background: color-mix(in srgb, var(--color-accent) 14%, transparent); }
 .pill.idle { background: none; color: var(--body-text-color-subdued); }
+.pill.trouble { white-space: normal; border-radius: 8px;
+                background: color-mix(in srgb, var(--ink-2) 20%, transparent); }
 .pill i { display: inline-block; width: 8px; height: 8px; border-radius: 50%; margin-right: 8px;
           background: var(--color-accent); animation: breathe 1.6s ease-in-out infinite; }
 @keyframes breathe { 50% { opacity: .25; } }
