@@ -32,6 +32,7 @@ def open_site(folder: Path, *options: str) -> Iterator[Site]:
     site = Site(f"http://127.0.0.1:{port}", folder / "log.txt", folder / "projects")
     words = ["--projects", str(site.projects), "--port", str(port), *options]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("GRADIO_")}
+    environment["OMP_WAIT_POLICY"] = "PASSIVE"  # training shares the machine with a browser
     with (
         site.log.open("w") as log,
         subprocess.Popen([sys.executable, "-c", START, *words], stderr=log, env=environment) as process,
