@@ -55,7 +55,7 @@ def test_remembers_persons(projects: Projects, project: Project) -> None:
             project.change(key, **values)
     (project.folder / "project.toml").write_text("persons = 3")
     with pytest.raises(ConfigError, match=r"project\.toml"):
-        project.persons()
+        projects.open("pair").persons()
 
 
 def test_takes_clips(project: Project, studio: Studio, tmp_path: Path) -> None:

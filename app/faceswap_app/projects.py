@@ -63,9 +63,15 @@ class Project:
         self.name = folder.name
         self.results = folder / "results"
         self._clips = folder / "clips"
+        self._persons: dict[str, Person] | None = None  # read once for each look at the project
 
     def persons(self) -> dict[str, Person]:
         """By key: at least a and b. Raises ConfigError if project.toml is broken."""
+        if self._persons is None:
+            self._persons = self._read_persons()
+        return self._persons
+
+    def _read_persons(self) -> dict[str, Person]:
         path = self.folder / _SETTINGS
         known = from_dict(_Settings, read_toml(path), str(path)).persons if path.is_file() else {}
         extracted = [key for key in KEYS if self.faceset(key).is_dir()]
@@ -75,12 +81,13 @@ class Project:
     def change(self, key: str, **values: object) -> None:
         """Change what is known of a person, who is added if need be. Raises ConfigError or OutputError."""
         with _WRITING:
-            persons = self.persons()
+            persons = self._read_persons()
             if key not in KEYS or key not in {**persons, KEYS[min(len(persons), len(KEYS) - 1)]: None}:
                 raise ConfigError(f"there cannot be a person '{key}'", f"A project has up to {len(KEYS)}")
             before = persons.get(key) or Person(f"Person {key.upper()}")
             persons[key] = _checked(replace(before, **values))  # type: ignore[arg-type]  # checked behind
             _write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
+            self._persons = persons
 
     def consent(self) -> dict[str, str]:
         """By key, what training is told: the person's name, or "nobody" for one who does not exist.
