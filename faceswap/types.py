@@ -5,9 +5,11 @@ Pictures are numpy uint8, height x width x 3, RGB, 0..255, sRGB as decoded. Poin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -17,6 +19,8 @@ from faceswap.geometry import Similarity
 Picture = UInt8[np.ndarray, "_ _ 3"]
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; may reach outside the picture."""
+Seal = Callable[[Path, str], None]
+"""What a finished file goes through before it gets its name, which is the second argument; it may change the file."""
 MeshPoints = Float[np.ndarray, "468 3"]
 """x right, y down, z away from the viewer, all in pixels; z is 0 near the middle of the head, negative at the nose."""
 

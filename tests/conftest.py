@@ -9,6 +9,7 @@ from jaxtyping import install_import_hook
 
 install_import_hook("faceswap", "typecheck.check")
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from faceswap.media.video_write import write_clip
+from faceswap.provenance.consent import NOBODY
 from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import run
@@ -23,6 +25,8 @@ from faceswap_pipelines.train import train_model
 from faceswap_pipelines.train_setup import TrainJob
 
 CLIP_FRAMES = 48
+DRAWN = {"a": NOBODY, "b": NOBODY}
+"""Nobody has to agree: the persons do not exist."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,21 @@ class Studio:
     clips: dict[str, Path]
     facesets: dict[str, Path]
     model: Path
+
+    @property
+    def training(self) -> tuple[str, ...]:
+        """How a command begins that trains a model of the two."""
+        facesets = (word for person, faces in self.facesets.items() for word in (f"--{person}", str(faces)))
+        consent = (word for person, who in DRAWN.items() for word in ("--consent", f"{person}={who}"))
+        return "train", *facesets, *consent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The tests sign with keys of their own, not with those of whoever runs them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -58,5 +77,5 @@ def facesets(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 def studio(clips: dict[str, Path], facesets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """Films, facesets, and a model after 30 steps: it shows blurred faces, which is all that most tests need."""
     model = tmp_path_factory.mktemp("models") / "model"
-    run(train_model(TrainJob(facesets, model, steps=30, device="cpu")))
+    run(train_model(TrainJob(facesets, model, steps=30, device="cpu", consent=DRAWN)))
     return Studio(clips, facesets, model)

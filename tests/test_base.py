@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from conftest import Studio
+from conftest import DRAWN, Studio
 from faceswap.config import PRESETS
 from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.media.pictures import write_picture
@@ -74,7 +74,8 @@ def test_persons_begin_alike_to_their_faces(studio: Studio) -> None:
 
 def test_training_begins_with_them_unless_told_otherwise(studio: Studio, tmp_path: Path) -> None:
     for folder, scratch in (("base", False), ("scratch", True)):
-        run(train_model(TrainJob(studio.facesets, tmp_path / folder, steps=2, from_scratch=scratch, device="cpu")))
+        job = TrainJob(studio.facesets, tmp_path / folder, steps=2, from_scratch=scratch, device="cpu", consent=DRAWN)
+        run(train_model(job))
     assert read_config(tmp_path / "base").base == "base_nano"
     assert read_config(tmp_path / "scratch").base == ""
     assert not torch.equal(*(weights(load_model(tmp_path / name, CPU)) for name in ("base", "scratch")))

@@ -77,6 +77,7 @@ class TestPlan:
             b = "faces/b"
             model = "models/pair"
             steps = 5
+            consent = { a = "nobody", b = "nobody" }
             [[job]]
             kind = "extract"
             inputs = ["in/00.mp4", "in/01.mp4"]
@@ -219,6 +220,7 @@ class TestRunning:
             b = "{studio.facesets["b"].as_posix()}"
             model = "model"
             steps = 3
+            consent = {{ a = "nobody", b = "nobody" }}
             settings = {{ size = 32, width = 8, max_width = 16, latent_size = 16 }}
             [[job]]
             kind = "swap"
@@ -245,6 +247,7 @@ class TestRunning:
             a = "nowhere"
             b = "{studio.facesets["b"].as_posix()}"
             model = "model"
+            consent = {{ a = "nobody", b = "nobody" }}
             steps = 2
             [[job]]
             kind = "swap"

@@ -195,7 +195,7 @@ def test_rendering_again_does_not_look_for_faces_again(
 
 
 def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: Path) -> None:
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m", "--json")
+    words = (*studio.training, "--model", tmp_path / "m", "--json")
     assert json.loads(command(*words, "--steps", 3).stdout)["steps"] == 3
     assert json.loads(command(*words, "--steps", 2).stdout)["steps"] == 5
     refused(command(*words, "--steps", 2, "--no-resume"), "there is a model")
@@ -209,7 +209,7 @@ TINY = ("--size", 32, "--set", "width=8", "--set", "max_width=16", "--set", "lat
 
 def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: Studio, tmp_path: Path) -> None:
     model = tmp_path / "m"
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", model, "--json")
+    words = (*studio.training, "--model", model, "--json")
     made = (*TINY, "--latent", "vae", "--decoder", "conditional", "--batch", 2, "--seed", 5)
     result = command(*words, *made, "--set", "beta=4", "--set", "corruptions=blur,masking", "--steps", 3)
     assert result.exit_code == 0, result.output
@@ -241,7 +241,7 @@ def test_training_ends_by_itself_when_held_out_faces_get_no_better(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("faceswap.training.held_out._GAIN", 0.5)  # by default it takes minutes
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m", "--json")
+    words = (*studio.training, "--model", tmp_path / "m", "--json")
     result = command(*words, *TINY, "--until-plateau")
     assert result.exit_code == 0, result.output
     said = json.loads(result.stdout)
@@ -256,7 +256,7 @@ def test_training_ends_by_itself_when_held_out_faces_get_no_better(
 
 
 def test_a_layer_after_the_other_then_all(studio: Studio, tmp_path: Path) -> None:
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m")
+    words = (*studio.training, "--model", tmp_path / "m")
     result = command(*words, *TINY, "--set", "stacked_steps=2", "--steps", 2)
     assert result.exit_code == 0, result.output
 
@@ -264,7 +264,7 @@ def test_a_layer_after_the_other_then_all(studio: Studio, tmp_path: Path) -> Non
 def test_faces_that_do_not_fit_into_memory_are_read_from_disk_with_the_same_result(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], *TINY, "--steps", 4)
+    words = (*studio.training, *TINY, "--steps", 4)
     assert command(*words, "--model", tmp_path / "memory").exit_code == 0
     monkeypatch.setattr("faceswap_pipelines.train_data.free_memory", lambda _: 1 << 20)
     assert command(*words, "--model", tmp_path / "disk").exit_code == 0
@@ -276,7 +276,7 @@ def test_faces_that_do_not_fit_into_memory_are_read_from_disk_with_the_same_resu
 
 
 def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], *TINY, "--steps", 2, "--tensorboard")
+    words = (*studio.training, *TINY, "--steps", 2, "--tensorboard")
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     refused(command(*words, "--model", tmp_path / "m"), "TensorBoard is not installed", "pip install")
     written: dict[str, float] = {}
@@ -290,7 +290,7 @@ def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, m
 @pytest.mark.parametrize("decoder", ["separate", "conditional"])
 def test_three_persons_any_to_any(decoder: str, studio: Studio, tmp_path: Path) -> None:
     third = f"carla={studio.facesets['a']}"
-    words = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--person", third)
+    words = (*studio.training, "--person", third, "--consent", "carla=nobody")
     result = command(*words, *TINY, "--decoder", decoder, "--model", tmp_path / "m", "--steps", 2)
     assert result.exit_code == 0, result.output
     out = tmp_path / "o.mp4"
@@ -320,9 +320,9 @@ def test_no_face_anywhere(faceless: Path, studio: Studio, tmp_path: Path) -> Non
 
 def test_too_few_faces(studio: Studio, tmp_path: Path) -> None:
     command("extract", studio.clips["a"], "--out", tmp_path / "few", "--frames", "0:4")
-    words = ("--b", studio.facesets["b"], "--model", tmp_path / "m", "--steps", 1)
-    refused(command("train", "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
-    refused(command("train", "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
+    words = ("--model", tmp_path / "m", "--steps", 1)
+    refused(command(*studio.training, "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
+    refused(command(*studio.training, "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
 
 
 def test_unusable_models(studio: Studio, tmp_path: Path) -> None:
@@ -359,7 +359,7 @@ def test_wrong_devices_and_values(studio: Studio, tmp_path: Path) -> None:
     refused(command(*words, "--device", "cuda:63"), "cuda:63", "--device cpu")
     refused(command(*words, "--device", "abacus"), "not a device")
     refused(command(*words, "--frames", "9:3"), "not a range")
-    train = ("train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", tmp_path / "m")
+    train = (*studio.training, "--model", tmp_path / "m")
     refused(command(*train, "--minutes", 0), "above zero")
     refused(command(*train, "--preset", "huge"), "nano, base, large")
     refused(command(*train, "--size", 70), "multiple of 16")

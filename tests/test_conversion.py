@@ -181,7 +181,8 @@ class TestSequences:
             assert sorted(path.name for path in (tmp_path / folder).iterdir()) == names
         for name, before in zip(names, images(studio.clips["a"]), strict=False):
             after, mask = read_picture(tmp_path / "out" / name), read_picture(tmp_path / "mask" / name)
-            assert (after[mask.max(axis=2) == 0] == before[mask.max(axis=2) == 0]).all()
+            elsewhere = mask.max(axis=2) == 0
+            assert np.abs(after[elsewhere].astype(int) - before[elsewhere]).max() <= 13  # what the invisible mark does
             assert mask.max() > 250
         refused(command("swap", studio.clips["a"], *words), "exists already")
         assert command("swap", studio.clips["a"], *words, "--overwrite").exit_code == 0

@@ -64,8 +64,7 @@ def test_extract(begun: str, studio: Studio, tmp_path: Path) -> None:
 
 def test_train(studio: Studio, tmp_path: Path) -> None:
     def words(model: Path) -> tuple[object, ...]:
-        sets = ("--a", studio.facesets["a"], "--b", studio.facesets["b"])
-        return ("train", *sets, "--model", model, "--steps", 24, "--save-every", 1, "--device", "cpu")
+        return (*studio.training, "--model", model, "--steps", 24, "--save-every", 1, "--device", "cpu")
 
     killed = tmp_path / "killed"
     kill_when(lambda: any((killed / "checkpoint").glob("*[0-9]")), *words(killed))
@@ -79,8 +78,7 @@ def test_train(studio: Studio, tmp_path: Path) -> None:
 
 def test_ctrl_c_saves_and_says_how_to_go_on(studio: Studio, tmp_path: Path) -> None:
     model = tmp_path / "m"
-    sets = ("--a", studio.facesets["a"], "--b", studio.facesets["b"])
-    process = start("train", *sets, "--model", model, "--steps", 100_000, "--save-every", 1000, "--device", "cpu")
+    process = start(*studio.training, "--model", model, "--steps", 100_000, "--save-every", 1000, "--device", "cpu")
     deadline = time.monotonic() + 120
     while not (model / "stats.jsonl").exists() and time.monotonic() < deadline:
         time.sleep(0.05)

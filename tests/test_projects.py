@@ -42,11 +42,12 @@ def test_makes_and_finds_projects(projects: Projects, project: Project) -> None:
 
 def test_remembers_persons(projects: Projects, project: Project) -> None:
     assert [person.name for person in project.persons().values()] == ["Person A", "Person B"]
-    with pytest.raises(ConfigError, match="Say so on the Project tab"):
-        project.consent()
+    with pytest.raises(ConfigError, match=r"Person A and Person B agree\. Say so"):
+        project.check_consent("ab")
     project.change("a", name="  Ada  Lovelace ", consent=AGREES)
     project.change("b", name="Drawn", consent=INVENTED, clips=("clips/x.mp4",))
     assert projects.open("pair").consent() == {"a": "Ada Lovelace", "b": "nobody"}
+    projects.open("pair").check_consent("ab")
     assert projects.open("pair").persons()["b"].clips == ("clips/x.mp4",)
     project.change("c", name="Third")
     assert list(project.persons()) == ["a", "b", "c"]
@@ -138,9 +139,11 @@ def test_faces_are_rejected_and_taken_back(studio: Studio, tmp_path: Path) -> No
 def test_training_needs_a_time(minutes: float | None) -> None:
     facesets = {"a": Path("a"), "b": Path("b"), "c": Path("c")}
     with pytest.raises(ConfigError, match="minutes"):
-        commands.train(facesets, Path("m"), commands.Training(minutes=minutes), new=True)
-    words = commands.train(facesets, Path("m"), commands.Training(minutes=minutes, until_plateau=True), new=False)
-    assert words[:7] == ["train", "--a", "a", "--b", "b", "--person", "c=c"]
+        commands.train(facesets, {"a": "Jane Doe"}, Path("m"), commands.Training(minutes=minutes), new=True)
+    words = commands.train(
+        facesets, {"a": "Jane Doe"}, Path("m"), commands.Training(minutes=minutes, until_plateau=True), new=False
+    )
+    assert words[:9] == ["train", "--a", "a", "--b", "b", "--person", "c=c", "--consent", "a=Jane Doe"]
     assert "--preset" not in words
 
 

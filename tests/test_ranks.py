@@ -91,7 +91,7 @@ def test_ranks_share_batches_evenly_or_not_at_all() -> None:
 
 def test_a_killed_rank_ends_the_training_and_its_checkpoint_is_good(studio: Studio, tmp_path: Path) -> None:
     model = tmp_path / "model"
-    words = ["train", "--a", studio.facesets["a"], "--b", studio.facesets["b"], "--model", model, "--device", "cpu"]
+    words = [*studio.training, "--model", model, "--device", "cpu"]
     words += ["--steps", "100000", "--save-every", "1", "--json"]
     process = subprocess.Popen(
         [*TORCHRUN, "-m", "faceswap_pipelines.cli", *map(str, words)],

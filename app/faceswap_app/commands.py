@@ -30,6 +30,7 @@ class Look:
     settings: Mapping[str, object]
     codec: str = "h264"
     crf: float = 18
+    label: bool = False
 
 
 def extract(inputs: Sequence[Path], faceset: Path, skip_similar: float, min_face: float | None) -> list[str]:
@@ -55,14 +56,18 @@ def reject(
     return words
 
 
-def train(facesets: Mapping[str, Path], model: Path, training: Training, new: bool) -> list[str]:
-    """Train a model, a new one or one that is there."""
+def train(
+    facesets: Mapping[str, Path], consent: Mapping[str, str], model: Path, training: Training, new: bool
+) -> list[str]:
+    """Train a model, a new one or one that is there; `consent`: who the persons are, as `Project.consent` says it."""
     minutes = training.minutes or 0.0
     if not training.until_plateau and not 0 < minutes <= LONGEST_TRAINING:
         raise ConfigError(f"a model cannot be trained for {minutes:g} minutes", "Choose more than 0, 10 to begin with")
     words = ["train"]
     for key, faceset in facesets.items():
         words += [f"--{key}", str(faceset)] if key in ("a", "b") else ["--person", f"{key}={faceset}"]
+    for key in facesets:
+        words += ["--consent", f"{key}={consent[key]}"] if key in consent else []
     words += ["--model", str(model)]
     words += ["--until-plateau"] if training.until_plateau else ["--minutes", f"{minutes:g}"]
     if new:
@@ -77,7 +82,7 @@ def swap(clip: Path, model: Path, to: str, source: str, face: str, look: Look) -
     words += ["--from", source] if source else ["--face", face]
     for name, value in look.settings.items():
         words += ["--set", f"{name}={value}"]
-    words += ["--codec", look.codec]
+    words += ["--codec", look.codec, *(["--label"] if look.label else [])]
     return words + (["--crf", f"{look.crf:.0f}"] if look.codec not in ("prores", "ffv1") else [])
 
 

@@ -17,6 +17,7 @@ from faceswap_app.tab_project import ProjectTab
 from faceswap_app.tab_queue import QueueTab
 from faceswap_app.tab_swap import SwapTab
 from faceswap_app.tab_train import TrainTab
+from faceswap_app.tab_verify import VerifyTab
 
 _KEPT = 86_400  # seconds that uploads, and pictures shown on the page, are kept
 _BRAND = '<div id="brand"><i></i><i></i>faceswap</div>'
@@ -47,6 +48,7 @@ class _Page:
         self._desk = desk
         self._project_tab, self._faces_tab = ProjectTab(desk), FacesTab(desk)
         self._train_tab, self._swap_tab, self._queue_tab = TrainTab(desk), SwapTab(desk), QueueTab(desk)
+        self._verify_tab = VerifyTab(desk)
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -72,17 +74,20 @@ class _Page:
                 self._swap_tab.lay_out()
             with gr.Tab("Queue", id="queue"):
                 self._queue_tab.lay_out()
+            with gr.Tab("Verify", id="verify"):
+                self._verify_tab.lay_out()
 
     def connect(self, blocks: gr.Blocks) -> None:
         """Says what happens when."""
         project = self._project
         events = [*self._project_tab.connect(project), *self._faces_tab.connect(project)]
         events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
+        self._verify_tab.connect(project)
         for tab, then in ((self._project_tab, "faces"), (self._faces_tab, "train"), (self._train_tab, "swap")):
             tab.next.click(lambda then=then: gr.Tabs(selected=then), None, self._tabs, **QUICK)
 
         self._live = [*self._project_tab.live, *self._faces_tab.live, *self._train_tab.live]
-        self._live += [*self._swap_tab.live, *self._queue_tab.live]
+        self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live]
         everything = [self._seen, self._pill, *(live.component for live in self._live)]
         look = {"fn": self._look, "inputs": [self._seen, project], "outputs": everything, **QUICK}
         blocks.load(self._choose, None, project, **QUICK)

@@ -25,6 +25,7 @@ import tomli_w
 from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, MediaError, OutputError
 from faceswap.media.pictures import is_picture, is_video
+from faceswap.provenance.consent import NOBODY
 
 KEYS = ("a", "b", "c", "d")
 """Of the persons of a project, as its facesets are called and its models know them."""
@@ -90,18 +91,17 @@ class Project:
             self._persons = persons
 
     def consent(self) -> dict[str, str]:
-        """By key, what training is told: the person's name, or "nobody" for one who does not exist.
+        """By key, what training is told of those who agree, or do not exist: the person's name, or NOBODY."""
+        persons = {key: person for key, person in self.persons().items() if person.consent}
+        return {key: NOBODY if person.consent == INVENTED else person.name for key, person in persons.items()}
 
-        Raises ConfigError if that has not been said of all of them.
-        """
-        persons = self.persons()
-        unsaid = [person.name for person in persons.values() if not person.consent]
+    def check_consent(self, keys: Iterable[str]) -> None:
+        """Raises ConfigError unless it is said of all of these that they agree, or do not exist."""
+        persons, said = self.persons(), self.consent()
+        unsaid = [persons[key].name for key in keys if key not in said]
         if unsaid:
-            who = " and ".join(unsaid)
-            raise ConfigError(
-                f"it is not said whether {who} agree{'s' if len(unsaid) == 1 else ''}", "Say so on the Project tab"
-            )
-        return {key: "nobody" if who.consent == INVENTED else who.name for key, who in persons.items()}
+            agree = "agrees" if len(unsaid) == 1 else "agree"
+            raise ConfigError(f"it is not said whether {' and '.join(unsaid)} {agree}", "Say so on the Project tab")
 
     def clips(self) -> list[str]:
         """Videos and pictures of the project, by name: `clips/ada.mp4`, in the order of their names."""
@@ -249,7 +249,7 @@ def make_folder(folder: Path) -> None:
 
 def _checked(person: Person) -> Person:
     name = " ".join(person.name.split())
-    if not name or len(name) > _LONGEST_NAME or name == "nobody":
+    if not name or len(name) > _LONGEST_NAME or name == NOBODY:
         raise ConfigError(f"'{name}' cannot be a person's name", f"Use 1 to {_LONGEST_NAME} characters")
     if person.consent not in ("", AGREES, INVENTED):
         raise ConfigError(f"'{person.consent}' does not say whether {name} agrees", "Choose one of the two")

@@ -78,6 +78,10 @@ class SwapTab:
             self._crf = gr.Slider(
                 0, 51, 18, step=1, label="Quality (CRF)", info="Lower is better and larger; 28 is small."
             )
+            self._label = gr.Checkbox(
+                label="Write 'AI modified' into the corner",
+                info="Every video also gets signed credentials and an invisible mark: see the Verify tab.",
+            )
         with gr.Row():
             self._start = gr.Button("Swap", variant="primary", scale=3, min_width=120, elem_id="swap")
             self._stop = gr.Button("Stop", interactive=False, min_width=80)
@@ -112,7 +116,7 @@ class SwapTab:
         self._clip.change(told(self._other), [project, self._clip], self._to, **TOLD)
         self._results.change(told(self._play), [project, self._results], self._player, **TOLD)
         return [
-            self._start.click(acts(self._render), [*wanted, *looks, self._codec, self._crf], None, **TOLD),
+            self._start.click(acts(self._render), [*wanted, *looks, self._codec, self._crf, self._label], None, **TOLD),
             self._stop.click(acts(self._end), project, None, **TOLD),
         ]
 
@@ -175,14 +179,14 @@ class SwapTab:
         to: object,
         *choices: object,
     ) -> None:
-        *looks, codec, crf = choices
+        *looks, codec, crf, label = choices
         project = self._desk.projects.open(name)
         video, folder = project.clip(clip), project.model(model)
         persons = project.persons()
         to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
         source = _person(face)
         way = "main" if source else one_of(face, (way for _, way in _FACES), "way to choose a face")
-        look = commands.Look(_changes(looks), codec, number(crf) or 0)
+        look = commands.Look(_changes(looks), codec, number(crf) or 0, bool(label))
         words = commands.swap(video, folder, to, source and one_of(source, persons, "person"), way, look)
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]

@@ -142,7 +142,6 @@ class TrainTab:
         folder = project.folder / project.new_model() if new else project.model(model)
         persons = project.persons()
         if new:
-            project.consent()  # raises ConfigError as long as it has not been said
             keys = [
                 key for key, who in persons.items() if key in ("a", "b") or who.clips or project.faceset(key).is_dir()
             ]
@@ -154,7 +153,9 @@ class TrainTab:
         if missing and "extract" not in pending:  # otherwise they will be there when its turn comes
             raise ConfigError(f"there are no faces of {' and '.join(missing)} yet", "Find them on the Faces tab")
         facesets = {key: project.faceset(key) for key in keys}
-        self._desk.queue.add(project.name, f"Train {folder.name}", commands.train(facesets, folder, training, new))
+        self._desk.queue.add(
+            project.name, f"Train {folder.name}", commands.train(facesets, project.consent(), folder, training, new)
+        )
 
     def _pause(self, name: str) -> None:
         """Stop the training that runs; or go on with the one that was stopped, for what was left of its time."""

@@ -13,7 +13,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.geometry import Similarity
-from faceswap.types import Picture
+from faceswap.types import Picture, Seal
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".mts", ".m2ts", ".flv"}
@@ -66,7 +66,7 @@ def read_picture(path: Path) -> Picture:
         raise MediaError(f"{path} is damaged", "Copy or download it again") from None
 
 
-def write_picture(path: Path, image: Picture, quality: int = 92) -> None:
+def write_picture(path: Path, image: Picture, quality: int = 92, seal: Seal | None = None) -> None:
     """Writes `image` (RGB) as .jpg or .png by the suffix; `quality` (1 .. 100) is for JPEG.
 
     The file appears whole or not at all: it is written under another name first.
@@ -82,11 +82,14 @@ def write_picture(path: Path, image: Picture, quality: int = 92) -> None:
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         Image.fromarray(image).save(unfinished, kind, **options)
+        if seal:
+            seal(unfinished, path.name)
         os.replace(unfinished, path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
         remedy = "Check that the folder exists, may be written to and has space"
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _to_rgb(picture: Image.Image) -> Picture:

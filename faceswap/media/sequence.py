@@ -14,7 +14,7 @@ from types import TracebackType
 
 from faceswap.errors import OutputError
 from faceswap.media.pictures import write_picture
-from faceswap.types import Picture
+from faceswap.types import Picture, Seal
 
 
 class SequenceWriter:
@@ -24,8 +24,9 @@ class SequenceWriter:
     if `out` is there and holds anything but the pictures of an earlier sequence: nothing of the user's is removed.
     """
 
-    def __init__(self, out: Path, signature: str) -> None:
+    def __init__(self, out: Path, signature: str, seal: Seal | None = None) -> None:
         self._out = out
+        self._seal = seal
         self._folder = out.with_name(f".{out.name}.partial")
         note = self._folder / "signature"
         if out.exists() and not (out.is_dir() and all(_is_frame(path) for path in out.iterdir())):
@@ -51,7 +52,7 @@ class SequenceWriter:
     def write(self, image: Picture, time: Fraction) -> None:
         """Writes the next frame; pictures know no time. Raises OutputError."""
         del time
-        write_picture(self._folder / _name(self.frames_done), image)
+        write_picture(self._folder / _name(self.frames_done), image, seal=self._seal)
         self.frames_done += 1
 
     def complete(self) -> None:

@@ -27,7 +27,7 @@ from faceswap.errors import OutputError
 from faceswap.media.codecs import CONTAINERS, Encoding
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_mux import Segment, check_tracks, join
-from faceswap.types import Picture
+from faceswap.types import Picture, Seal
 
 _BT709 = 1
 _DEFAULT = Encoding()
@@ -43,6 +43,7 @@ def open_writer(
     encoding: Encoding = _DEFAULT,
     segment_frames: int = 60,
     signature: str,
+    seal: Seal | None = None,
 ) -> SegmentedWriter:
     """A writer for the edited copy of `source`, to be used in a `with` block; goes on where an earlier one stopped.
 
@@ -53,6 +54,7 @@ def open_writer(
         segment_frames: how many frames an interruption can cost at most.
         signature: names everything that decides the pictures (input, model, settings): work that was begun under
             another signature, or with other arguments here, is thrown away.
+        seal: what the whole file goes through before it appears.
 
     Raises:
         OutputError: `out` has another suffix, is the source itself, cannot hold its audio or this codec, or cannot be
@@ -66,7 +68,7 @@ def open_writer(
     with _output_errors(out):
         _prepare_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, encoding.kind.segment, source.time_base)
-    return SegmentedWriter(out, source, encoding, segment_frames, folder, segments)
+    return SegmentedWriter(out, source, encoding, segment_frames, folder, segments, seal)
 
 
 def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: int = 18) -> None:
@@ -103,6 +105,7 @@ class SegmentedWriter:
         segment_frames: int,
         folder: Path,
         segments: list[Segment],
+        seal: Seal | None,
     ) -> None:
         self._out = out
         self._source = source
@@ -110,6 +113,7 @@ class SegmentedWriter:
         self._segment_frames = segment_frames
         self._folder = folder
         self._segments = segments
+        self._seal = seal
         self._encoder: _SegmentEncoder | None = None
         self._whole, self._joined = folder / f"whole{out.suffix}", False
 
@@ -197,6 +201,8 @@ class SegmentedWriter:
         if not self._segments:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
         join(self._segments, self._source, self._whole, CONTAINERS[self._out.suffix.lower()])
+        if self._seal:
+            self._seal(self._whole, self._out.name)
         _sync(self._whole)
         self._joined = True
 

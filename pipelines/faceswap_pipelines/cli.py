@@ -114,6 +114,14 @@ def train(
     person: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FACESET", help="A further person; repeatable.")
     ] = None,
+    consent: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=WHO",
+            help='Who a person is, saying that they agreed: a="Jane Doe"; or a=nobody, drawn or generated. Repeatable.',
+            show_default="asked once",
+        ),
+    ] = None,
     preset: Annotated[
         str | None,
         typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.", show_default="nano"),
@@ -163,15 +171,16 @@ def train(
     With several GPUs or machines: torchrun --nproc-per-node N -m faceswap_pipelines.cli train ...
     """
     with job_errors():
-        from faceswap_pipelines.terminal import persons, settings
+        from faceswap_pipelines.terminal import consented, persons, settings
         from faceswap_pipelines.train import train_model
         from faceswap_pipelines.train_setup import TrainJob
 
         if minutes is None and steps is None and not until_plateau:
             minutes = 10.0
         named = {"size": size, "latent": latent, "decoder": decoder, "batch_size": batch, "seed": seed}
+        facesets = persons(a, b, person or [])
         job = TrainJob(
-            persons(a, b, person or []),
+            facesets,
             model,
             preset,
             minutes,
@@ -184,6 +193,7 @@ def train(
             tensorboard,
             device,
             save_every,
+            consented(consent or [], model, facesets, ask=not json),
         )
         result = show(train_model(job), json)
     then = f"faceswap swap VIDEO --model {model} --out OUT.mp4"
@@ -248,6 +258,7 @@ def swap(
             " sharpen, grain, smooth, fade.",
         ),
     ] = None,
+    label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
     min_face: MinFace = None,
     device: Device = "auto",
@@ -263,7 +274,7 @@ def swap(
         from faceswap_pipelines.terminal import mapping, settings
 
         named: dict[str, object] = {"face": face, "codec": codec, "crf": crf, "preset": preset}
-        named |= {"hardware": hardware or None, "to": target.split(",") if target else None}
+        named |= {"hardware": hardware or None, "label": label or None, "to": target.split(",") if target else None}
         named["map"] = mapping(map_ or [], source, target, face)
         changes = settings(set_ or []) | {name: value for name, value in named.items() if value is not None}
         if (out is None) == (out_dir is None) or (out and len(videos) > 1):
@@ -334,6 +345,23 @@ def _run_batch(
     finish(result, as_json, "\n".join([*lines, counts]))
     if result.failed:
         raise typer.Exit(EXIT_ERROR)
+
+
+@app.command()
+def verify(
+    files: Annotated[list[Path], typer.Argument(help="Pictures and videos, of whatever origin.", metavar="FILE...")],
+    authority: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Certificates of signers to trust besides yourself.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Tell what files say of their making: signed credentials, the invisible mark, a declaration in their metadata."""
+    with job_errors():
+        from faceswap_pipelines.verify import in_words, read_authority
+        from faceswap_pipelines.verify import verify as verify_job
+
+        reports = show(verify_job(files, read_authority(authority)), json)
+    finish(reports, json, "\n\n".join(map(in_words, reports)))
 
 
 @app.command("app")

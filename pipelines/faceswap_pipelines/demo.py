@@ -8,14 +8,15 @@ from fractions import Fraction
 from pathlib import Path
 
 from faceswap.errors import OutputError
-from faceswap.media.pictures import write_picture
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
+from faceswap.provenance.consent import NOBODY
 from faceswap.quality.sheets import sheet
 from faceswap.types import Picture
 from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.marks import seal_of, write_marked
 from faceswap_pipelines.swap import SwapResult, swap
 from faceswap_pipelines.swap_setup import SwapJob
 from faceswap_pipelines.train import TrainResult, train_model
@@ -62,14 +63,16 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Job[DemoResult]:
         found[clip.stem] = result.kept / _FRAMES
         seconds[f"{clip.stem}: filming and extracting"] = time.monotonic() - start
     start = time.monotonic()
-    trained = yield from train_model(TrainJob(facesets, out / "model", minutes=minutes, device=device))
+    trained = yield from train_model(
+        TrainJob(facesets, out / "model", minutes=minutes, device=device, consent=dict.fromkeys(clips, NOBODY))
+    )
     seconds["training"] = time.monotonic() - start
     start = time.monotonic()
     job = SwapJob(clips["a"], out / "model", out / "swap.mp4", frames=(0, _SWAPPED), overwrite=True, device=device)
     swapped = yield from swap(job)
     seconds["swapping"] = time.monotonic() - start
     picture = out / "sheet.png"
-    write_picture(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"))
+    write_marked(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"), seal_of(job))
     report = out / "report.md"
     report.write_text(_report(clips, found, trained, swapped, seconds), encoding="utf-8")
     return DemoResult(swapped.out, str(picture), str(report), seconds, found)

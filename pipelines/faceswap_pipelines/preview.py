@@ -14,6 +14,7 @@ from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.types import Frame, FrameFaces
 from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.marks import marked_frames, seal_of
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.swap_setup import SwapJob, open_swapper, parts_of, pictured
 from faceswap_pipelines.swap_sheet import close_up, write_sheet
@@ -38,7 +39,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     start = time.monotonic()
     if not job.out.parent.is_dir():
         raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
-    models = Models()
+    models, seal = Models(), seal_of(job)
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     who = pictured(job, finder)
     title = f"Preview of {job.video.name}"
@@ -53,7 +54,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     for made in _each(frames, parts, swapper, job):
         taken.append((made.frame.image, made.image, *close_up(made)))
         yield Progress(title, len(taken), count, "frames")
-    return PreviewResult(write_sheet(job.out, taken), len(taken), time.monotonic() - start)
+    return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
 
 
 def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
@@ -76,4 +77,4 @@ def _each(
     """The frames swapped, each for itself."""
     for frame, faces in frames:
         roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
-        yield from converted([(frame, roles)], swapper, job.settings.look)
+        yield from marked_frames(converted([(frame, roles)], swapper, job.settings.look), job.settings.label)

@@ -22,9 +22,10 @@ from faceswap.quality.sheets import sheet
 from faceswap.swapping.convert import BATCH, Converted, Role, converted
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
-from faceswap.types import Frame, Picture
+from faceswap.types import Frame, Picture, Seal
 from faceswap_pipelines.analyse import SETTLE, FaceFinder, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress
+from faceswap_pipelines.marks import marked_frames, seal_of, write_marked
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.stages import ahead, depth_for
 from faceswap_pipelines.swap_setup import SwapJob, check_output, open_swapper, parts_of, pictured, signature_of
@@ -67,9 +68,10 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
     first, stop = job.frames
     last = info.frame_count if stop is None else stop if info.frame_count is None else min(stop, info.frame_count)
     total = None if last is None else max(0, last - first)
-    start_time = time.monotonic()
+    seal, start_time = seal_of(job), time.monotonic()
     with ExitStack() as stack:
-        outputs = [_open_output(job, path, info) for path in (job.out, job.mask_out) if path]
+        outputs = [_open_output(job, job.out, info, seal)]
+        outputs += [_open_output(job, job.mask_out, info, None)] if job.mask_out else []
         for output in outputs:
             stack.enter_context(output)
         tracks = stack.enter_context(TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")))
@@ -86,9 +88,8 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
         begin = _warm_up(tracks, analysis, first, first + begun, look.smooth)
         cast_frames = _roles(job, tracks, analysis, parts, begin)
         # Reading, swapping and writing go on at the same time: the first two each in a thread of their own.
-        frames = ahead(
-            converted(cast_frames, swapper, look, job.mask_out is not None), depth_for(info.width, info.height)
-        )
+        swapped_frames = converted(cast_frames, swapper, look, job.mask_out is not None)
+        frames = ahead(marked_frames(swapped_frames, job.settings.label), depth_for(info.width, info.height))
         stack.callback(frames.close)
         samples, swapped = Samples(first + begun, last), 0
         render_time = time.monotonic()
@@ -104,7 +105,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
         for output in outputs:  # all are whole before the first one gets its name
             output.complete()
     rate = (done - begun) / (time.monotonic() - start_time)
-    return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job.out), _write_settings(job))
+    return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job.out, seal), _write_settings(job))
 
 
 def _roles(
@@ -135,26 +136,27 @@ def _images(made: Converted) -> Iterator[Picture]:
 
 
 def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embedding | None) -> Job[SwapResult]:
-    start_time = time.monotonic()
+    seal, start_time = seal_of(job), time.monotonic()
     yield Progress(f"Swapping {job.video.name}", 0, 1, "frames")
     found, frames = finder.look_at([read_picture(job.video)])
     parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     [(frame, faces)] = frames
     roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
-    made = next(converted([(frame, roles)], swapper, job.settings.look, job.mask_out is not None))
+    swapped = converted([(frame, roles)], swapper, job.settings.look, job.mask_out is not None)
+    made = next(marked_frames(swapped, job.settings.label))
     for path, image in zip((job.out, job.mask_out), _images(made), strict=False):
         assert path is not None  # a mask is made only if there is a place for it
-        write_picture(path, image, quality=95)
-    path = sheet_path(job.out)
-    write_picture(path, sheet([("before and after", [frame.image, made.image]), ("", close_up(made))], side=512))
+        write_picture(path, image, quality=95, seal=seal if path == job.out else None)
+    path, rows = sheet_path(job.out), [("before and after", [frame.image, made.image]), ("", close_up(made))]
+    write_marked(path, sheet(rows, side=512), seal)
     seconds = time.monotonic() - start_time
     return SwapResult(str(job.out), 1, 1, 1 / seconds, str(path), _write_settings(job))
 
 
-def _open_output(job: SwapJob, path: Path, info: VideoInfo) -> SegmentedWriter | SequenceWriter:
+def _open_output(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:
     if path.suffix:
-        return open_writer(path, info, encoding=job.settings.encoding, signature=signature_of(job))
-    return SequenceWriter(path, signature_of(job))
+        return open_writer(path, info, encoding=job.settings.encoding, signature=signature_of(job), seal=seal)
+    return SequenceWriter(path, signature_of(job), seal)
 
 
 def _write_settings(job: SwapJob) -> str:

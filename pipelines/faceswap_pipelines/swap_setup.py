@@ -38,6 +38,8 @@ class SwapSettings:
     """Instead of `face` and `to`: "a=b" makes b of the face that is recognised as a, and so on."""
     look: SwapConfig = field(default_factory=SwapConfig)
     encoding: Encoding = field(default_factory=Encoding)
+    label: bool = False
+    """Whether every picture says in its corner that it was modified. The invisible mark is always there."""
 
     def __post_init__(self) -> None:
         check_way(self.face, self.to)
@@ -116,7 +118,7 @@ def check_output(job: SwapJob) -> None:
 def signature_of(job: SwapJob) -> str:
     """Names all that decides the output's pictures: input, model, settings. Part of what makes resuming safe."""
     read = "\n".join(fingerprint(path) for path in read_by(job) if path.is_file())
-    return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face}"
+    return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face} marked"
 
 
 def read_by(job: SwapJob) -> list[Path]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from faceswap.media.pictures import write_picture
 from faceswap.quality.sheets import sheet
 from faceswap.swapping.convert import Converted
-from faceswap.types import Picture
+from faceswap.types import Picture, Seal
+from faceswap_pipelines.marks import write_marked
 
 _COLUMNS = 6
 
@@ -27,19 +27,19 @@ class Samples:
         if made.frame.index in self._wanted:
             self._taken.append((made.frame.image, made.image, *close_up(made)))
 
-    def write(self, out: Path) -> str:
+    def write(self, out: Path, seal: Seal) -> str:
         """Writes the sheet beside `out`; its path, or nothing if no frame was taken."""
-        return write_sheet(out, self._taken)
+        return write_sheet(out, self._taken, seal)
 
 
-def write_sheet(out: Path, taken: list[tuple[Picture, ...]]) -> str:
+def write_sheet(out: Path, taken: list[tuple[Picture, ...]], seal: Seal) -> str:
     """A sheet with a column for each (before, after, face before, face after), beside `out`; its path."""
     if not taken:
         return ""
     before, after, close_before, close_after = (list(row) for row in zip(*taken, strict=True))
     rows = [("before", before), ("after", after), ("face before", close_before), ("face after", close_after)]
     path = sheet_path(out)
-    write_picture(path, sheet(rows, side=256))
+    write_marked(path, sheet(rows, side=256), seal)
     return str(path)
 
 

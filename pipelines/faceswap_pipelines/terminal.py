@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -23,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from faceswap.errors import ConfigError, FaceswapError
+from faceswap.provenance.consent import NOBODY, read_consent
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
     from faceswap_pipelines.job import Job
@@ -193,6 +194,33 @@ def persons(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:
             raise ConfigError(f"'{text}' does not name a further person", "Write it as NAME=FACESET, each name once")
         facesets[name] = Path(folder)
     return facesets
+
+
+def consented(texts: Sequence[str], model: Path, facesets: Mapping[str, Path], ask: bool) -> dict[str, str]:
+    """Who the persons are that agreed, of those given as NAME=WHO; at a terminal the others are asked for, unless the
+    model knows them. Raises ConfigError."""
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, who = text.partition("=")
+        if not equals or not who.strip():
+            raise ConfigError(f"'{text}' does not say who agreed", 'Write it as NAME=WHO, for example a="Jane Doe"')
+        given[name] = who.strip()
+    if ask and _FIRST_RANK and sys.stdin.isatty():
+        known = read_consent(model)
+        said = {*given, *(known.persons if known else ())}
+        given |= {person: _ask_consent(person, faceset) for person, faceset in facesets.items() if person not in said}
+    return given
+
+
+def _ask_consent(person: str, faceset: Path) -> str:
+    try:
+        asked = f"Who is person {person} ({faceset})? A name; or '{NOBODY}', if drawn or generated"
+        who = str(typer.prompt(asked, err=True)).strip()
+        if who != NOBODY and not typer.confirm(f"Did {who} agree to have their face swapped?", err=True):
+            raise ConfigError(f"{who} has not agreed", "Ask first, or use the footage of somebody else")
+    except typer.Abort:
+        raise StoppedError from None
+    return who
 
 
 def mapping(texts: Sequence[str], source: str | None, target: str | None, face: str | None) -> list[str] | None:

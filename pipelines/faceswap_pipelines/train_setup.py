@@ -16,6 +16,7 @@ import torch
 from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.model.base import base_of
+from faceswap.provenance.consent import settle_consent, write_consent
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
 from faceswap.training.critics import Critic, Perceptual
 from faceswap.training.memory import settle_batch_size
@@ -50,6 +51,9 @@ class TrainJob:
     device: str = "auto"
     save_every: float = 30.0
     """Seconds of training that a killed process can cost."""
+    consent: Mapping[str, str] = field(default_factory=dict)
+    """By person, who that is, which says that they agreed to have their face swapped; or "nobody", for one who does
+    not exist. Needed once for each person of a model."""
 
 
 def budget_of(job: TrainJob) -> Budget:
@@ -67,6 +71,12 @@ def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
 
     Raises ConfigError, ModelError or OutputError, each before anything is written.
     """
+    agreed = settle_consent(job.model, job.consent, job.facesets)
+    _settle_config(job, device, ranks)
+    write_consent(job.model, agreed)
+
+
+def _settle_config(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
     unknown = [name for name in job.settings if name not in _names(ModelConfig) | _names(TrainConfig)]
     if unknown:
         known_names = sorted((_names(ModelConfig) | _names(TrainConfig)) - {"persons"})

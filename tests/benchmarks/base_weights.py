@@ -40,13 +40,20 @@ def main() -> None:
     print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {arguments.decoder}, nano")
     print("| steps | from | SSIM | mask IoU | " + " | ".join(_MEASURES) + " |")
     print("|---" * (4 + len(_MEASURES)) + "|")
+    facesets = named(arguments.train)
     for steps in arguments.steps:
         for scratch in (True, False):
             begun = "random" if scratch else "base"
             folder = arguments.out / f"{begun}_{arguments.decoder}_{steps}"
             settings = {"decoder": arguments.decoder}
             job = TrainJob(
-                named(arguments.train), folder, preset="nano", steps=steps, from_scratch=scratch, settings=settings
+                facesets,
+                folder,
+                preset="nano",
+                steps=steps,
+                from_scratch=scratch,
+                settings=settings,
+                consent=dict.fromkeys(facesets, "of the benchmark's footage"),
             )
             run(train_model(job))
             model = load_model(folder, torch.device("cpu"))

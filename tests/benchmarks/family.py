@@ -57,14 +57,19 @@ def main() -> None:
     persons = list(test)
     print("| member | SSIM " + " | SSIM ".join(persons) + " | mask IoU | mouth | target | source | the latent |")
     print("|---" * (len(persons) + 6) + "|")
+    facesets = named(arguments.train)
     for name in arguments.only:
         folder = arguments.out / name.translate(str.maketrans(" ", "_", ",:()"))
         settings = MEMBERS[name]
-        result = run(
-            train_model(
-                TrainJob(named(arguments.train), folder, steps=arguments.steps, from_scratch=True, settings=settings)
-            )
+        job = TrainJob(
+            facesets,
+            folder,
+            steps=arguments.steps,
+            from_scratch=True,
+            settings=settings,
+            consent=dict.fromkeys(facesets, "of the benchmark's footage"),
         )
+        result = run(train_model(job))
         model = load_model(folder, torch.device("cpu"))
         quality = measure(model, test)
         swaps = measure_swaps(model, test).values()

@@ -95,6 +95,7 @@ class _Train:
     until_plateau: bool = False
     from_scratch: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -236,6 +237,7 @@ def _train(spec: _Train, folder: Path) -> list[Task]:
         spec.until_plateau,
         from_scratch=spec.from_scratch,
         settings=spec.settings,
+        consent=spec.consent,
     )
     return [Task(f"train {model}", job)]
 

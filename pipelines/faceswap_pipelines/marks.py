@@ -1,0 +1,32 @@
+"""The marks of a swap: in every picture, and on every file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from faceswap.media.pictures import write_picture
+from faceswap.provenance.consent import read_consent
+from faceswap.provenance.label import labelled
+from faceswap.provenance.seal import Sealer
+from faceswap.provenance.watermark import marked
+from faceswap.swapping.convert import Converted
+from faceswap.types import Picture, Seal
+from faceswap_pipelines.swap_setup import SwapJob
+
+
+def marked_frames(frames: Iterable[Converted], label: bool) -> Iterator[Converted]:
+    """The frames with the invisible mark, and with the visible label if it is wanted."""
+    for made in frames:
+        yield replace(made, image=marked(labelled(made.image) if label else made.image))
+
+
+def seal_of(job: SwapJob) -> Seal:
+    """What signs the job's outputs. Raises OutputError or ModelError."""
+    return Sealer(job.video, read_consent(job.model))
+
+
+def write_marked(path: Path, image: Picture, seal: Seal) -> None:
+    """Write a picture that was put together from swapped ones. Raises OutputError."""
+    write_picture(path, marked(image), seal=seal)

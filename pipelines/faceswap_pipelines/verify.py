@@ -1,0 +1,105 @@
+"""Verify: what a file says of its making. For every file, made by this program or not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+
+from faceswap.errors import ConfigError, MediaError
+from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.video import sample_frames
+from faceswap.provenance.credentials import BROKEN, TRUSTED, Credentials, read_credentials
+from faceswap.provenance.watermark import Mark, find_mark
+from faceswap.provenance.xmp import read_source_type
+from faceswap_pipelines.job import Job, Progress
+
+_FRAMES = 32  # of a video, evenly spaced, that are searched for the mark together
+_SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one file says."""
+
+    file: str
+    marked: bool
+    """Whether anything in it says that a trained network made or changed it."""
+    credentials: Credentials | None
+    """None: it has no content credentials."""
+    declared: str
+    """IPTC's digital source type that its XMP gives, such as "trainedAlgorithmicMedia"; "" if none."""
+    mark: Mark
+    """What was found of this program's invisible mark."""
+
+
+def verify(files: Sequence[Path], authorities: str = "") -> Job[list[Report]]:
+    """Look at each file. `authorities`: certificates, as PEM, of signers to trust besides this user.
+
+    Raises MediaError if one cannot be read.
+    """
+    reports = []
+    for number, file in enumerate(files):
+        yield Progress("Looking", number, len(files), "files", file.name)
+        reports.append(_report(file, authorities))
+    return reports
+
+
+def _report(file: Path, authorities: str) -> Report:
+    images = [read_picture(file)] if is_picture(file) else [frame.image for frame in sample_frames(file, _FRAMES)]
+    if not images:
+        raise MediaError(f"{file} has no pictures", "Copy or download it again")
+    credentials, declared, mark = read_credentials(file, authorities), read_source_type(file), find_mark(images)
+    said = {declared, *(credentials.source_types if credentials else ())}
+    return Report(str(file), mark.found or not said.isdisjoint(_SYNTHETIC), credentials, declared, mark)
+
+
+def read_authority(file: Path | None) -> str:
+    """The certificates in a PEM file; "" without one. Raises ConfigError."""
+    if file is None:
+        return ""
+    try:
+        text = file.read_text(encoding="ascii")
+        x509.load_pem_x509_certificates(text.encode())
+        return text
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{file} cannot be read ({error})", "Name a PEM file with certificates") from error
+
+
+def in_words(report: Report) -> str:
+    """The report for people: the verdict first, then what it stands on."""
+    verdict = "modified or made by AI" if report.marked else "says nothing of AI"
+    mark = "found, with a chance of a mistake below one in a million" if report.mark.found else "not found"
+    if report.mark.found and abs(report.mark.scale - 1) > 0.01:
+        mark += f", after resizing to {report.mark.scale:.0%}"
+    lines = [
+        f"{report.file}: {verdict}",
+        *_credentials_in_words(report.credentials),
+        f"  invisible mark: {mark}",
+        f"  declared in its metadata: {report.declared or 'nothing'}",
+    ]
+    if not report.marked:
+        lines.append("  That does not show that it is genuine: marks can be lost, and other programs leave none.")
+    return "\n".join(lines)
+
+
+def _credentials_in_words(credentials: Credentials | None) -> list[str]:
+    if credentials is None:
+        return ["  content credentials: none"]
+    if credentials.state == BROKEN:
+        why = "; ".join(credentials.problems) or "they do not belong to this file as it is"
+        return [f"  content credentials: BROKEN, the file was changed after it was signed ({why})"]
+    known = "by a signer known here" if credentials.state == TRUSTED else "by a signer who is not known here"
+    lines = [f"  content credentials: intact, signed {known} ({credentials.signer})"]
+    if credentials.made_with:
+        lines.append(f"    made with {credentials.made_with}")
+    if credentials.parents:
+        lines.append(f"    from {', '.join(credentials.parents)}")
+    if credentials.source_types:
+        lines.append(f"    kind of work: {', '.join(credentials.source_types)}")
+    if credentials.consent or credentials.made_with.startswith("faceswap "):
+        words = credentials.consent.in_words() if credentials.consent else "none on record"
+        lines.append(f"    consent: {words}")
+    return lines
