@@ -24,7 +24,6 @@ import tomli_w
 
 from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, MediaError, OutputError
-from faceswap.media.pictures import is_picture, is_video
 from faceswap.provenance.consent import NOBODY
 
 KEYS = ("a", "b", "c", "d")
@@ -254,6 +253,20 @@ def _checked(person: Person) -> Person:
     if person.consent not in ("", AGREES, INVENTED):
         raise ConfigError(f"'{person.consent}' does not say whether {name} agrees", "Choose one of the two")
     return replace(person, name=name)
+
+
+def is_picture(path: Path) -> bool:
+    """As the library says it, which loads OpenCV: not before the page is open."""
+    from faceswap.media import pictures
+
+    return pictures.is_picture(path)
+
+
+def is_video(path: Path) -> bool:
+    """The same for videos."""
+    from faceswap.media import pictures
+
+    return pictures.is_video(path)
 
 
 def _files(folder: Path) -> list[Path]:

@@ -10,7 +10,6 @@ import gradio as gr
 
 from faceswap.config import DECODERS, LATENTS, PRESETS
 from faceswap.errors import ConfigError, FaceswapError
-from faceswap.media.pictures import read_picture
 from faceswap_app import commands, show
 from faceswap_app.charts import curves
 from faceswap_app.jobs import FAILED, HALTED
@@ -214,6 +213,8 @@ def _curves(project: Project, _fresh: bool) -> str:
 
 
 def _preview(project: Project, _fresh: bool) -> Any:
+    from faceswap.media.pictures import read_picture
+
     path = _picture(project)
     try:
         return gr.Image(read_picture(path), visible=True) if path.is_file() else gr.Image(None, visible=False)
