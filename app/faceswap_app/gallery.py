@@ -51,10 +51,10 @@ class Gallery:
                     buttons=[],
                     elem_id="faces",
                 )
+                self._note = gr.Markdown(elem_id="faces-note")
                 with gr.Row():
-                    self._back = gr.Button("← Earlier", size="sm", min_width=80)
-                    self._note = gr.Markdown(elem_id="faces-note")
-                    self._on = gr.Button("Later →", size="sm", min_width=80)
+                    self._back = gr.Button("← Before", size="sm", min_width=80)
+                    self._on = gr.Button("More →", size="sm", min_width=80)
                     self._undo = gr.Button("Undo", size="sm", min_width=80)
             with gr.Column(scale=4, min_width=300):
                 with gr.Accordion("What they show", open=True):
@@ -128,7 +128,7 @@ class Gallery:
             return nothing
         first = page * facts.PAGE + 1
         note = f"{first}-{first + len(found.files) - 1} of {found.total:,}. " if found.files else "None. "
-        note += "Click a face to leave it out, or to take it back."
+        note += "Click a face to leave it out, or to take it back: nothing is deleted."
         filters = gr.Dropdown(choices=found.filters, value=wanted)
         gallery = gr.Gallery(facts.pictures(faceset, found.files, by), selected_index=None)
         return [gallery, found.files, note, filters, page, facts.chart(faceset)]

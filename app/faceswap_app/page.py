@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import signal
@@ -76,9 +77,13 @@ def build(projects: Projects, queue: Queue) -> gr.Blocks:
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Uploads would otherwise go to a folder in /tmp that all users of the computer share, often held in memory.
     os.environ.setdefault("GRADIO_TEMP_DIR", str(projects.folder / ".uploads"))
-    from faceswap_app.layout import build_page
+    gc.disable()  # nothing of what is imported is garbage: without looking for any, the page opens a second earlier
+    try:
+        from faceswap_app.layout import build_page
 
-    return build_page(projects, queue)
+        return build_page(projects, queue)
+    finally:
+        gc.enable()
 
 
 def serve(page: gr.Blocks, projects: Projects, host: str, port: int, login: tuple[str, str] | None) -> None:
