@@ -28,6 +28,7 @@ _REMEMBER = """(name) => {
     window.history.replaceState(null, '', here);
 }"""
 
+_LOOK_EVERY = 2.0  # seconds; after a click the page looks at once
 Seen = dict[int, Any]
 """What each live part was last shown for."""
 
@@ -53,7 +54,7 @@ class _Page:
     def lay_out(self) -> None:
         """Puts everything in its place."""
         self._seen = gr.State({})
-        self._clock = gr.Timer(1.0)
+        self._clock = gr.Timer(_LOOK_EVERY)
         with gr.Row(elem_id="head"):
             with gr.Column(scale=0, min_width=150):
                 gr.HTML(_BRAND)

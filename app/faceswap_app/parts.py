@@ -42,7 +42,7 @@ class Live:
 
     component: Any
     state: Callable[[Project], object]
-    """What it depends on; quick, since every open page asks once a second."""
+    """What it depends on; quick, since every open page asks every other second."""
     show: Callable[[Project, bool], Any]
     """Its update when that has changed; True: the project has only just been opened."""
 

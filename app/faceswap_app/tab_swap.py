@@ -94,26 +94,21 @@ class SwapTab:
         """
         looks = [self._colour, self._blending, *self._looks]
         wanted = [project, self._clip, self._model, self._face, self._to]
-        view = gr.on(
-            [
-                opened,
-                self._frame.release,
-                self._clip.change,
-                *(part.input for part in (self._model, self._face, self._to, self._colour, self._blending)),
-                *(look.release for look in self._looks),
-            ],
-            self._preview,
-            [*wanted, self._frame, *looks],
-            [self._slider, self._frame, self._note],
-            concurrency_limit=1,
-            concurrency_id="preview",
-            trigger_mode="always_last",
-            show_progress="minimal",
-            show_progress_on=[self._slider],
+        view = {
+            "fn": self._preview,
+            "inputs": [*wanted, self._frame, *looks],
+            "outputs": [self._slider, self._frame, self._note],
+            "concurrency_limit": 1,
+            "concurrency_id": "preview",
+            "show_progress": "minimal",
+            "show_progress_on": [self._slider],
             **RAW,
-        )
-        assert view is not None
-        self._clip.change(told(self._other), [project, self._clip], self._to, **TOLD)
+        }
+        changed = [part.input for part in (self._model, self._face, self._to, self._colour, self._blending)]
+        changed += [look.release for look in self._looks]
+        gr.on([opened, self._frame.release, *changed], trigger_mode="always_last", **view)
+        # Who is put in depends on who is seen in the clip: first that, then the picture.
+        self._clip.change(told(self._other), [project, self._clip], self._to, **TOLD).then(**view)
         self._results.change(told(self._play), [project, self._results], self._player, **TOLD)
         return [
             self._start.click(acts(self._render), [*wanted, *looks, self._codec, self._crf, self._label], None, **TOLD),

@@ -12,6 +12,8 @@ from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app.parts import RAW, Desk, Live, told, uploads, warn
 from faceswap_app.projects import Project
 
+_LONGEST_LABEL = 30  # characters before a colon that name what follows
+
 
 class VerifyTab:
     """Its parts, and what its buttons do."""
@@ -56,7 +58,9 @@ class VerifyTab:
                 path.unlink(missing_ok=True)
         return ["".join(reports), None]
 
-    def _look_at_result(self, name: str, result: object) -> str:
+    def _look_at_result(self, name: str, result: object) -> Any:
+        if not result:  # the field was left without a choice
+            return gr.skip()
         chosen = [path for path in self._desk.projects.open(name).finished() if path.name == result]
         if not chosen:
             raise ConfigError("this video is not there any more", "Choose another")
@@ -78,7 +82,7 @@ def _report(path: Path, name: str) -> str:
 def _line(text: str) -> str:
     what, colon, rest = text.strip().partition(": ")
     what, rest = html.escape(f"{what[:1].upper()}{what[1:]}"), html.escape(rest)
-    return f"<span>{what}</span>{rest}" if colon else what
+    return f"<span>{what}</span>{rest}" if colon and len(what) < _LONGEST_LABEL else html.escape(text.strip())
 
 
 def _names(project: Project) -> list[str]:

@@ -39,10 +39,12 @@ footer { display: none !important; }
 .pill.trouble { white-space: normal; border-radius: 8px;
                 background: color-mix(in srgb, var(--ink-2) 20%, transparent); }
 .pill i { display: inline-block; width: 8px; height: 8px; border-radius: 50%; margin-right: 8px;
-          background: var(--color-accent); animation: breathe 1.6s ease-in-out infinite; }
+          background: var(--color-accent); animation: breathe 2s steps(6) infinite; }
+/* In few steps: smooth ones would keep a core busy where the browser has no GPU, and training needs it. */
 @keyframes breathe { 50% { opacity: .25; } }
 @keyframes slide { from { left: -30%; } to { left: 100%; } }
 .jobs { display: grid; gap: 8px; }
+@media (prefers-reduced-motion: reduce) { .pill i, .bar i { animation: none !important; } }
 .job { border-style: solid; border-width: 1px 1px 1px 4px; border-radius: 8px;
        border-color: var(--border-color-primary) var(--border-color-primary) var(--border-color-primary)
                      var(--color-accent);
@@ -54,8 +56,8 @@ footer { display: none !important; }
 .bar { height: 8px; border-radius: 4px; overflow: hidden; position: relative;
        background: color-mix(in srgb, var(--color-accent) 16%, transparent); }
 .bar i { position: absolute; inset: 0 auto 0 0; border-radius: 4px; background: var(--color-accent);
-         transition: width .8s linear; }
-.bar i.unknown { width: 30%; animation: slide 1.6s linear infinite; }
+         transition: width .3s; }
+.bar i.unknown { width: 30%; animation: slide 2.4s steps(18) infinite; }
 .steps { list-style: none; margin: 0; padding: 0; display: grid; gap: 8px; }
 .steps li { display: flex; align-items: baseline; gap: 10px; margin: 0; }
 .steps i { flex: none; width: 1.55em; height: 1.55em; line-height: 1.55em; border-radius: 50%; text-align: center;
