@@ -139,22 +139,14 @@ class TrainTab:
         )
         new = not model or model == _NEW
         folder = project.folder / project.new_model() if new else project.model(model)
-        persons = project.persons()
-        if new:
-            keys = [
-                key for key, who in persons.items() if key in ("a", "b") or who.clips or project.faceset(key).is_dir()
-            ]
-        else:
-            from faceswap_app import facts
-
-            keys = list(facts.model(folder).persons)
-        missing = [persons[key].name for key in keys if not (project.faceset(key) / "faceset.db").is_file()]
+        keys = _persons_of(project, None if new else folder)
+        missing = [key for key in keys if not (project.faceset(key) / "faceset.db").is_file()]
         if missing and "extract" not in pending:  # otherwise they will be there when its turn comes
-            raise ConfigError(f"there are no faces of {' and '.join(missing)} yet", "Find them on the Faces tab")
+            who = " and ".join(project.persons()[key].name for key in missing)
+            raise ConfigError(f"there are no faces of {who} yet", "Find them on the Faces tab")
         facesets = {key: project.faceset(key) for key in keys}
-        self._desk.queue.add(
-            project.name, f"Train {folder.name}", commands.train(facesets, project.consent(), folder, training, new)
-        )
+        words = commands.train(facesets, project.consent(), folder, training, new)
+        self._desk.queue.add(project.name, f"Train {folder.name}", words)
 
     def _pause(self, name: str) -> None:
         """Stop the training that runs; or go on with the one that was stopped, for what was left of its time."""
@@ -180,6 +172,21 @@ class TrainTab:
         queue = self._desk.queue
         job = queue.latest(project.name, KINDS)
         return job, queue.report(job) if job else None, queue.result(job) if job else {}
+
+
+def _persons_of(project: Project, model: Path | None) -> list[str]:
+    """Whom a model is trained of: those that it knows; or, for a new one, all who agree and of whom there is footage.
+
+    Raises ConfigError if not all of them are said to agree.
+    """
+    if model is not None:
+        from faceswap_app import facts
+
+        return list(facts.model(model).persons)
+    persons = project.persons()
+    keys = [key for key in persons if key in ("a", "b") or persons[key].clips or project.faceset(key).is_dir()]
+    project.check_consent(keys)
+    return keys
 
 
 def _models(project: Project, _fresh: bool) -> Any:
