@@ -63,7 +63,8 @@ def open_folder(projects: Path) -> tuple[Projects, Queue]:
 
     Raises OutputError if it cannot be written to, or another page has it open.
     """
-    from faceswap_app.projects import Projects, make_folder
+    from faceswap_app.files import make_folder
+    from faceswap_app.projects import Projects
     from faceswap_app.queue import Queue
 
     make_folder(projects)

@@ -25,6 +25,7 @@ import tomli_w
 from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, MediaError, OutputError
 from faceswap.provenance.consent import NOBODY
+from faceswap_app.files import files, free, is_picture, is_result, is_video, shortened, write
 
 KEYS = ("a", "b", "c", "d")
 """Of the persons of a project, as its facesets are called and its models know them."""
@@ -33,7 +34,6 @@ AGREES, INVENTED = "agrees", "invented"
 
 _NAME = re.compile(r"\w[\w .-]{0,58}\w|\w")  # of a project
 _LONGEST_NAME = 60  # of a person, characters
-_LONGEST_STEM = 100  # bytes of a clip's name in another file's: file systems end at 255 for all of it
 _SETTINGS = "project.toml"
 
 
@@ -86,7 +86,7 @@ class Project:
                 raise ConfigError(f"there cannot be a person '{key}'", f"A project has up to {len(KEYS)}")
             before = persons.get(key) or Person(f"Person {key.upper()}")
             persons[key] = _checked(replace(before, **values))  # type: ignore[arg-type]  # checked behind
-            _write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
+            write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
             self._persons = persons
 
     def consent(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Project:
 
     def finished(self) -> list[Path]:
         """Swapped videos, the newest first."""
-        found = [path for folder in (self.results, self.folder) for path in _files(folder) if _is_result(path)]
+        found = [path for folder in (self.results, self.folder) for path in files(folder) if is_result(path)]
         return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
     def faceset(self, key: str) -> Path:
@@ -146,14 +146,14 @@ class Project:
         from faceswap.media.video import probe
 
         called = Path(called or upload).name
-        name = f"{_shortened(Path(called).stem)}{upload.suffix.lower()}"
+        name = f"{shortened(Path(called).stem)}{upload.suffix.lower()}"
         if not is_video(upload) and not is_picture(upload):
             raise MediaError(f"{called} is neither a video nor a picture", "Choose an .mp4, .mov, .mkv or .jpg")
         try:
             read_picture(upload) if is_picture(upload) else probe(upload)
         except MediaError as error:
             raise MediaError(error.problem.replace(str(upload), called), error.remedy) from None
-        place = _free(self._clips, name, taken=lambda path: path.exists())
+        place = free(self._clips, name, taken=lambda path: path.exists())
         try:
             self._clips.mkdir(parents=True, exist_ok=True)
             shutil.move(upload, place)
@@ -165,12 +165,12 @@ class Project:
         """Where the swap of a clip can be written: a name that neither a file nor one of `reserved` has."""
         kept = set(reserved)
         person = re.sub(r"[^\w-]+", "_", to)
-        name = f"{_shortened(clip.stem)}_as_{_shortened(person)}{suffix}"
-        return _free(self.results, name, lambda path: path.exists() or str(path) in kept)
+        name = f"{shortened(clip.stem)}_as_{shortened(person)}{suffix}"
+        return free(self.results, name, lambda path: path.exists() or str(path) in kept)
 
     def _media(self, folder: Path) -> list[Path]:
-        found = [path for path in _files(folder) if is_video(path) or (is_picture(path) and folder == self._clips)]
-        return [path for path in found if not _is_result(path)]
+        found = [path for path in files(folder) if is_video(path) or (is_picture(path) and folder == self._clips)]
+        return [path for path in found if not is_result(path)]
 
     def _relative(self, path: Path) -> str:
         return path.relative_to(self.folder).as_posix()
@@ -233,19 +233,6 @@ _WRITING = threading.Lock()
 """Held while a project.toml is read, changed and written: visitors may do so at once."""
 
 
-def make_folder(folder: Path) -> None:
-    """Makes a folder unless it is there, and sees that it can be written to. Raises OutputError."""
-    trial = folder / ".writable"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        trial.touch()
-        trial.unlink()
-    except OSError as error:
-        raise OutputError(
-            f"the folder {folder} cannot be written to ({error.strerror})", "Choose another with --projects"
-        ) from error
-
-
 def _checked(person: Person) -> Person:
     name = " ".join(person.name.split())
     if not name or len(name) > _LONGEST_NAME or name == NOBODY:
@@ -253,49 +240,3 @@ def _checked(person: Person) -> Person:
     if person.consent not in ("", AGREES, INVENTED):
         raise ConfigError(f"'{person.consent}' does not say whether {name} agrees", "Choose one of the two")
     return replace(person, name=name)
-
-
-def is_picture(path: Path) -> bool:
-    """As the library says it, which loads OpenCV: not before the page is open."""
-    from faceswap.media import pictures
-
-    return pictures.is_picture(path)
-
-
-def is_video(path: Path) -> bool:
-    """The same for videos."""
-    from faceswap.media import pictures
-
-    return pictures.is_video(path)
-
-
-def _files(folder: Path) -> list[Path]:
-    """What lies in a folder: nothing hidden, and no links to elsewhere."""
-    if not folder.is_dir():
-        return []
-    found = (path for path in folder.iterdir() if not path.name.startswith("."))
-    return sorted(path for path in found if path.is_file() and path.resolve().parent == folder.resolve())
-
-
-def _is_result(path: Path) -> bool:
-    """Every swap leaves its settings beside its video."""
-    return is_video(path) and path.with_name(f"{path.stem}.settings.toml").is_file()
-
-
-def _free(folder: Path, name: str, taken: Callable[[Path], bool]) -> Path:
-    stem, suffix = Path(name).stem, Path(name).suffix
-    places = (folder / (name if number == 1 else f"{stem}_{number}{suffix}") for number in count(1))
-    return next(place for place in places if not taken(place))
-
-
-def _shortened(stem: str) -> str:
-    return stem.encode()[:_LONGEST_STEM].decode(errors="ignore").lstrip(".") or "clip"
-
-
-def _write(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".part")
-    try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error

@@ -30,26 +30,7 @@ class FacesTab:
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
-        self._columns, self._titles, self._files, self._clips = [], [], [], []
-        with gr.Row():
-            for key in KEYS:
-                with gr.Column(min_width=260, visible=key in ("a", "b")) as column:
-                    self._titles.append(gr.Markdown(f"### Person {key.upper()}"))
-                    with gr.Row(equal_height=True):
-                        self._files.append(
-                            uploads(label="Add footage", height=124, scale=2, min_width=150, elem_id=f"upload-{key}")
-                        )
-                        self._clips.append(
-                            gr.Dropdown(
-                                multiselect=True,
-                                label="Seen in these clips",
-                                info="Videos or pictures, added here or put into the folder clips/ of the project.",
-                                scale=3,
-                                min_width=200,
-                                elem_id=f"clips-{key}",
-                            )
-                        )
-                self._columns.append(column)
+        self._lay_out_footage()
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=220):
                 with gr.Row():
@@ -70,6 +51,28 @@ class FacesTab:
                 self._card = gr.HTML()
         self._gallery.lay_out()
         self.next = gr.Button("Next: train →", size="md")
+
+    def _lay_out_footage(self) -> None:
+        self._columns, self._titles, self._files, self._clips = [], [], [], []
+        with gr.Row():
+            for key in KEYS:
+                with gr.Column(min_width=260, visible=key in ("a", "b")) as column:
+                    self._titles.append(gr.Markdown(f"### Person {key.upper()}"))
+                    with gr.Row(equal_height=True):
+                        self._files.append(
+                            uploads(label="Add footage", height=124, scale=2, min_width=150, elem_id=f"upload-{key}")
+                        )
+                        self._clips.append(
+                            gr.Dropdown(
+                                multiselect=True,
+                                label="Seen in these clips",
+                                info="Videos or pictures, added here or put into the folder clips/ of the project.",
+                                scale=3,
+                                min_width=200,
+                                elem_id=f"clips-{key}",
+                            )
+                        )
+                self._columns.append(column)
 
     def connect(self, project: Any) -> list[Any]:
         """Says what happens when; the events after which the page is to look at the disk at once."""
