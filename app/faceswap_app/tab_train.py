@@ -232,5 +232,5 @@ def _preview(project: Project, _fresh: bool) -> Any:
 def _before(project: Project, _fresh: bool) -> str:
     if _picture(project).is_file():
         names = "; ".join(f"{key}: {html.escape(who.name)}" for key, who in project.persons().items())
-        return f'<p class="note">Each person as filmed, rebuilt, and as the other one, twice a minute. {names}.</p>'
+        return f'<p class="note">Each person as filmed, rebuilt, and as the other one. {names}.</p>'
     return '<p class="note">While it trains, the loss and faces are drawn here: the first ones after half a minute.</p>'

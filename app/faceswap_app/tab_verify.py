@@ -9,7 +9,7 @@ from typing import Any
 import gradio as gr
 
 from faceswap.errors import ConfigError, FaceswapError
-from faceswap_app.parts import RAW, Desk, Live, told, uploads, warn
+from faceswap_app.parts import QUICK, RAW, Desk, Live, told, uploads, warn
 from faceswap_app.projects import Project
 
 _LONGEST_LABEL = 30  # characters before a colon that name what follows
@@ -37,9 +37,13 @@ class VerifyTab:
 
     def connect(self, project: Any) -> None:
         """Says what happens when."""
-        busy = {"concurrency_limit": 1, "concurrency_id": "preview", "show_progress": "minimal", **RAW}
-        self._file.upload(told(self._look_at_uploads), self._file, [self._report, self._file], **busy)
-        self._result.input(told(self._look_at_result), [project, self._result], self._report, **busy)
+        busy = {"concurrency_limit": 1, "concurrency_id": "preview", "show_progress": "hidden", **RAW}
+        self._file.upload(_looking, None, self._report, **QUICK).then(
+            told(self._look_at_uploads), self._file, [self._report, self._file], **busy
+        )
+        self._result.select(_looking, None, self._report, **QUICK).then(
+            told(self._look_at_result), [project, self._result], self._report, **busy
+        )
 
     @property
     def live(self) -> list[Live]:
@@ -58,13 +62,15 @@ class VerifyTab:
                 path.unlink(missing_ok=True)
         return ["".join(reports), None]
 
-    def _look_at_result(self, name: str, result: object) -> Any:
-        if not result:  # the field was left without a choice
-            return gr.skip()
+    def _look_at_result(self, name: str, result: object) -> str:
         chosen = [path for path in self._desk.projects.open(name).finished() if path.name == result]
         if not chosen:
             raise ConfigError("this video is not there any more", "Choose another")
         return _report(chosen[0], chosen[0].name)
+
+
+def _looking() -> str:
+    return '<p class="note">Looking…</p>'
 
 
 def _report(path: Path, name: str) -> str:
