@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import psutil
@@ -15,8 +15,10 @@ import pytest
 
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import queue as queue_module
-from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, Job, read_job, write_job
+from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, Job, read_job, read_report, write_job
 from faceswap_app.queue import Queue
+from faceswap_pipelines.job import Progress
+from faceswap_pipelines.terminal import PROGRESS_FILE, show
 
 # Does what a command does, as it is told, without the seconds that one takes to load.
 COMMAND = """
@@ -156,3 +158,16 @@ def test_the_end_of_the_page_stops_what_runs(tmp_path: Path) -> None:
     kept = [read_job(tmp_path / ".jobs" / job.id) for job in (running, waiting)]
     assert [job.status for job in kept if job] == [HALTED, WAITING]
     assert json.loads((tmp_path / ".jobs" / waiting.id / "job.json").read_text())["arguments"] == ["done"]
+
+
+def test_commands_keep_their_latest_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> Generator[Progress, None, str]:
+        yield Progress("Looking", 2, None, "frames")
+        yield Progress("Working", 4, 8, "frames", "fast")
+        return "done"
+
+    monkeypatch.setenv(PROGRESS_FILE, str(tmp_path / "progress.json"))
+    assert show(work(), quiet=True) == "done"
+    report = read_report(tmp_path)
+    assert report is not None
+    assert (report.title, report.done, report.first, report.share, report.note) == ("Working", 4, 4, 0.5, "fast")
