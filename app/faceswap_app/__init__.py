@@ -1,1 +1,1 @@
-"""The web page: choose a model and a clip, swap, watch, download. A thin layer over the jobs of faceswap_pipelines."""
+"""The web page: the whole job without a terminal. A thin layer over the commands of faceswap_pipelines."""

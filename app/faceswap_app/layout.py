@@ -1,265 +1,137 @@
-"""The page: what is on it, and what its buttons do. The work itself is in `work`."""
+"""The page: a head with the project, a tab for each step of the work, and the clock that has it follow the disk."""
 
 from __future__ import annotations
 
-import html
-import textwrap
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from gradio.utils import get_upload_folder
 
-from faceswap.errors import ConfigError, FaceswapError
-from faceswap_app.work import Workshop
-from faceswap_pipelines.job import Progress
-from faceswap_pipelines.swap import SwapResult
+from faceswap.errors import FaceswapError
+from faceswap_app import show
+from faceswap_app.jobs import RUNNING, STOPPING, WAITING
+from faceswap_app.parts import QUICK, Desk, Live, text_of
+from faceswap_app.projects import Project, Projects
+from faceswap_app.queue import Queue
+from faceswap_app.tab_faces import FacesTab
+from faceswap_app.tab_project import ProjectTab
+from faceswap_app.tab_queue import QueueTab
+from faceswap_app.tab_swap import SwapTab
+from faceswap_app.tab_train import TrainTab
+from faceswap_app.tab_verify import VerifyTab
 
-_KEPT = 86_400  # seconds that uploads, and copies of results for watching, are kept
-_DEVICE = {"concurrency_limit": 1, "concurrency_id": "device"}  # of all events that compute: one at a time
-_QUICK = {"queue": False, "show_progress": "hidden"}  # of all others: they answer while a job runs
-_LONGEST_PROBLEM = 400  # characters
-_BEFORE = "The swapped clip will appear here."
+_KEPT = 86_400  # seconds that uploads, and pictures shown on the page, are kept
+_BRAND = '<div id="brand"><i></i><i></i>faceswap</div>'
+_TABS = ("project", "faces", "train", "swap", "queue", "verify")
+# Project and tab are kept in the page's address: they survive a reload, can be a bookmark, and each window has its own.
+_REMEMBER = """(value) => {{
+    const here = new URL(window.location);
+    if ({value}) here.searchParams.set('{name}', {value});
+    window.history.replaceState(null, '', here);
+}}"""
 
-# Fonts that every system has: none is fetched.
-THEME = gr.themes.Default(
-    primary_hue="indigo", neutral_hue="slate", font=["system-ui", "sans-serif"], font_mono=["monospace"]
-)
-CSS = """
-.gradio-container { width: 100% !important; max-width: 1240px !important; margin: 0 auto !important; }
-#empty { border-left: 4px solid var(--color-accent); border-radius: 4px; padding: .8rem 1.2rem !important;
-         background: var(--block-background-fill); }
-#upload, #upload button { border: none !important; outline: none !important; box-shadow: none !important; }
-#upload button:focus-visible { outline: 2px solid var(--color-accent) !important; outline-offset: -4px; }
-footer { display: none !important; }
-"""
+_LOOK_EVERY = 2.0  # seconds; after a click the page looks at once
+Seen = dict[int, Any]
+"""What each live part was last shown for."""
 
 
-def build_page(projects: Path) -> gr.Blocks:
-    """The page over a folder of projects; its `stop_jobs()` has all jobs stop at their next report."""
-    workshop = Workshop(projects, Path(get_upload_folder()))
+def build_page(projects: Projects, queue: Queue) -> gr.Blocks:
+    """The page over a folder of projects and its queue."""
     with gr.Blocks(title="faceswap", analytics_enabled=False, delete_cache=(_KEPT, _KEPT), fill_width=True) as blocks:
-        page = _Page(workshop)
+        page = _Page(Desk(projects, queue))
         page.lay_out()
         page.connect(blocks)
-    blocks.stop_jobs = page.stop_all
     return blocks
 
 
-def _choice(**options: Any) -> gr.Dropdown:
-    """A dropdown whose choice is checked where it is used: gradio's own check knows only the list that the page was
-    built with, and logs a traceback. (Set on the object: gradio writes a .pyi file beside each subclass.)"""
-    dropdown = gr.Dropdown([], **options)
-    dropdown.preprocess = lambda payload: payload if isinstance(payload, str) else None
-    return dropdown
-
-
-def _upload(**options: Any) -> gr.Video:
-    """A video from the visitor's computer and nowhere else: gradio would also fetch one from the network."""
-    video = gr.Video(sources=["upload"], **options)
-    move = video.async_move_resource_to_block_cache
-
-    async def move_local(place: str | Path | None) -> Any:
-        if "://" in str(place):
-            raise _message(ConfigError("clips are not fetched from the network", "Upload the file itself"))
-        return await move(place)
-
-    video.async_move_resource_to_block_cache = move_local
-    return video
-
-
-class _StoppedError(Exception):
-    """The visitor pressed Stop."""
-
-
 class _Page:
-    """The components by name, and the handlers of their events."""
+    """The head, the tabs, and what keeps them up to date."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._workshop = workshop
-        self._stops: dict[str, threading.Event] = {}  # by session: set when its job is to stop
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._project_tab, self._faces_tab = ProjectTab(desk), FacesTab(desk)
+        self._train_tab, self._swap_tab, self._queue_tab = TrainTab(desk), SwapTab(desk), QueueTab(desk)
+        self._verify_tab = VerifyTab(desk)
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
-        gr.Markdown(
-            "# faceswap\nPut one person's face into another's video: choose a trained model and a clip, and press"
-            " **Swap**. Nothing leaves the computer that runs this page."
-        )
-        self.empty = gr.Markdown(_how_to_begin(self._workshop), elem_id="empty", visible=False)
-        with gr.Row():
-            with gr.Column(scale=5, min_width=340):
-                self._lay_out_choices()
-            with gr.Column(scale=6, min_width=340):
-                self._lay_out_results()
-
-    def _lay_out_choices(self) -> None:
-        with gr.Group():
-            self.model = _choice(label="Model", info="What 'faceswap train' has made of two persons' footage.")
-            with gr.Row():
-                self.source = _choice(label="From", info="The person in the clip.", min_width=120)
-                self.target = _choice(label="To", info="The person whose face it gets.", min_width=120)
-        with gr.Group():
-            self.clip = _choice(label="Clip", info="A video in the projects folder. Or upload one:")
-            self.upload = _upload(show_label=False, height=180, elem_id="upload")
-        self.crf = gr.Slider(
-            0,
-            51,
-            18,
-            step=1,
-            label="Quality (CRF)",
-            info="Lower looks better and makes a larger file: 18 looks like the original, 28 is small.",
-        )
-        with gr.Row():
-            self.start = gr.Button("Swap", variant="primary", scale=3, min_width=120)
-            self.stop = gr.Button("Stop", variant="stop", interactive=False, min_width=80)
-        self.refresh = gr.Button("Look for new models and clips", size="sm")
-
-    def _lay_out_results(self) -> None:
-        self.video = gr.Video(label="Result", interactive=False, height=400, buttons=[])
-        self.note = gr.Markdown(_BEFORE)
-        self.file = gr.DownloadButton("Download the video", visible=False)
-        self.sheet = gr.Image(
-            label="Before and after", interactive=False, type="filepath", visible=False, buttons=["fullscreen"]
-        )
+        self._seen = gr.State({})
+        self._clock = gr.Timer(_LOOK_EVERY)
+        with gr.Row(elem_id="head"):
+            with gr.Column(scale=0, min_width=150):
+                gr.HTML(_BRAND)
+            self._project = gr.Dropdown(
+                show_label=False, container=False, min_width=300, scale=0, elem_id="project", label="Project"
+            )
+            self._pill = gr.HTML(min_width=200)
+        self._faces_tab.lay_out_hidden()
+        self._queue_tab.lay_out_hidden()
+        with gr.Tabs() as self._tabs:
+            with gr.Tab("1 Project", id="project"):
+                self._project_tab.lay_out()
+            with gr.Tab("2 Faces", id="faces"):
+                self._faces_tab.lay_out()
+            with gr.Tab("3 Train", id="train"):
+                self._train_tab.lay_out()
+            with gr.Tab("4 Swap", id="swap") as self._swap:
+                self._swap_tab.lay_out()
+            with gr.Tab("Queue", id="queue"):
+                self._queue_tab.lay_out()
+            with gr.Tab("Verify", id="verify"):
+                self._verify_tab.lay_out()
 
     def connect(self, blocks: gr.Blocks) -> None:
         """Says what happens when."""
-        private = {**_QUICK, "api_visibility": "private"}
-        everything = [self.empty, self.model, self.source, self.target, self.clip]
-        blocks.load(self._look, [self.model, self.clip], everything, **private)
-        self.refresh.click(self._look, [self.model, self.clip], everything, **private)
-        self.model.input(self._persons, self.model, [self.source, self.target], **private)
-        # A clip is either chosen or uploaded: what was done last counts.
-        self.clip.input(lambda: None, None, self.upload, **private)
-        self.upload.upload(lambda: None, None, self.clip, **private)
+        project = self._project
+        events = [*self._project_tab.connect(project), *self._faces_tab.connect(project)]
+        events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
+        self._verify_tab.connect(project)
+        for tab, then in ((self._project_tab, "faces"), (self._faces_tab, "train"), (self._train_tab, "swap")):
+            tab.next.click(lambda then=then: gr.Tabs(selected=then), None, self._tabs, **QUICK)
 
-        results = [self.video, self.note, self.file, self.sheet]
-        buttons = [self.start, self.stop]
-        choices = [self.model, self.source, self.target, self.clip, self.upload, self.crf]
-        begun = self.start.click(self._begin, None, [*buttons, *results], **private)
-        swapped = begun.then(self._swap, choices, results, api_name="swap", show_progress_on=self.video, **_DEVICE)
-        ready = [gr.update(interactive=True), gr.update(interactive=False)]
-        swapped.success(lambda: ready, None, buttons, **private)
-        # Not .then() for both: in a browser it did not come after an error (gradio 6.31).
-        swapped.failure(lambda: [*ready, _BEFORE], None, [*buttons, self.note], **private)
-        self.stop.click(self._stop, None, self.note, api_name="stop", **_QUICK)
+        self._live = [*self._project_tab.live, *self._faces_tab.live, *self._train_tab.live]
+        self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live]
+        everything = [self._seen, self._pill, *(live.component for live in self._live)]
+        look = {"fn": self._look, "inputs": [self._seen, project], "outputs": everything, **QUICK}
+        blocks.load(self._choose, None, [project, self._tabs], **QUICK)
+        for tab in self._tabs.children:
+            # The first tab is selected by itself when the page is loaded: that is no choice of the visitor's.
+            chosen = _REMEMBER.format(name="tab", value=f"(navigator.userActivation.hasBeenActive && '{tab.id}')")
+            tab.select(None, None, None, js=chosen, **QUICK)
+        project.change(**look).then(None, project, None, js=_REMEMBER.format(name="project", value="value"), **QUICK)
+        self._clock.tick(**look)
+        for event in events:
+            event.then(**look)
 
-    def _look(self, model: str | None, clip: str | None) -> list[Any]:
-        """What there is to choose from now, keeping what is chosen if it is still there."""
-        models, clips = self._workshop.models(), self._workshop.clips()
-        model = model if model in models else next(iter(models), None)
-        persons = self._persons(model) if model else [gr.Dropdown(choices=[], value=None)] * 2
-        return [
-            gr.Markdown(visible=not models),
-            gr.Dropdown(choices=models, value=model),
-            *persons,
-            gr.Dropdown(choices=clips, value=clip if clip in clips else None),
-        ]
+    def _choose(self, request: gr.Request) -> Any:
+        """The project and the tab that the address names, else what was worked on last, and the first tab."""
+        names, asked = self._desk.projects.names(), request.query_params
+        named, tab = asked.get("project"), asked.get("tab")
+        project = gr.Dropdown(choices=names, value=named if named in names else self._desk.projects.last())
+        return [project, gr.Tabs(selected=tab if tab in _TABS else _TABS[0])]
 
-    def _persons(self, model: str | None) -> list[Any]:
-        """The model's persons, for 'from' and 'to'."""
+    def _look(self, seen: Seen, name: str | None) -> list[Any]:
+        """Everything on the page whose place on the disk has changed since this window last looked."""
+        queue = self._desk.queue
+        running = next((job for job in queue.jobs() if job.status in (RUNNING, STOPPING)), None)
+        waiting = sum(job.status == WAITING for job in queue.jobs())
+        pill = show.pill(running, queue.report(running) if running else None, waiting)
+        now: Seen = {}
+        updates: list[Any] = [gr.skip()] * len(self._live)
         try:
-            persons = list(self._workshop.persons(model))
-        except FaceswapError as error:  # a warning, not an error: the page's other choices are still filled
-            gr.Warning(_text(error))
-            persons = []
-        first, second, *_ = [*persons, None, None]
-        return [gr.Dropdown(choices=persons, value=first), gr.Dropdown(choices=persons, value=second)]
+            project = self._desk.projects.open(name)
+            fresh = seen.get(-2) != project.name
+            now[-2] = project.name
+            for number, live in enumerate(self._live):
+                now[number], updates[number] = self._updated(live, project, fresh, None if fresh else seen.get(number))
+        except FaceswapError as error:  # a file that was edited by hand, for example
+            pill = show.trouble(text_of(error)) if name else pill
+        now[-1] = pill
+        return [now, gr.skip() if seen.get(-1) == pill else pill, *updates]
 
-    def _begin(self, request: gr.Request) -> list[Any]:
-        """Before each job: a page without results, and Stop instead of Swap."""
-        self._stops[str(request.session_hash)] = threading.Event()
-        fresh = [
-            None,
-            "You may close this page: the job goes on, and the result will be in the results folder.",
-            gr.DownloadButton(visible=False),
-            gr.Image(visible=False),
-        ]
-        return [gr.Button(interactive=False), gr.Button(interactive=True), *fresh]
-
-    def _swap(
-        self,
-        model: str | None,
-        source: str | None,
-        target: str | None,
-        clip: str | None,
-        upload: str | None,
-        crf: float,
-        request: gr.Request,
-        progress: gr.Progress = gr.Progress(),  # noqa: B008  # how gradio learns that progress is wanted
-    ) -> list[Any]:
-        """The job itself."""
-        stop = self._stops.setdefault(str(request.session_hash), threading.Event())
-
-        def watch(report: Progress) -> None:
-            if stop.is_set():
-                raise _StoppedError
-            total = None if report.total is None else round(report.total)
-            text = f"{report.title}, {report.note}" if report.note else report.title
-            progress((round(report.done), total), desc=text, unit=report.unit)
-
+    def _updated(self, live: Live, project: Project, fresh: bool, before: Any) -> tuple[Any, Any]:
+        """What a part depends on now, and its update if that is another than before."""
         try:
-            with _messages():
-                result = self._workshop.swap((model, source, target, upload or clip), round(crf), watch)
-        except _StoppedError:
-            return [None, "Stopped. No result was written.", gr.skip(), gr.skip()]
-        finally:
-            self._stops.pop(str(request.session_hash), None)
-        return self._shown(result)
-
-    def _shown(self, result: SwapResult) -> list[Any]:
-        name = self._workshop.shown(result.out)
-        missed = result.frames - result.swapped
-        note = f"**{result.swapped} of {result.frames} frames swapped**, {result.frames_per_second:.1f} a second."
-        note += f" {missed} showed no face and stayed as they were." if missed else ""
-        return [
-            result.out,
-            f"{note} Saved as `{name}`.",
-            gr.DownloadButton(value=result.out, visible=True),
-            gr.Image(value=result.sheet or None, visible=bool(result.sheet)),
-        ]
-
-    def _stop(self, request: gr.Request) -> str:
-        """Sets the session's job to stop at its next report."""
-        event = self._stops.get(str(request.session_hash))
-        if event is None:
-            return "Nothing is running."
-        event.set()
-        return "Stopping…"
-
-    def stop_all(self) -> None:
-        """Has every job stop at its next report."""
-        for event in list(self._stops.values()):
-            event.set()
-
-
-@contextmanager
-def _messages() -> Iterator[None]:
-    """Errors that a visitor can mend become messages on the page; all others go to the server's log."""
-    try:
-        yield
-    except FaceswapError as error:
-        raise _message(error) from None
-
-
-def _message(error: FaceswapError) -> gr.Error:
-    return gr.Error(_text(error), duration=None, print_exception=False)
-
-
-def _text(error: FaceswapError) -> str:
-    """The error in two sentences that fit on the page; gradio shows messages as HTML."""
-    problem = textwrap.shorten(error.problem, _LONGEST_PROBLEM, placeholder=" …")
-    return html.escape(f"{problem[:1].upper()}{problem[1:]}. {error.remedy}.", quote=False)
-
-
-def _how_to_begin(workshop: Workshop) -> str:
-    folder = workshop.projects
-    return (
-        "### There is no trained model yet\n"
-        f"This page looks for models in `{folder}`. Make one in a terminal, then press *Look for new models*:\n\n"
-        f"- `faceswap demo --out {folder / 'demo'}` films two drawn actors and trains on them: under ten minutes.\n"
-        f"- `faceswap extract` and `faceswap train ... --model {folder / 'NAME'}` do the same with your own footage."
-    )
+            state = (live.state(project),)
+            return state, gr.skip() if state == before else live.show(project, fresh)
+        except OSError:  # a file was removed or replaced just now: the next look will see
+            return before, gr.skip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import os
 import signal
@@ -15,6 +16,9 @@ from faceswap.errors import ConfigError
 
 if TYPE_CHECKING:  # it takes seconds to import: not for --help
     import gradio as gr
+
+    from faceswap_app.projects import Projects
+    from faceswap_app.queue import Queue
 
 _LARGEST_UPLOAD = "4gb"
 
@@ -31,7 +35,7 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
     """Serve the page until Ctrl-C or SIGTERM.
 
     Args:
-        projects: folder of models and clips, made if need be; results go to its `results`.
+        projects: folder of the projects, made if need be.
         host: address to listen on; any but this computer's own needs `auth`.
         port: to listen on.
         auth: "USER:PASSWORD" that visitors have to give; None lets everyone in.
@@ -42,33 +46,50 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
     """
     login = check_auth(host, auth)
     check_address(host, port)
-    page = build(projects)
+    known, queue = open_folder(projects)
     try:
-        serve(page, projects, host, port, login)
+        page = build(known, queue)
+        serve(page, known, host, port, login)
         print(f"Open http://{_in_url(host)}:{port} in a browser. Ctrl-C ends the page.", file=sys.stderr)
+        threading.Thread(target=_load_the_rest, daemon=True).start()
         _wait_for_the_end()
-    finally:
-        page.stop_jobs()  # the program would wait for them
         page.close(verbose=False)
+    finally:
+        queue.close()
 
 
-def build(projects: Path) -> gr.Blocks:
-    """The page over `projects`, not served yet. Raises OutputError if that folder cannot be written to."""
-    from faceswap_app.work import make_folder
+def open_folder(projects: Path) -> tuple[Projects, Queue]:
+    """The projects in a folder, which is made if need be, and their jobs.
+
+    Raises OutputError if it cannot be written to, or another page has it open.
+    """
+    from faceswap_app.files import make_folder
+    from faceswap_app.projects import Projects
+    from faceswap_app.queue import Queue
 
     make_folder(projects)
+    known = Projects(projects)
+    return known, Queue(known.folder)
+
+
+def build(projects: Projects, queue: Queue) -> gr.Blocks:
+    """The page, not served yet."""
     # Read while gradio is imported, and whenever a page is built.
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     # Uploads would otherwise go to a folder in /tmp that all users of the computer share, often held in memory.
-    os.environ.setdefault("GRADIO_TEMP_DIR", str(projects.resolve() / ".uploads"))
-    from faceswap_app.layout import build_page
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(projects.folder / ".uploads"))
+    gc.disable()  # nothing of what is imported is garbage: without looking for any, the page opens a second earlier
+    try:
+        from faceswap_app.layout import build_page
 
-    return build_page(projects)
+        return build_page(projects, queue)
+    finally:
+        gc.enable()
 
 
-def serve(page: gr.Blocks, projects: Path, host: str, port: int, login: tuple[str, str] | None) -> None:
+def serve(page: gr.Blocks, projects: Projects, host: str, port: int, login: tuple[str, str] | None) -> None:
     """Start serving, in a thread of its own, with everything turned off that could give something away."""
-    from faceswap_app.layout import CSS, THEME
+    from faceswap_app.theme import CSS, THEME
 
     try:
         page.launch(
@@ -76,7 +97,6 @@ def serve(page: gr.Blocks, projects: Path, host: str, port: int, login: tuple[st
             server_port=port,
             auth=login,
             share=False,
-            allowed_paths=[str(projects.resolve() / "results")],
             max_file_size=_LARGEST_UPLOAD,
             run_history=False,
             enable_monitoring=False,
@@ -91,6 +111,14 @@ def serve(page: gr.Blocks, projects: Path, host: str, port: int, login: tuple[st
         )
     except OSError as error:  # someone took the port since the address was checked
         raise _port_in_use(port) from error
+    page.allowed_paths = projects.served  # asked at each request: projects that are made later are in it
+
+
+def _load_the_rest() -> None:
+    """What the first look at faces or a model needs, while the visitor still reads the first tab."""
+    from faceswap_app import facts
+
+    facts.warm_up()
 
 
 def check_auth(host: str, auth: str | None) -> tuple[str, str] | None:

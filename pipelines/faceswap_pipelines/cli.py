@@ -372,10 +372,10 @@ def app_command(
     host: Annotated[
         str, typer.Option(help="Address to listen on; this computer only, unless --auth is given.")
     ] = "127.0.0.1",
-    projects: Annotated[Path, typer.Option(help="Folder that holds models and receives results.")] = Path("projects"),
+    projects: Annotated[Path, typer.Option(help="Folder of the projects, made if need be.")] = Path("projects"),
     auth: Annotated[str | None, typer.Option(metavar="USER:PASSWORD", help="Ask visitors for this.")] = None,
 ) -> None:
-    """Open the web page: choose a model and a clip, swap, watch, download."""
+    """Open the web page that does the whole job: footage, faces, training, swapping."""
     with job_errors():
         from importlib import import_module
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from faceswap.errors import OutputError
-from faceswap.faces.cast import cast
+from faceswap.errors import MediaError, OutputError
+from faceswap.faces.cast import Part, cast
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
-from faceswap.swapping.convert import Role, converted
+from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.infer import Swapper
+from faceswap.types import Frame, FrameFaces
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.marks import marked_frames, seal_of
 from faceswap_pipelines.models import Models
@@ -48,9 +51,30 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     found, frames = finder.look_at(images)
     parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     taken = []
+    for made in _each(frames, parts, swapper, job):
+        taken.append((made.frame.image, made.image, *close_up(made)))
+        yield Progress(title, len(taken), count, "frames")
+    return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
+
+
+def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
+    """One frame of the video, swapped, for somebody who waits for it; one without a face comes out as it is.
+
+    Raises MediaError if there is no such frame.
+    """
+    swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
+    images = [frame.image for frame in sample_frames(job.video, 1, index, index + 1)]
+    if not images:
+        raise MediaError(f"{job.video} has no frame {index}", "Choose an earlier one")
+    found, frames = finder.look_at(images)
+    parts = parts_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
+    return next(_each(frames, parts, swapper, job))
+
+
+def _each(
+    frames: Sequence[tuple[Frame, FrameFaces]], parts: Sequence[Part], swapper: Swapper, job: SwapJob
+) -> Iterator[Converted]:
+    """The frames swapped, each for itself."""
     for frame, faces in frames:
         roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
-        for made in marked_frames(converted([(frame, roles)], swapper, job.settings.look), job.settings.label):
-            taken.append((frame.image, made.image, *close_up(made)))
-            yield Progress(title, len(taken), count, "frames")
-    return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
+        yield from marked_frames(converted([(frame, roles)], swapper, job.settings.look), job.settings.label)

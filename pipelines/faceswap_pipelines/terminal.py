@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import errno
 import json
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +27,7 @@ from faceswap.provenance.consent import NOBODY, read_consent
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
     from faceswap_pipelines.job import Job
+    from faceswap_pipelines.job import Progress as Report
 
 Result = TypeVar("Result")
 
@@ -33,7 +36,12 @@ Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable r
 
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
+ERROR, STOPPED = "Error: ", "Stopped; "
+"""How the one line on stderr begins when a command could not do its work, or was stopped and has saved it."""
 _FIRST_RANK = os.environ.get("RANK", "0") == "0"  # of the processes that torchrun starts only one speaks
+PROGRESS_FILE = "FACESWAP_PROGRESS"
+"""Names, in the environment, a file to hold the latest report as JSON, for a program that watches this one."""
+_REPORT_EVERY = 0.3  # seconds between two of them
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
 
 
@@ -47,15 +55,15 @@ def job_errors() -> Iterator[None]:
     try:
         yield
     except FaceswapError as error:
-        print(f"Error: {error}", file=sys.stderr)
+        print(f"{ERROR}{error}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        print(f"Error: {error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
+        print(f"{ERROR}{error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except (StoppedError, KeyboardInterrupt):
-        print("Stopped; what was done is saved. Run the same command again to go on.", file=sys.stderr)
+        print(f"{STOPPED}what was done is saved. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
 
 
@@ -64,7 +72,6 @@ def show(job: Job[Result], quiet: bool) -> Result:
 
     Ctrl-C and SIGTERM stop it cleanly: it saves, then StoppedError is raised.
     """
-    from faceswap_pipelines.job import Progress as Report
     from faceswap_pipelines.job import run
 
     console = Console(stderr=True)
@@ -79,9 +86,11 @@ def show(job: Job[Result], quiet: bool) -> Result:
         disable=quiet or not console.is_terminal or not _FIRST_RANK,
     )
     tasks: dict[str, int] = {}
+    report_file = _ReportFile()
     with _stop_requested() as stop:
 
         def watch(report: Report) -> None:
+            report_file.keep(report)
             bar.start()
             if report.title not in tasks:
                 tasks[report.title] = bar.add_task(report.title, count="", note="")
@@ -100,6 +109,29 @@ def show(job: Job[Result], quiet: bool) -> Result:
             return run(job, watch)
         finally:
             bar.stop()
+
+
+class _ReportFile:
+    """The file that PROGRESS_FILE names, if it does."""
+
+    def __init__(self) -> None:
+        name = os.environ.get(PROGRESS_FILE) if _FIRST_RANK else None
+        self._path = Path(name) if name else None
+        self._kept = self._begun = -math.inf
+        self._title, self._first = "", 0.0
+
+    def keep(self, report: Report) -> None:
+        """Writes the report and since when, and from which figure, there is work of this title; not too often."""
+        now = time.monotonic()
+        if self._path is None or (report.title == self._title and now - self._kept < _REPORT_EVERY):
+            return
+        if report.title != self._title:
+            self._title, self._begun, self._first = report.title, now, report.done
+        self._kept = now
+        values = dataclasses.asdict(report) | {"seconds": now - self._begun, "first": self._first}
+        fresh = self._path.with_suffix(".part")
+        fresh.write_text(json.dumps(values), encoding="utf-8")
+        fresh.replace(self._path)
 
 
 @contextmanager

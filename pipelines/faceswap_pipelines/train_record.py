@@ -122,14 +122,14 @@ def _forget_after(stats: Path, step: int) -> None:
     """Drop the lines of steps that are about to be made again, and one that a kill has cut short."""
     if not stats.exists():
         return
-    kept = [line for line in _lines(stats) if int(str(line["step"])) <= step]
+    kept = [line for line in read_stats(stats) if int(str(line["step"])) <= step]
     fresh = stats.with_suffix(".part")
     fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     fresh.replace(stats)
 
 
-def _lines(stats: Path) -> list[dict[str, object]]:
-    """The lines that are whole."""
+def read_stats(stats: Path) -> list[dict[str, object]]:
+    """The lines of stats.jsonl that are whole, the oldest first."""
     whole = []
     for text in stats.read_text(encoding="utf-8").splitlines() if stats.exists() else []:
         try:
@@ -177,7 +177,7 @@ def _flat(values: Mapping[str, object], above: str = "") -> dict[str, float]:
 def _plot(stats: Path) -> Picture:
     """Every figure of stats.jsonl over the steps: a panel for each part of the loss and each of the latent's."""
     series: dict[str, list[tuple[float, float]]] = {}
-    for line in _lines(stats):
+    for line in read_stats(stats):
         for name, value in _flat(line).items():
             series.setdefault(name, []).append((float(str(line["step"])), value))
     panels: dict[str, list[Curve]] = {}

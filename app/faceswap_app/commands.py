@@ -1,0 +1,91 @@
+"""What the buttons of the page ask for, as arguments of the command line. The page runs nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faceswap.errors import ConfigError
+
+LONGEST_TRAINING = 10_080.0  # minutes: a week
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the Train tab says of a model; the first four are for a new one."""
+
+    preset: str = "nano"
+    latent: str = "plain"
+    decoder: str = "separate"
+    from_scratch: bool = False
+    minutes: float | None = 10.0
+    until_plateau: bool = False
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the Swap tab says besides clip, model and persons, by the settings' names."""
+
+    settings: Mapping[str, object]
+    codec: str = "h264"
+    crf: float = 18
+    label: bool = False
+
+
+def extract(inputs: Sequence[Path], faceset: Path, skip_similar: float, min_face: float | None) -> list[str]:
+    """Collect a person's faces."""
+    words = ["extract", *map(str, inputs), "--out", str(faceset)]
+    words += ["--skip-similar", f"{skip_similar:g}"] if skip_similar else []
+    if min_face and min_face < 8:
+        raise ConfigError("faces under 8 pixels cannot be found", "Ask for a width of 8 or more, or leave it empty")
+    return words + (["--min-face", f"{min_face:.0f}"] if min_face else [])
+
+
+def reject(
+    faceset: Path, strangers: bool, duplicates: bool, least_sharpness: float | None, balance: float | None
+) -> list[str]:
+    """Clean a faceset."""
+    words = ["faces", "reject", str(faceset)]
+    words += ["--strangers"] if strangers else []
+    words += ["--duplicates"] if duplicates else []
+    words += ["--where", f"sharpness<{least_sharpness:g}"] if least_sharpness else []
+    words += ["--balance", f"{balance:.0f}"] if balance else []
+    if len(words) == 3:
+        raise ConfigError("it is not said what to leave out", "Tick or fill in at least one of the choices")
+    return words
+
+
+def train(
+    facesets: Mapping[str, Path], consent: Mapping[str, str], model: Path, training: Training, new: bool
+) -> list[str]:
+    """Train a model, a new one or one that is there; `consent`: who the persons are, as `Project.consent` says it."""
+    minutes = training.minutes or 0.0
+    if not training.until_plateau and not 0 < minutes <= LONGEST_TRAINING:
+        raise ConfigError(f"a model cannot be trained for {minutes:g} minutes", "Choose more than 0, 10 to begin with")
+    words = ["train"]
+    for key, faceset in facesets.items():
+        words += [f"--{key}", str(faceset)] if key in ("a", "b") else ["--person", f"{key}={faceset}"]
+    for key in facesets:
+        words += ["--consent", f"{key}={consent[key]}"] if key in consent else []
+    words += ["--model", str(model)]
+    words += ["--until-plateau"] if training.until_plateau else ["--minutes", f"{minutes:g}"]
+    if new:
+        words += ["--preset", training.preset, "--latent", training.latent, "--decoder", training.decoder]
+        words += ["--from-scratch"] if training.from_scratch else []
+    return [*words, "--save-every", "15"]  # seconds: what is seen while it trains is drawn with each checkpoint
+
+
+def swap(clip: Path, model: Path, to: str, source: str, face: str, look: Look) -> list[str]:
+    """Swap a clip; where to is added when the job is queued. `source`, a person, goes before `face`."""
+    words = ["swap", str(clip), "--model", str(model), "--to", to]
+    words += ["--from", source] if source else ["--face", face]
+    for name, value in look.settings.items():
+        words += ["--set", f"{name}={value}"]
+    words += ["--codec", look.codec, *(["--label"] if look.label else [])]
+    return words + (["--crf", f"{look.crf:.0f}"] if look.codec not in ("prores", "ffv1") else [])
+
+
+def demo(folder: Path, minutes: float) -> list[str]:
+    """Everything, on two drawn actors."""
+    return ["demo", "--out", str(folder), "--minutes", f"{minutes:g}"]

@@ -1,0 +1,144 @@
+"""A job: one command line, and what is known of it, in a folder of its own.
+
+    PROJECTS/.jobs/0007/job.json        what it runs, and what has become of it
+                        progress.json   its latest report, written by the command itself
+                        stdout          its result as JSON, once it is done
+                        stderr          in one line what went wrong and the remedy, or that it was stopped
+
+Nothing but these files says how a job ended: a page that was started after the one that started the job sees the same.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from faceswap_pipelines.terminal import ERROR, STOPPED
+
+WAITING, RUNNING, STOPPING, DONE, FAILED, HALTED = "waiting", "running", "stopping", "done", "failed", "stopped"
+OVER = (DONE, FAILED, HALTED)
+_UNEXPECTED = "The program ended unexpectedly. Look at {log}, and start the job again: it goes on where it was."
+_KILLED = "The program was killed; perhaps the memory was full. Start the job again: it goes on where it was."
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is known of a job."""
+
+    id: str
+    project: str
+    title: str
+    """For people."""
+    arguments: tuple[str, ...]
+    """Of the command line, behind the program's name, without `out`."""
+    out: str = ""
+    """Behind --out, where the page chose a free name; it is no part of what makes two jobs the same."""
+    status: str = WAITING
+    pid: int = 0
+    born: float = 0.0
+    """When the process began, as the system says: a process with this pid and another birth is another one."""
+    begun: float = 0.0
+    ended: float = 0.0
+    """In seconds since 1970."""
+    reason: str = ""
+    """Why it failed, and what to do about it."""
+
+    @property
+    def words(self) -> list[str]:
+        """All arguments."""
+        return [*self.arguments, *(["--out", self.out] if self.out else [])]
+
+    @property
+    def command(self) -> str:
+        """As it can be typed in a shell."""
+        return shlex.join(["faceswap", *self.words])
+
+    @property
+    def kind(self) -> str:
+        """extract, faces, train, swap or demo."""
+        return self.arguments[0]
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing will happen to it any more by itself."""
+        return self.status in OVER
+
+
+@dataclass(frozen=True)
+class Report:
+    """The latest that a running command has said."""
+
+    title: str
+    done: float
+    total: float | None
+    unit: str
+    note: str
+    seconds: float
+    """For which there has been work of this title."""
+    first: float
+    """What `done` was then."""
+
+    @property
+    def share(self) -> float | None:
+        """Of this part of the work that is done, 0..1, if that is known."""
+        return None if not self.total else min(1.0, self.done / self.total)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Until this part of the work is done, if that can be said yet."""
+        gained = self.done - self.first
+        if not self.total or self.seconds < 1 or gained <= 0:
+            return None
+        return max(0.0, self.total - self.done) * self.seconds / gained
+
+
+def read_job(folder: Path) -> Job | None:
+    """The job that a folder holds; None if it holds none that can be read."""
+    values = _read_json(folder / "job.json")
+    if not values or set(values) != {field.name for field in fields(Job)}:
+        return None
+    return Job(**values | {"arguments": tuple(values["arguments"])})
+
+
+def write_job(folder: Path, job: Job) -> None:
+    """Keep what is known of it, whole at every moment."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh = folder / "job.part"
+    fresh.write_text(json.dumps(asdict(job), indent=1), encoding="utf-8")
+    fresh.replace(folder / "job.json")
+
+
+def read_report(folder: Path) -> Report | None:
+    """The latest report of the command."""
+    values = _read_json(folder / "progress.json")
+    return Report(**values) if values else None
+
+
+def read_result(folder: Path) -> dict[str, Any]:
+    """What the command said when it was done; nothing before."""
+    return _read_json(folder / "stdout") or {}
+
+
+def outcome(folder: Path) -> tuple[str, str]:
+    """How a job whose process is gone has ended: its status, and why it failed."""
+    if _read_json(folder / "stdout") is not None:
+        return DONE, ""
+    log = folder / "stderr"
+    said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
+    last = said.splitlines()[-1] if said else ""
+    if last.startswith(STOPPED):
+        return HALTED, ""
+    if last.startswith(ERROR):
+        return FAILED, last.removeprefix(ERROR)
+    return FAILED, _UNEXPECTED.format(log=log) if said else _KILLED
+
+
+def _read_json(path: Path) -> dict[str, Any] | None:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or cut short
+        return None
+    return values if isinstance(values, dict) else None

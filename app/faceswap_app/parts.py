@@ -1,0 +1,113 @@
+"""What the tabs share: the desk that they work at, parts of the page that follow the disk, and safe components."""
+
+from __future__ import annotations
+
+import functools
+import html
+import textwrap
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ParamSpec
+
+import gradio as gr
+
+from faceswap.errors import ConfigError, FaceswapError
+from faceswap_app.projects import Project, Projects
+from faceswap_app.queue import Queue
+
+RAW = {"preprocess": False, "api_visibility": "private"}
+"""Of all events. What comes from a visitor is checked where it is used: gradio's own check knows only the choices that
+this window was given, so that it fails after the server was started anew, and it logs a traceback."""
+QUICK = {"queue": False, "show_progress": "hidden", **RAW}
+"""Of all events that answer at once."""
+TOLD = {"concurrency_limit": None, "show_progress": "hidden", **RAW}
+"""Of those that may have something to say: messages travel by gradio's queue."""
+_LONGEST_PROBLEM = 400  # characters
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What the page works with."""
+
+    projects: Projects
+    queue: Queue
+
+
+@dataclass(frozen=True)
+class Live:
+    """A part of the page that follows what is on disk, whoever has changed it."""
+
+    component: Any
+    state: Callable[[Project], object]
+    """What it depends on; quick, since every open page asks every other second."""
+    show: Callable[[Project, bool], Any]
+    """Its update when that has changed; True: the project has only just been opened."""
+
+
+def told(handler: Callable[P, Any]) -> Callable[P, Any]:
+    """The handler of an event; of an error that the visitor can mend the page is told, and nothing on it changes."""
+
+    @functools.wraps(handler)
+    def safe(*args: P.args, **kwargs: P.kwargs) -> Any:
+        try:
+            return handler(*args, **kwargs)
+        except FaceswapError as error:
+            warn(error)
+            return gr.skip()
+
+    return safe
+
+
+def acts(handler: Callable[P, None]) -> Callable[P, None]:
+    """The same for one that changes nothing on the page by itself."""
+
+    @functools.wraps(handler)
+    def safe(*args: P.args, **kwargs: P.kwargs) -> None:
+        told(handler)(*args, **kwargs)
+
+    return safe
+
+
+def warn(error: FaceswapError) -> None:
+    """Show an error on the page, with its remedy."""
+    gr.Warning(text_of(error), duration=12, title="That did not work")
+
+
+def text_of(error: FaceswapError) -> str:
+    """The error in two sentences that fit on the page, as HTML."""
+    problem = textwrap.shorten(error.problem, _LONGEST_PROBLEM, placeholder=" …")
+    return html.escape(f"{problem[:1].upper()}{problem[1:]}. {error.remedy}.", quote=False)
+
+
+def uploads(**options: Any) -> gr.File:
+    """Files from the visitor's computer and nowhere else: gradio would also fetch one from the network."""
+    files = gr.File(file_count="multiple", type="filepath", **options)
+    move = files.async_move_resource_to_block_cache
+
+    async def move_local(place: str | Path | None) -> Any:
+        if "://" in str(place):
+            error = ConfigError("clips are not fetched from the network", "Upload the file itself")
+            raise gr.Error(text_of(error), title="That did not work", print_exception=False)
+        return await move(place)
+
+    files.async_move_resource_to_block_cache = move_local
+    return files
+
+
+def number(payload: object) -> float | None:
+    """A number that was typed or set, if it is one."""
+    try:
+        value = float(str(payload))
+    except ValueError:
+        return None
+    return value if abs(value) < 1e9 else None  # neither infinity nor no number at all
+
+
+def one_of(payload: object, known: Iterable[str], what: str) -> str:
+    """The visitor's choice. Raises ConfigError if it is none of those that there are."""
+    if isinstance(payload, str) and payload in known:
+        return payload
+    raise ConfigError(f"there is no {what} '{payload}'", "Choose one of those shown")

@@ -1,0 +1,242 @@
+"""Projects: folders with the footage, faces, models and results of one pair (or more) of persons.
+
+    PROJECTS/NAME/clips/          footage
+    PROJECTS/NAME/faces/a, b...   a faceset for each person
+    PROJECTS/NAME/model*/         models
+    PROJECTS/NAME/results/        swapped videos
+    PROJECTS/NAME/project.toml    what the persons are called, whether they agree, and in which clips they are seen
+
+`faceswap demo` puts its clips at the top of its folder: clips and results are looked for there, too. Whatever comes
+from a visitor is text until this module has made a path of it, inside the folder it may use.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from itertools import count
+from pathlib import Path
+
+import tomli_w
+
+from faceswap.config import from_dict, read_toml
+from faceswap.errors import ConfigError, MediaError, OutputError
+from faceswap.provenance.consent import NOBODY
+from faceswap_app.files import files, free, is_picture, is_result, is_video, shortened, write
+
+KEYS = ("a", "b", "c", "d")
+"""Of the persons of a project, as its facesets are called and its models know them."""
+AGREES, INVENTED = "agrees", "invented"
+"""What can be said of a person: agrees to this use, or does not exist."""
+
+_NAME = re.compile(r"\w[\w .-]{0,58}\w|\w")  # of a project
+_LONGEST_NAME = 60  # of a person, characters
+_SETTINGS = "project.toml"
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody whose face is learnt."""
+
+    name: str
+    consent: str = ""
+    """AGREES, INVENTED, or nothing as long as that has not been said."""
+    clips: tuple[str, ...] = ()
+    """In which this person is seen, by name."""
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """The content of project.toml."""
+
+    persons: dict[str, Person] = field(default_factory=dict)
+
+
+class Project:
+    """One project."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.name = folder.name
+        self.results = folder / "results"
+        self._clips = folder / "clips"
+        self._persons: dict[str, Person] | None = None  # read once for each look at the project
+
+    def persons(self) -> dict[str, Person]:
+        """By key: at least a and b. Raises ConfigError if project.toml is broken."""
+        if self._persons is None:
+            self._persons = self._read_persons()
+        return self._persons
+
+    def _read_persons(self) -> dict[str, Person]:
+        path = self.folder / _SETTINGS
+        known = from_dict(_Settings, read_toml(path), str(path)).persons if path.is_file() else {}
+        extracted = [key for key in KEYS if self.faceset(key).is_dir()]
+        wanted = [key for key in KEYS if key in ("a", "b") or key in known or key in extracted]
+        return {key: known.get(key) or Person(f"Person {key.upper()}") for key in wanted}
+
+    def change(self, key: str, **values: object) -> None:
+        """Change what is known of a person, who is added if need be. Raises ConfigError or OutputError."""
+        with _WRITING:
+            persons = self._read_persons()
+            if key not in KEYS or key not in {**persons, KEYS[min(len(persons), len(KEYS) - 1)]: None}:
+                raise ConfigError(f"there cannot be a person '{key}'", f"A project has up to {len(KEYS)}")
+            before = persons.get(key) or Person(f"Person {key.upper()}")
+            persons[key] = _checked(replace(before, **values))  # type: ignore[arg-type]  # checked behind
+            write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
+            self._persons = persons
+
+    def consent(self) -> dict[str, str]:
+        """By key, what training is told of those who agree, or do not exist: the person's name, or NOBODY."""
+        persons = {key: person for key, person in self.persons().items() if person.consent}
+        return {key: NOBODY if person.consent == INVENTED else person.name for key, person in persons.items()}
+
+    def check_consent(self, keys: Iterable[str]) -> None:
+        """Raises ConfigError unless it is said of all of these that they agree, or do not exist."""
+        persons, said = self.persons(), self.consent()
+        unsaid = [persons[key].name for key in keys if key not in said]
+        if unsaid:
+            agree = "agrees" if len(unsaid) == 1 else "agree"
+            raise ConfigError(f"it is not said whether {' and '.join(unsaid)} {agree}", "Say so on the Project tab")
+
+    def clips(self) -> list[str]:
+        """Videos and pictures of the project, by name: `clips/ada.mp4`, in the order of their names."""
+        return [self._relative(path) for path in self._media(self._clips) + self._media(self.folder)]
+
+    def videos(self) -> list[str]:
+        """Those of the clips that are videos."""
+        return [name for name in self.clips() if is_video(Path(name))]
+
+    def finished(self) -> list[Path]:
+        """Swapped videos, the newest first."""
+        found = [path for folder in (self.results, self.folder) for path in files(folder) if is_result(path)]
+        return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
+
+    def faceset(self, key: str) -> Path:
+        """Where a person's faces lie, or will lie."""
+        return self.folder / "faces" / key
+
+    def models(self) -> list[str]:
+        """Names of models that training has begun, the newest last."""
+        found = [path.parent for path in self.folder.glob("model*/config.toml")]
+        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+
+    def new_model(self) -> str:
+        """A name that no model has yet."""
+        names = ("model" if number == 1 else f"model_{number}" for number in count(1))
+        return next(name for name in names if not (self.folder / name).exists())
+
+    def clip(self, name: object) -> Path:
+        """The clip of this name. Raises ConfigError."""
+        return self._inside(name, "clip", self.clips)
+
+    def model(self, name: object) -> Path:
+        """The model of this name. Raises ConfigError."""
+        return self._inside(name, "model", self.models)
+
+    def add_clip(self, upload: Path, called: str = "") -> str:
+        """Move an uploaded file, which the visitor has called so, among the clips; its name there.
+
+        Raises MediaError if it is no video or picture.
+        """
+        from faceswap.media.pictures import read_picture
+        from faceswap.media.video import probe
+
+        called = Path(called or upload).name
+        name = f"{shortened(Path(called).stem)}{upload.suffix.lower()}"
+        if not is_video(upload) and not is_picture(upload):
+            raise MediaError(f"{called} is neither a video nor a picture", "Choose an .mp4, .mov, .mkv or .jpg")
+        try:
+            read_picture(upload) if is_picture(upload) else probe(upload)
+        except MediaError as error:
+            raise MediaError(error.problem.replace(str(upload), called), error.remedy) from None
+        place = free(self._clips, name, taken=lambda path: path.exists())
+        try:
+            self._clips.mkdir(parents=True, exist_ok=True)
+            shutil.move(upload, place)
+        except OSError as error:
+            raise OutputError(f"{place} cannot be written ({error})", "Check the folder and its space") from error
+        return self._relative(place)
+
+    def free_result(self, clip: Path, to: str, suffix: str, reserved: Iterable[str]) -> Path:
+        """Where the swap of a clip can be written: a name that neither a file nor one of `reserved` has."""
+        kept = set(reserved)
+        person = re.sub(r"[^\w-]+", "_", to)
+        name = f"{shortened(clip.stem)}_as_{shortened(person)}{suffix}"
+        return free(self.results, name, lambda path: path.exists() or str(path) in kept)
+
+    def _media(self, folder: Path) -> list[Path]:
+        found = [path for path in files(folder) if is_video(path) or (is_picture(path) and folder == self._clips)]
+        return [path for path in found if not is_result(path)]
+
+    def _relative(self, path: Path) -> str:
+        return path.relative_to(self.folder).as_posix()
+
+    def _inside(self, name: object, what: str, known: Callable[[], list[str]]) -> Path:
+        if not name or not isinstance(name, str):
+            raise ConfigError(f"no {what} is chosen", f"Choose a {what} first")
+        if name not in known():  # also whatever lies outside
+            raise ConfigError(f"this project has no {what} '{name}'", f"Choose a {what} from the list")
+        return self.folder / name
+
+
+class Projects:
+    """The folder that holds all projects."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.resolve()
+        self.served: list[str] = []
+        """Results that were shown: all that the page gives to a browser as it is."""
+
+    def names(self) -> list[str]:
+        """Of all projects: folders that hold anything a project has."""
+        found = [path for path in self.folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
+        return sorted(path.name for path in found if path.resolve().parent == self.folder and path.name != "results")
+
+    def last(self) -> str | None:
+        """The project that was changed last."""
+        return max(self.names(), key=lambda name: (self.folder / name).stat().st_mtime, default=None)
+
+    def open(self, name: object) -> Project:
+        """The project of this name. Raises ConfigError."""
+        if not name or not isinstance(name, str):
+            raise ConfigError("no project is open", "Make one on the Project tab")
+        if name not in self.names():
+            raise ConfigError(f"there is no project '{name}'", "Choose one from the list at the top")
+        return Project(self.folder / name)
+
+    def create(self, name: str) -> Project:
+        """A new project. Raises ConfigError or OutputError."""
+        name = name.strip()
+        if not _NAME.fullmatch(name) or name == "results":
+            raise ConfigError(f"'{name}' cannot be a project's name", "Use up to 60 letters, digits, spaces, - and _")
+        project = Project(self.folder / name)
+        if project.folder.exists():
+            raise ConfigError(f"there is a project '{name}' already", "Choose another name, or open it at the top")
+        try:
+            for folder in (project.folder / "clips", project.results):
+                folder.mkdir(parents=True)
+        except OSError as error:
+            raise OutputError(f"{project.folder} cannot be made ({error.strerror})", "Check the folder") from error
+        return project
+
+    def serve(self, result: Path) -> None:
+        """Let browsers read a result."""
+        if str(result) not in self.served:
+            self.served.append(str(result))
+
+
+_WRITING = threading.Lock()
+"""Held while a project.toml is read, changed and written: visitors may do so at once."""
+
+
+def _checked(person: Person) -> Person:
+    name = " ".join(person.name.split())
+    if not name or len(name) > _LONGEST_NAME or name == NOBODY:
+        raise ConfigError(f"'{name}' cannot be a person's name", f"Use 1 to {_LONGEST_NAME} characters")
+    if person.consent not in ("", AGREES, INVENTED):
+        raise ConfigError(f"'{person.consent}' does not say whether {name} agrees", "Choose one of the two")
+    return replace(person, name=name)

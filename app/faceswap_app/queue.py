@@ -1,0 +1,199 @@
+"""The queue of jobs: one at a time, each a process of its own that outlives the page which asked for it.
+
+Its state is on disk: a page that is started anew goes on with it. On the page's own clean end the running job is
+stopped, saves, and can be continued; those that wait begin when the page is opened again.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from faceswap.errors import ConfigError, OutputError
+from faceswap_app.jobs import (
+    FAILED,
+    HALTED,
+    RUNNING,
+    STOPPING,
+    WAITING,
+    Job,
+    Report,
+    outcome,
+    read_job,
+    read_report,
+    read_result,
+    write_job,
+)
+from faceswap_pipelines.terminal import PROGRESS_FILE
+
+_PROGRAM = (sys.executable, "-m", "faceswap_pipelines.cli")
+_LOOK_EVERY = 0.25  # seconds
+_GRACE = 30.0  # seconds for a job to save when the page ends
+
+
+class Queue:
+    """All jobs of a folder of projects. Raises OutputError if another page has it."""
+
+    def __init__(self, projects: Path) -> None:
+        self._folder = projects / ".jobs"
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._owned = _own(self._folder / "lock")
+        found = (read_job(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir())
+        self._jobs = {job.id: job for job in found if job is not None}
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._worker = threading.Thread(target=self._work, name="queue", daemon=True)
+        self._worker.start()
+
+    def jobs(self) -> list[Job]:
+        """All of them, in the order in which they were asked for."""
+        with self._lock:
+            return list(self._jobs.values())
+
+    def latest(self, project: str, kinds: tuple[str, ...]) -> Job | None:
+        """The job of this project and of one of these kinds that runs, else one that waits, else the last one."""
+        found = [job for job in self.jobs() if job.project == project and job.kind in kinds]
+        order = (RUNNING, STOPPING, WAITING)
+        pending = sorted((job for job in found if not job.over), key=lambda job: order.index(job.status))
+        return next(iter(pending), None) or max(found, key=lambda job: job.ended, default=None)
+
+    def add(self, project: str, title: str, arguments: list[str], out: str = "") -> Job:
+        """Have a command run when its turn comes. Raises ConfigError if the same waits or runs already."""
+        with self._lock:
+            for job in self._jobs.values():
+                if not job.over and job.arguments == tuple(arguments):
+                    raise ConfigError(f"this job is in the queue already: {job.title}", "Look at the Queue tab")
+            number = max((int(key) for key in self._jobs), default=0) + 1
+            job = Job(f"{number:04d}", project, title, tuple(arguments), out)
+            self._keep(job)
+            return job
+
+    def again(self, key: str) -> Job:
+        """Have a job that is over run once more: it goes on where it was. Raises ConfigError."""
+        job = self._known(key)
+        return self.add(job.project, job.title, list(job.arguments), job.out)
+
+    def stop(self, key: str) -> None:
+        """Have a job save and end, or not begin at all. Raises ConfigError."""
+        with self._lock:
+            job = self._known(key)
+            if job.status == WAITING:
+                self._keep(replace(job, status=HALTED, ended=time.time()))
+            elif not job.over:
+                self._keep(replace(job, status=STOPPING))
+                process = self._alive(job)
+                if process is not None:
+                    with suppress(psutil.NoSuchProcess):
+                        process.terminate()
+
+    def remove(self, key: str) -> None:
+        """Forget a job that is over; what it made stays. Raises ConfigError."""
+        with self._lock:
+            job = self._known(key)
+            if not job.over:
+                raise ConfigError(f"this job is not over: {job.title}", "Stop it first")
+            shutil.rmtree(self._folder / job.id, ignore_errors=True)
+            del self._jobs[key]
+
+    def report(self, job: Job) -> Report | None:
+        """The latest that it has said."""
+        return read_report(self._folder / job.id)
+
+    def result(self, job: Job) -> dict[str, Any]:
+        """What came of it, if it is done."""
+        return read_result(self._folder / job.id)
+
+    def close(self) -> None:
+        """Stop the running job, wait until it has saved, and start no other."""
+        self._ended.set()
+        self._worker.join()
+        running = [job for job in self.jobs() if job.status in (RUNNING, STOPPING)]
+        for job in running:
+            self.stop(job.id)
+        deadline = time.monotonic() + _GRACE
+        while any(self._alive(job) for job in running) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        for job in running:
+            self._settle(self._jobs[job.id])
+        self._owned.close()
+
+    def _work(self) -> None:
+        while not self._ended.wait(_LOOK_EVERY):
+            with self._lock:
+                running = [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
+                for job in running:
+                    self._settle(job)
+                waiting = [job for job in self._jobs.values() if job.status == WAITING]
+                if waiting and not running:
+                    self._start(waiting[0])
+
+    def _start(self, job: Job) -> None:
+        folder = self._folder / job.id
+        environment = os.environ | {PROGRESS_FILE: str(folder / "progress.json")}
+        with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
+            # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
+            self._process = subprocess.Popen(  # noqa: S603  # a list of arguments, none of which is read by a shell
+                [*_PROGRAM, *job.words, "--json"],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environment,
+                start_new_session=True,
+            )
+        with suppress(psutil.NoSuchProcess):
+            born = psutil.Process(self._process.pid).create_time()
+            self._keep(replace(job, status=RUNNING, pid=self._process.pid, born=born, begun=time.time()))
+
+    def _settle(self, job: Job) -> None:
+        """See what has become of a job whose process is gone."""
+        if self._alive(job) is None:
+            status, reason = outcome(self._folder / job.id)
+            if job.status == STOPPING and status == FAILED:  # stopped before it could answer
+                status, reason = HALTED, ""
+            self._keep(replace(job, status=status, reason=reason, ended=time.time()))
+
+    def _alive(self, job: Job) -> psutil.Process | None:
+        """The job's process, whichever page has started it, if it has not ended."""
+        if self._process is not None and self._process.pid == job.pid:
+            self._process.poll()  # takes note of its end: until then it counts as there
+        try:
+            process = psutil.Process(job.pid)
+            same = abs(process.create_time() - job.born) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return None
+        return process if same else None
+
+    def _known(self, key: str) -> Job:
+        job = self._jobs.get(key)
+        if job is None:
+            raise ConfigError("this job is not in the list any more", "Choose another")
+        return job
+
+    def _keep(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        write_job(self._folder / job.id, job)
+
+
+def _own(path: Path) -> sqlite3.Connection:
+    """A lock that is held until this process ends, in whatever way."""
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.Error as error:
+        connection.close()
+        raise OutputError(
+            f"another page has the projects in {path.parent.parent} open", "Use that one, or end it first"
+        ) from error
+    return connection

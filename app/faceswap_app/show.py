@@ -1,0 +1,125 @@
+"""Jobs as HTML: how far they are, what came of them, and why they failed."""
+
+from __future__ import annotations
+
+import html
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from faceswap_app.jobs import DONE, FAILED, HALTED, STOPPING, WAITING, Job, Report
+
+_WORDS = {
+    WAITING: "waits its turn",
+    STOPPING: "is stopping and saves what it has…",
+    HALTED: "was stopped. What was done is saved: start it again and it goes on.",
+}
+_PLAYABLE = {".mp4", ".m4v", ".webm"}
+
+
+def card(job: Job | None, report: Report | None, result: dict[str, Any]) -> str:
+    """A job on its tab; nothing if there is none."""
+    if job is None:
+        return ""
+    title = f"<b>{html.escape(job.title)}</b>"
+    if job.status == DONE:
+        return f'<div class="job done">{title} is done. {html.escape(_said(job, result))}</div>'
+    if job.status == FAILED:
+        return f'<div class="job failed" role="alert">{title} failed. {html.escape(job.reason)}</div>'
+    if job.status in _WORDS:
+        return f'<div class="job {job.status}">{title} {_WORDS[job.status]}</div>'
+    return f'<div class="job running">{title}{progress(report)}</div>'
+
+
+def progress(report: Report | None) -> str:
+    """A bar, figures, and the time that is left."""
+    if report is None:
+        return '<div class="figures">Getting ready…</div><div class="bar"><i class="unknown"></i></div>'
+    share = report.share
+    bar = '<i class="unknown"></i>' if share is None else f'<i style="width:{100 * share:.1f}%"></i>'
+    value = "" if share is None else f' aria-valuenow="{100 * share:.0f}"'
+    total = "" if report.total is None else f" of {report.total:,.0f}"
+    counted = f"{report.done:,.0f}{total} {html.escape(report.unit)}" if report.unit else ""
+    left = report.seconds_left
+    parts = [counted, html.escape(report.note), "" if left is None else f"<b>{duration(left)} left</b>"]
+    figures = " · ".join(part for part in parts if part)
+    return (
+        f'<div class="figures">{html.escape(report.title)}<span>{figures}</span></div>'
+        f'<div class="bar" role="progressbar" aria-label="{html.escape(report.title)}"{value}>{bar}</div>'
+    )
+
+
+def pill(job: Job | None, report: Report | None, waiting: int) -> str:
+    """What is going on, in the page's head."""
+    if job is None:
+        return '<div class="pill idle">nothing is running</div>'
+    share = report.share if report else None
+    far = "" if share is None else f" {100 * share:.0f} %"
+    more = f" · {waiting} waiting" if waiting else ""
+    return f'<div class="pill"><i></i>{html.escape(job.project)}: {html.escape(job.title)}{far}{more}</div>'
+
+
+def trouble(text: str) -> str:
+    """What keeps the page from showing the project, in its place."""
+    return f'<div class="pill trouble" role="alert">{text}</div>'
+
+
+def row(job: Job, report: Report | None) -> str:
+    """A job in the queue: what, when, how it went, and its command line."""
+    body = progress(report) if job.status in ("running", STOPPING) else ""
+    reason = f'<div class="reason">{html.escape(job.reason)}</div>' if job.reason else ""
+    took = f", took {duration(job.ended - job.begun)}" if job.begun and job.ended else ""
+    begun = time.strftime("%d %b %H:%M", time.localtime(job.begun)) + took if job.begun else ""
+    head = f'<span class="badge {job.status}">{job.status}</span><b>{html.escape(job.title)}</b>'
+    where = f"<span>{html.escape(job.project)}{' · ' * bool(begun)}{begun}</span>"
+    command = f"<details><summary>Command line</summary><code>{html.escape(job.command)}</code></details>"
+    return f'<div class="row">{head}{where}{body}{reason}{command}</div>'
+
+
+def steps(marks: list[tuple[str, str, bool]]) -> str:
+    """The steps of the work: name, how far, and whether it is done."""
+    items = [
+        f'<li class="{"ready" if done else "open"}"><i>{"✓" if done else number}</i><b>{name}</b>'
+        f"<span>{html.escape(far)}</span></li>"
+        for number, (name, far, done) in enumerate(marks, 1)
+    ]
+    return f'<ol class="steps">{"".join(items)}</ol>'
+
+
+def player(path: Path) -> str:
+    """A result to watch and to download; the browser reads it as it plays, however large it is."""
+    # Relative to the page: right behind a proxy, too. The time tells the browser that it is another file.
+    source = f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
+    size = f"{path.stat().st_size / 1e6:.1f} MB"
+    if path.suffix.lower() in _PLAYABLE:
+        view = f'<video controls preload="metadata" src="{source}#t=0.01"></video>'
+    else:
+        view = '<p class="note">Browsers cannot play this kind of video. Download it.</p>'
+    name = html.escape(path.name)
+    return f'{view}<a class="download" href="{source}" download="{name}">Download {name} ({size})</a>'
+
+
+def duration(seconds: float) -> str:
+    """In words, roughly."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 3600:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def _said(job: Job, result: dict[str, Any]) -> str:
+    """The result in a sentence."""
+    if job.kind == "extract":
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in result.get("rejected", {}).items())
+        failed = "".join(f" Passed over {Path(path).name}: {why}" for path, why in result.get("failed", {}).items())
+        return f"{result.get('kept', 0):,} faces are kept{'; left out: ' * bool(dropped)}{dropped}.{failed}"
+    if job.kind == "faces":
+        dropped = ", ".join(f"{count:,} {reason}" for reason, count in result.get("rejected", {}).items()) or "none"
+        return f"Left out: {dropped}; {result.get('kept', 0):,} are kept."
+    if job.kind == "train":
+        return f"{result.get('steps', 0):,} steps in {result.get('minutes', 0):.1f} minutes."
+    if job.kind == "swap":
+        return f"{result.get('swapped', 0):,} of {result.get('frames', 0):,} frames show a swapped face."
+    return "Look at the Swap tab for the result."

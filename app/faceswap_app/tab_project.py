@@ -1,0 +1,185 @@
+"""The first tab: make a project, say who the persons are, see how far everything is."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from faceswap.errors import FaceswapError
+from faceswap_app import commands, show
+from faceswap_app.parts import TOLD, Desk, Live, acts, number, told
+from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
+
+_DEMO = "demo"
+_CONSENT = [("Agrees to this use of their face", AGREES), ("Does not exist: drawn or generated", INVENTED)]
+_WELCOME = (
+    "### Put one person's face into another person's video\n"
+    "Give the project a name, add footage of two people, and press three buttons: **Find faces**, **Train**, **Swap**."
+    " Nothing leaves the computer that runs this page."
+)
+
+
+class ProjectTab:
+    """Its parts, and what its buttons do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def lay_out(self) -> None:
+        """Puts everything in its place."""
+        with gr.Row():
+            with gr.Column(scale=5, min_width=340):
+                gr.Markdown(_WELCOME)
+                with gr.Group():
+                    self._name = gr.Textbox(
+                        label="New project", placeholder="For example: ada-and-bruno", max_lines=1, elem_id="new-name"
+                    )
+                    self._create = gr.Button("Make the project", variant="primary", elem_id="create")
+                with gr.Accordion("Or first try it with two drawn people", open=False):
+                    gr.Markdown(
+                        "Draws two people who do not exist, films them, finds their faces, trains on them and swaps:"
+                        " everything that you would do, in a few minutes, in a project called *demo*."
+                    )
+                    self._minutes = gr.Number(value=3, label="Minutes to train", minimum=0.1, maximum=60)
+                    self._demo = gr.Button("Make the demo")
+                self._card = gr.HTML()
+                self._steps = gr.HTML()
+            with gr.Column(scale=6, min_width=340):
+                self._open = gr.Column(visible=False)
+                with self._open:
+                    self._lay_out_persons()
+
+    def _lay_out_persons(self) -> None:
+        gr.Markdown("### Who they are\nA model is trained only of people who agree to it, or who do not exist.")
+        self._rows, self._names, self._consents = [], [], []
+        for key in KEYS:
+            with gr.Row(visible=key in ("a", "b"), elem_classes="person") as row:
+                self._names.append(
+                    gr.Textbox(
+                        label=f"Person {key.upper()}", max_lines=1, min_width=120, scale=2, elem_id=f"name-{key}"
+                    )
+                )
+                self._consents.append(
+                    gr.Radio(_CONSENT, label="This person", min_width=260, scale=5, elem_id=f"consent-{key}")
+                )
+            self._rows.append(row)
+        self._more = gr.Button("Add a person", size="sm")
+        self.next = gr.Button("Next: add footage →", variant="primary")
+
+    def connect(self, project: Any) -> list[Any]:
+        """Says what happens when; the events after which the page is to look at the disk at once."""
+        # The name is set on the page only when the project is there: that opens it.
+        made = gr.on(
+            [self._create.click, self._name.submit], told(self._make), self._name, [project, self._name], **TOLD
+        )
+        demo = self._demo.click(told(self._make_demo), self._minutes, project, **TOLD)
+        events = [made, demo, self._more.click(acts(self._add), project, None, **TOLD)]
+        for key, name, consent in zip(KEYS, self._names, self._consents, strict=True):
+            gr.on([name.blur, name.submit], told(partial(self._rename, key)), [project, name], name, **TOLD)
+            events.append(consent.input(acts(partial(self._agree, key)), [project, consent], None, **TOLD))
+        return events
+
+    @property
+    def live(self) -> list[Live]:
+        """What follows the disk."""
+        parts = [
+            Live(self._open, lambda project: project.name, lambda _project, _fresh: gr.Column(visible=True)),
+            Live(self._card, self._demo_state, lambda project, _fresh: self._demo_card(project)),
+            Live(self._steps, _progress, lambda project, _fresh: show.steps(_steps_of(project))),
+            Live(self._more, lambda p: len(p.persons()), lambda p, _: gr.Button(visible=len(p.persons()) < len(KEYS))),
+        ]
+        for key, row, name, consent in zip(KEYS, self._rows, self._names, self._consents, strict=True):
+            parts.append(Live(row, partial(_is_there, key), partial(_visible, key)))
+            parts.append(Live(name, partial(_name_of, key), lambda p, _, key=key: _name_of(key, p)))  # type: ignore[misc]
+            parts.append(Live(consent, partial(_consent_of, key), lambda p, _, key=key: _consent_of(key, p) or None))  # type: ignore[misc]
+        return parts
+
+    def _make(self, name: object) -> list[Any]:
+        project = self._desk.projects.create(str(name))
+        return [gr.Dropdown(choices=self._desk.projects.names(), value=project.name), ""]
+
+    def _make_demo(self, minutes: object) -> Any:
+        from faceswap_pipelines.actors import LEADS
+
+        words = commands.demo(self._desk.projects.folder / _DEMO, number(minutes) or 3.0)
+        self._desk.queue.add(_DEMO, "Demo", words)
+        if _DEMO not in self._desk.projects.names():
+            project = self._desk.projects.create(_DEMO)
+            for key, actor in zip("ab", LEADS, strict=True):
+                name = actor.name.capitalize()
+                project.change(key, name=name, consent=INVENTED, clips=(f"{actor.name}.mp4",))
+        return gr.Dropdown(choices=self._desk.projects.names(), value=_DEMO)
+
+    def _add(self, name: str | None) -> None:
+        project = self._desk.projects.open(name)
+        key = KEYS[min(len(project.persons()), len(KEYS) - 1)]
+        project.change(key, name=f"Person {key.upper()}")
+
+    def _rename(self, key: str, name: str | None, text: str) -> str:
+        project = self._desk.projects.open(name)
+        if project.persons()[key].name != text:
+            project.change(key, name=str(text))
+        return project.persons()[key].name
+
+    def _agree(self, key: str, name: str | None, consent: str) -> None:
+        self._desk.projects.open(name).change(key, consent=consent)
+
+    def _demo_state(self, project: Project) -> Any:
+        job = self._desk.queue.latest(project.name, ("demo",))
+        return job, self._desk.queue.report(job) if job else None
+
+    def _demo_card(self, project: Project) -> str:
+        queue, job = self._desk.queue, self._desk.queue.latest(project.name, ("demo",))
+        return show.card(job, queue.report(job), queue.result(job)) if job else ""
+
+
+def _person(key: str, project: Project) -> Person | None:
+    return project.persons().get(key)
+
+
+def _is_there(key: str, project: Project) -> bool:
+    return _person(key, project) is not None
+
+
+def _visible(key: str, project: Project, _fresh: bool) -> Any:
+    return gr.Row(visible=_is_there(key, project))
+
+
+def _name_of(key: str, project: Project) -> str:
+    person = _person(key, project)
+    return person.name if person else ""
+
+
+def _consent_of(key: str, project: Project) -> str:
+    person = _person(key, project)
+    return person.consent if person else ""
+
+
+def _progress(project: Project) -> Any:
+    """What the steps depend on."""
+    changed = [path.stat().st_mtime // 3 for path in project.folder.glob("faces/*/faceset.db")]
+    return changed, project.clips(), project.models(), len(project.finished()), project.persons()
+
+
+def _steps_of(project: Project) -> list[tuple[str, str, bool]]:
+    from faceswap_app import facts
+
+    persons, clips = project.persons(), project.clips()
+    kept = {key: facts.counts(project.faceset(key))[0] for key in persons}
+    faces = ", ".join(f"{kept[key]:,} of {person.name}" for key, person in persons.items() if kept[key])
+    models = project.models()
+    try:
+        model = facts.model(project.folder / models[-1]).text if models else "none yet"
+    except FaceswapError as error:
+        model = error.problem
+    results = len(project.finished())
+    said = all(person.consent for person in persons.values())
+    return [
+        ("Persons", "named, and asked" if said else "say for each whether they agree", said),
+        ("Footage", f"{len(clips)} clip{'s' * (len(clips) != 1)} in {project.folder / 'clips'}", bool(clips)),
+        ("Faces", faces or "none yet", all(kept.values())),
+        ("Model", model, bool(models)),
+        ("Results", f"{results} swapped video{'s' * (results != 1)}", bool(results)),
+    ]

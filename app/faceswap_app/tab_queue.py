@@ -1,0 +1,78 @@
+"""The last tab of the work: all jobs, what became of them, and the command line of each, to be used in scripts."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from faceswap_app import show
+from faceswap_app.jobs import DONE, RUNNING, STOPPING
+from faceswap_app.parts import TOLD, Desk, Live, told
+
+_SHOWN = 30  # jobs, the latest
+
+
+class QueueTab:
+    """Its parts, and what its buttons do."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def lay_out_hidden(self) -> None:
+        """What tells the browser that the list is another: outside of the tabs, since those are built when opened."""
+        self._version = gr.Textbox(visible="hidden")
+
+    def lay_out(self) -> None:
+        """Puts everything in its place."""
+        gr.Markdown(
+            "Jobs run one at a time, each on its own: close this page, and they go on. Each shows the command line that"
+            " does the same in a terminal or a script."
+        )
+        gr.render(inputs=self._version, queue=False, show_progress="hidden")(self._rows)
+
+    @property
+    def live(self) -> list[Live]:
+        """What follows the disk: the list is built anew when a job begins or ends, and while one runs."""
+        return [Live(self._version, lambda _p: self._changes(), lambda _p, _fresh: self._changes())]
+
+    def _changes(self) -> str:
+        queue = self._desk.queue
+        jobs = queue.jobs()[-_SHOWN:]
+        return json.dumps([[job.id, job.status] for job in jobs])
+
+    def _rows(self, _version: str) -> None:
+        jobs = self._desk.queue.jobs()[-_SHOWN:]
+        if not jobs:
+            gr.Markdown("*Nothing has been asked for yet.*")
+        for job in reversed(jobs):
+            self._row(job)
+
+    def _row(self, job: Any) -> None:
+        queue = self._desk.queue
+        with gr.Row(equal_height=False, elem_classes="task"):
+            with gr.Column(scale=8, min_width=300):
+                if job.status in (RUNNING, STOPPING):
+                    gr.HTML(partial(self._running, job.id), every=2.0)
+                else:
+                    gr.HTML(show.row(job, queue.report(job)))
+            if not job.over:
+                self._button("Stop", partial(queue.stop, job.id))
+            else:
+                if job.status != DONE:
+                    self._button("Start again", partial(queue.again, job.id))
+                self._button("Remove", partial(queue.remove, job.id))
+
+    def _button(self, text: str, action: Any) -> None:
+        def press() -> str:
+            action()
+            return self._changes()
+
+        gr.Button(text, size="sm", min_width=90, scale=1).click(told(press), None, self._version, **TOLD)
+
+    def _running(self, key: str) -> str:
+        queue = self._desk.queue
+        job = next((job for job in queue.jobs() if job.id == key), None)
+        return show.row(job, queue.report(job)) if job else ""

@@ -1,0 +1,173 @@
+"""The app's queue: jobs are processes of their own, and everything that is known of them is on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from faceswap.errors import ConfigError, OutputError
+from faceswap_app import queue as queue_module
+from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, Job, read_job, read_report, write_job
+from faceswap_app.queue import Queue
+from faceswap_pipelines.job import Progress
+from faceswap_pipelines.terminal import PROGRESS_FILE, show
+
+# Does what a command does, as it is told, without the seconds that one takes to load.
+COMMAND = """
+import json, os, pathlib, signal, sys, time
+word = sys.argv[1]
+def stop(number, frame):
+    print("Stopped; what was done is saved.", file=sys.stderr)
+    sys.exit(130)
+signal.signal(signal.SIGTERM, stop)
+report = {"title": "Working", "done": 5, "total": 10, "unit": "frames", "note": "", "seconds": 5.0, "first": 0}
+pathlib.Path(os.environ["FACESWAP_PROGRESS"]).write_text(json.dumps(report))
+if word == "wait":
+    time.sleep(60)
+if word == "moment":
+    time.sleep(1)
+if word == "fail":
+    print("Error: it is broken. Mend it.", file=sys.stderr)
+    sys.exit(3)
+if word == "crash":
+    raise RuntimeError("a bug")
+print(json.dumps({"kept": 3, "arguments": sys.argv[1:]}))
+"""
+
+
+@pytest.fixture(autouse=True)
+def program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue_module, "_PROGRAM", (sys.executable, "-c", COMMAND))
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> Iterator[Queue]:
+    made = Queue(tmp_path)
+    yield made
+    made.close()
+
+
+def wait_for(done: Callable[[], object], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def status(queue: Queue, job: Job) -> str:
+    return next(known.status for known in queue.jobs() if known.id == job.id)
+
+
+def test_one_after_the_other(queue: Queue) -> None:
+    first, second = queue.add("p", "First", ["moment"]), queue.add("p", "Second", ["done"], "/tmp/x y.mp4")
+    wait_for(lambda: status(queue, first) == RUNNING)
+    assert status(queue, second) == WAITING
+    wait_for(lambda: status(queue, second) == DONE)
+    assert queue.result(second) == {"kept": 3, "arguments": ["done", "--out", "/tmp/x y.mp4", "--json"]}
+    report = queue.report(second)
+    assert report is not None
+    assert (report.share, report.seconds_left) == (0.5, 5.0)
+    assert second.command == "faceswap done --out '/tmp/x y.mp4'"
+    assert queue.latest("p", ("done",)) is not None
+    assert queue.latest("other", ("done",)) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "reason"), [("fail", "it is broken. Mend it."), ("crash", "ended unexpectedly"), ("wait", "was killed")]
+)
+def test_says_why_it_failed(queue: Queue, word: str, reason: str) -> None:
+    job = queue.add("p", "Job", [word])
+    if word == "wait":
+        wait_for(lambda: queue.report(job))
+        os.kill(next(known.pid for known in queue.jobs()), signal.SIGKILL)
+    wait_for(lambda: status(queue, job) == FAILED)
+    [known] = queue.jobs()
+    assert reason in known.reason
+    assert "Traceback" not in known.reason
+
+
+def test_the_same_job_is_not_queued_twice(queue: Queue) -> None:
+    first = queue.add("p", "Job", ["wait"])
+    with pytest.raises(ConfigError, match="in the queue already"):
+        queue.add("p", "Job", ["wait"], "/another/out.mp4")
+    queue.stop(first.id)
+    wait_for(lambda: status(queue, first) == HALTED)
+    again = queue.again(first.id)
+    assert again.arguments == first.arguments
+
+
+def test_stops_and_removes(queue: Queue) -> None:
+    running, waiting = queue.add("p", "Running", ["wait"]), queue.add("p", "Waiting", ["done"])
+    wait_for(lambda: queue.report(running))
+    with pytest.raises(ConfigError, match="Stop it first"):
+        queue.remove(running.id)
+    queue.stop(waiting.id)
+    queue.stop(running.id)
+    wait_for(lambda: status(queue, running) == HALTED)
+    assert status(queue, waiting) == HALTED
+    for job in (running, waiting):
+        queue.remove(job.id)
+    assert queue.jobs() == []
+    with pytest.raises(ConfigError, match="not in the list"):
+        queue.stop(running.id)
+
+
+def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
+    """The first page is killed: its job runs on, and the next page sees it run, and its end."""
+    first = Queue(tmp_path)
+    job, later = first.add("p", "Job", ["moment"]), first.add("p", "Later", ["done"])
+    wait_for(lambda: first.report(job))
+    first._ended.set()  # as if it had been killed: nobody stops the job
+    first._worker.join()
+    first._owned.close()
+    second = Queue(tmp_path)
+    assert status(second, job) == RUNNING
+    wait_for(lambda: status(second, later) == DONE)
+    assert status(second, job) == DONE
+    second.close()
+    assert first._process is not None
+    first._process.wait()
+
+
+def test_a_process_with_the_same_number_is_another_one(tmp_path: Path) -> None:
+    own = psutil.Process()
+    write_job(tmp_path / ".jobs" / "0007", Job("0007", "p", "Job", ("wait",), "", RUNNING, own.pid, born=1.0))
+    (tmp_path / ".jobs" / "0008").mkdir()
+    (tmp_path / ".jobs" / "0008" / "job.json").write_text("{")  # cut short by a full disk
+    queue = Queue(tmp_path)
+    wait_for(lambda: queue.jobs()[0].status == FAILED)
+    assert [job.id for job in queue.jobs()] == ["0007"]
+    queue.close()
+
+
+def test_the_end_of_the_page_stops_what_runs(tmp_path: Path) -> None:
+    queue = Queue(tmp_path)
+    running, waiting = queue.add("p", "Running", ["wait"]), queue.add("p", "Waiting", ["done"])
+    wait_for(lambda: queue.report(running))
+    with pytest.raises(OutputError, match="another page"):
+        Queue(tmp_path)
+    queue.close()
+    kept = [read_job(tmp_path / ".jobs" / job.id) for job in (running, waiting)]
+    assert [job.status for job in kept if job] == [HALTED, WAITING]
+    assert json.loads((tmp_path / ".jobs" / waiting.id / "job.json").read_text())["arguments"] == ["done"]
+
+
+def test_commands_keep_their_latest_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def work() -> Generator[Progress, None, str]:
+        yield Progress("Looking", 2, None, "frames")
+        yield Progress("Working", 4, 8, "frames", "fast")
+        return "done"
+
+    monkeypatch.setenv(PROGRESS_FILE, str(tmp_path / "progress.json"))
+    assert show(work(), quiet=True) == "done"
+    report = read_report(tmp_path)
+    assert report is not None
+    assert (report.title, report.done, report.first, report.share, report.note) == ("Working", 4, 4, 0.5, "fast")

@@ -1,0 +1,160 @@
+"""The app's projects: what lies where, and that nothing a visitor says leads out of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conftest import Studio
+from faceswap.errors import ConfigError, FaceswapError, MediaError
+from faceswap_app import charts, commands, facts
+from faceswap_app.parts import number, one_of, text_of
+from faceswap_app.projects import AGREES, INVENTED, Project, Projects
+
+
+@pytest.fixture
+def projects(tmp_path: Path) -> Projects:
+    folder = tmp_path / "projects"
+    folder.mkdir()
+    return Projects(folder)
+
+
+@pytest.fixture
+def project(projects: Projects) -> Project:
+    return projects.create("pair")
+
+
+def test_makes_and_finds_projects(projects: Projects, project: Project) -> None:
+    (projects.folder / ".jobs").mkdir()
+    (projects.folder / "outside").symlink_to(projects.folder.parent)
+    assert projects.names() == ["pair"]
+    assert projects.last() == "pair"
+    for name in ("", " ", "..", "../x", "a/b", ".hidden", "x" * 99, "results", "pair"):
+        with pytest.raises(ConfigError):
+            projects.create(name)
+    for name in (None, "", "../projects/pair", "outside", "gone", ["pair"]):
+        with pytest.raises(ConfigError, match=r"project|list"):
+            projects.open(name)
+
+
+def test_remembers_persons(projects: Projects, project: Project) -> None:
+    assert [person.name for person in project.persons().values()] == ["Person A", "Person B"]
+    with pytest.raises(ConfigError, match=r"Person A and Person B agree\. Say so"):
+        project.check_consent("ab")
+    project.change("a", name="  Ada  Lovelace ", consent=AGREES)
+    project.change("b", name="Drawn", consent=INVENTED, clips=("clips/x.mp4",))
+    assert projects.open("pair").consent() == {"a": "Ada Lovelace", "b": "nobody"}
+    projects.open("pair").check_consent("ab")
+    assert projects.open("pair").persons()["b"].clips == ("clips/x.mp4",)
+    project.change("c", name="Third")
+    assert list(project.persons()) == ["a", "b", "c"]
+    for key, values in [("x", {"name": "X"}), ("a", {"name": " "}), ("a", {"consent": "perhaps"})]:
+        with pytest.raises(ConfigError):
+            project.change(key, **values)
+    (project.folder / "project.toml").write_text("persons = 3")
+    with pytest.raises(ConfigError, match=r"project\.toml"):
+        projects.open("pair").persons()
+
+
+def test_takes_clips(project: Project, studio: Studio, tmp_path: Path) -> None:
+    for name in ("clip.mp4", "clip.mp4"):
+        shutil.copy(studio.clips["a"], tmp_path / name)
+        project.add_clip(tmp_path / name, "../../../my clip.mp4")
+    assert project.clips() == ["clips/my clip.mp4", "clips/my clip_2.mp4"]
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "notes.txt").write_text("no video")
+    (tmp_path / "picture.jpg").write_bytes(b"")
+    for name in ("text.mp4", "notes.txt", "picture.jpg"):
+        with pytest.raises(MediaError, match=name) as error:
+            project.add_clip(tmp_path / name, name)
+        assert str(tmp_path) not in error.value.problem
+    assert len(project.clips()) == 2
+
+
+@pytest.mark.parametrize("name", [None, "", [], "../outside.mp4", "/etc/passwd", "clips/\0.mp4", "clips/gone.mp4", {}])
+def test_nothing_leads_outside(project: Project, tmp_path: Path, name: Any) -> None:
+    (tmp_path / "projects" / "outside.mp4").touch()
+    (project.folder / "clips" / "link.mp4").symlink_to(tmp_path / "projects" / "outside.mp4")
+    assert project.clips() == []
+    for find in (project.clip, project.model):
+        with pytest.raises(ConfigError, match=r"no (clip|model)"):
+            find(name)
+
+
+def test_results_have_their_settings_beside_them(project: Project, studio: Studio) -> None:
+    clip = Path("ada.mp4")
+    out = project.free_result(clip, "Bruno / B", ".mp4", [])
+    assert out == project.results / "ada_as_Bruno_B.mp4"
+    assert project.free_result(clip, "Bruno / B", ".mp4", [str(out)]).name == "ada_as_Bruno_B_2.mp4"
+    shutil.copy(studio.clips["a"], out)
+    assert project.finished() == []
+    out.with_name("ada_as_Bruno_B.settings.toml").touch()
+    assert project.finished() == [out]
+
+
+def test_a_demo_is_a_project(projects: Projects, studio: Studio) -> None:
+    """`faceswap demo` puts clips and its result at the top of its folder."""
+    shutil.copytree(studio.model, projects.folder / "demo" / "model")
+    for key, faceset in studio.facesets.items():
+        shutil.copytree(faceset, projects.folder / "demo" / "faces" / key)
+    for name in ("ada.mp4", "swap.mp4"):
+        shutil.copy(studio.clips["a"], projects.folder / "demo" / name)
+    (projects.folder / "demo" / "swap.settings.toml").touch()
+    demo = projects.open("demo")
+    assert (demo.clips(), demo.models(), [path.name for path in demo.finished()]) == (
+        ["ada.mp4"],
+        ["model"],
+        ["swap.mp4"],
+    )
+    assert facts.model(demo.folder / "model").persons == ("a", "b")
+    assert set(facts.losses(demo.folder / "model", {"a": "Ada"})) == {"Ada", "b"}
+    assert "<svg" in charts.curves({"<Ada>": [(0, 1.0), (1, 0.5)]}, "minutes")
+    before, after, swapped = facts.before_and_after(demo.clip("ada.mp4"), demo.model("model"), {"to": ["b"]}, 3)
+    assert swapped
+    assert before.shape == after.shape
+    assert (before != after).any()
+
+
+def test_faces_are_rejected_and_taken_back(studio: Studio, tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    shutil.copytree(studio.facesets["a"], folder)
+    page = facts.faces(folder, facts.KEPT, "sharpness", True, 0)
+    assert len(page.files) == page.total == facts.counts(folder)[0]
+    facts.toggle(folder, page.files[0])
+    assert facts.faces(folder, facts.REJECTED, "time", False, 0).files == [page.files[0]]
+    assert facts.pictures(folder, page.files[:2], "yaw")[0][1] == "✕ by hand"
+    facts.toggle(folder, page.files[0])
+    assert facts.counts(folder) == (page.total, page.total)
+    assert "Took back" in facts.undo(folder)
+    assert facts.faces(folder, facts.KEPT, "time", False, 99).files == []
+    assert facts.chart(folder).count("<svg") == 6
+    with pytest.raises(FaceswapError):
+        facts.faces(tmp_path, facts.KEPT, "time", False, 0)
+
+
+@pytest.mark.parametrize("minutes", [0, -1, None, 1e6])
+def test_training_needs_a_time(minutes: float | None) -> None:
+    facesets = {"a": Path("a"), "b": Path("b"), "c": Path("c")}
+    with pytest.raises(ConfigError, match="minutes"):
+        commands.train(facesets, {"a": "Jane Doe"}, Path("m"), commands.Training(minutes=minutes), new=True)
+    words = commands.train(
+        facesets, {"a": "Jane Doe"}, Path("m"), commands.Training(minutes=minutes, until_plateau=True), new=False
+    )
+    assert words[:9] == ["train", "--a", "a", "--b", "b", "--person", "c=c", "--consent", "a=Jane Doe"]
+    assert "--preset" not in words
+
+
+def test_what_is_typed_is_checked() -> None:
+    assert [number(text) for text in ("3", 2.5, "", None, "x", "nan", "inf", [1])] == [3, 2.5] + [None] * 6
+    assert one_of("a", ["a"], "person") == "a"
+    for payload in ("b", None, ["a"], 1):
+        with pytest.raises(ConfigError, match="no person"):
+            one_of(payload, ["a"], "person")
+    with pytest.raises(ConfigError, match="8 pixels"):
+        commands.extract([Path("x.mp4")], Path("a"), 0, 3)
+    with pytest.raises(ConfigError, match="leave out"):
+        commands.reject(Path("a"), False, False, None, None)
+    assert text_of(ConfigError("<b> is wrong", "Mend it")) == "&lt;b&gt; is wrong. Mend it."
