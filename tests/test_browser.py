@@ -119,8 +119,8 @@ def train_and_come_back(page: Page) -> None:
     press(page, "train")
     running = page.locator("#train-card .job.running")
     expect(running).to_contain_text("faces/s", timeout=PATIENCE)
-    page.reload()
-    open_tab(page, "3 Train")
+    page.reload()  # the address names the tab
+    expect(page.get_by_role("tab", name="3 Train")).to_have_attribute("aria-selected", "true", timeout=PATIENCE)
     expect(running).to_contain_text("left", timeout=PATIENCE)
     expect(page.locator("#train")).to_be_disabled()
     expect(page.locator(".chart svg polyline")).to_have_count(2, timeout=PATIENCE)

@@ -21,13 +21,26 @@ from faceswap_app.tab_verify import VerifyTab
 
 _KEPT = 86_400  # seconds that uploads, and pictures shown on the page, are kept
 _BRAND = '<div id="brand"><i></i><i></i>faceswap</div>'
-_TABS = ("project", "faces", "train", "swap", "queue", "verify")
 # Project and tab are kept in the page's address: they survive a reload, can be a bookmark, and each window has its own.
-_REMEMBER = """(value) => {{
+_REMEMBER = """(name) => {
     const here = new URL(window.location);
-    if ({value}) here.searchParams.set('{name}', {value});
+    if (name) here.searchParams.set('project', name);
     window.history.replaceState(null, '', here);
-}}"""
+}"""
+# The first tab selects itself while the page is loaded: nothing is remembered before the address has been followed.
+_FOLLOW_TAB = """() => {
+    const tabs = [...document.querySelectorAll('[role=tab]')];
+    const named = new URL(window.location).searchParams.get('tab');
+    const wanted = tabs.find((tab) => tab.dataset.tabId === named);
+    if (wanted && tabs[0].ariaSelected === 'true') wanted.click();
+    window.followed = true;
+}"""
+_REMEMBER_TAB = """() => setTimeout(() => {
+    const chosen = document.querySelector('[role=tab][aria-selected=true]');
+    const here = new URL(window.location);
+    if (window.followed && chosen) here.searchParams.set('tab', chosen.dataset.tabId);
+    window.history.replaceState(null, '', here);
+})"""
 
 _LOOK_EVERY = 2.0  # seconds; after a click the page looks at once
 Seen = dict[int, Any]
@@ -92,22 +105,18 @@ class _Page:
         self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live]
         everything = [self._seen, self._pill, *(live.component for live in self._live)]
         look = {"fn": self._look, "inputs": [self._seen, project], "outputs": everything, **QUICK}
-        blocks.load(self._choose, None, [project, self._tabs], **QUICK)
+        blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
         for tab in self._tabs.children:
-            # The first tab is selected by itself when the page is loaded: that is no choice of the visitor's.
-            chosen = _REMEMBER.format(name="tab", value=f"(navigator.userActivation.hasBeenActive && '{tab.id}')")
-            tab.select(None, None, None, js=chosen, **QUICK)
-        project.change(**look).then(None, project, None, js=_REMEMBER.format(name="project", value="value"), **QUICK)
+            tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
+        project.change(**look).then(None, project, None, js=_REMEMBER, **QUICK)
         self._clock.tick(**look)
         for event in events:
             event.then(**look)
 
     def _choose(self, request: gr.Request) -> Any:
-        """The project and the tab that the address names, else what was worked on last, and the first tab."""
-        names, asked = self._desk.projects.names(), request.query_params
-        named, tab = asked.get("project"), asked.get("tab")
-        project = gr.Dropdown(choices=names, value=named if named in names else self._desk.projects.last())
-        return [project, gr.Tabs(selected=tab if tab in _TABS else _TABS[0])]
+        """The project that the address names, else the one that was worked on last."""
+        names, named = self._desk.projects.names(), request.query_params.get("project")
+        return gr.Dropdown(choices=names, value=named if named in names else self._desk.projects.last())
 
     def _look(self, seen: Seen, name: str | None) -> list[Any]:
         """Everything on the page whose place on the disk has changed since this window last looked."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import gradio as gr
 
-from faceswap.errors import ConfigError, FaceswapError
-from faceswap_app.parts import QUICK, RAW, Desk, Live, told, uploads, warn
+from faceswap.errors import ConfigError
+from faceswap_app.parts import QUICK, RAW, Desk, Live, told, uploads
 from faceswap_app.projects import Project
 
 _LONGEST_LABEL = 30  # characters before a colon that name what follows
@@ -56,8 +56,6 @@ class VerifyTab:
             path, name = Path(file["path"]), Path(file.get("orig_name") or file["path"]).name
             try:
                 reports.append(_report(path, name))
-            except FaceswapError as error:
-                warn(type(error)(error.problem.replace(str(path), name), error.remedy))
             finally:
                 path.unlink(missing_ok=True)
         return ["".join(reports), None]
@@ -80,7 +78,7 @@ def _report(path: Path, name: str) -> str:
 
     [report] = run(verify([path]))
     verdict, *lines = in_words(report).replace(str(path), name).splitlines()
-    kind = "marked" if report.marked else "unmarked"
+    kind = "ai" if report.says_ai else ""
     said = "".join(f'<li class="{"part" if line.startswith("    ") else ""}">{_line(line)}</li>' for line in lines)
     return f'<div class="verdict {kind}"><b>{html.escape(verdict)}</b><ul>{said}</ul></div>'
 

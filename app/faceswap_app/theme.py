@@ -94,7 +94,7 @@ footer { display: none !important; }
 .reason { color: var(--ink-2); margin: 4px 0; }
 .verdict { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 12px 16px; margin-bottom: 10px;
            background: var(--block-background-fill); }
-.verdict b { font-size: 1.05rem; } .verdict.marked b { color: var(--ink-2); }
+.verdict b { font-size: 1.05rem; } .verdict.ai b { color: var(--ink-2); }
 .verdict ul { list-style: none; margin: 8px 0 0; padding: 0; font-size: .9rem; overflow-wrap: anywhere; }
 .verdict li { margin: 4px 0; } .verdict li.part { padding-left: 1.6em; }
 .verdict span { color: var(--body-text-color-subdued); margin-right: .6em; }
