@@ -235,7 +235,7 @@ _WRITING = threading.Lock()
 
 def _checked(person: Person) -> Person:
     name = " ".join(person.name.split())
-    if not name or len(name) > _LONGEST_NAME or name == NOBODY:
+    if not name or len(name) > _LONGEST_NAME or name.casefold() == NOBODY:
         raise ConfigError(f"'{name}' cannot be a person's name", f"Use 1 to {_LONGEST_NAME} characters")
     if person.consent not in ("", AGREES, INVENTED):
         raise ConfigError(f"'{person.consent}' does not say whether {name} agrees", "Choose one of the two")

@@ -19,6 +19,7 @@ from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 from faceswap_pipelines.train import TrainResult
 from faceswap_pipelines.train import train_model as train
 from faceswap_pipelines.train_setup import TrainJob
+from faceswap_pipelines.verify import Report, verify
 
 __all__ = [
     "BatchResult",
@@ -29,6 +30,7 @@ __all__ = [
     "Models",
     "PreviewResult",
     "Progress",
+    "Report",
     "SwapConfig",
     "SwapJob",
     "SwapResult",
@@ -43,4 +45,5 @@ __all__ = [
     "run",
     "swap",
     "train",
+    "verify",
 ]
