@@ -61,14 +61,14 @@ def smaller(picture: Picture) -> Picture:
 
 
 def without_a_tenth(picture: Picture) -> Picture:
-    return np.ascontiguousarray(picture[23:, 25:])
+    return np.ascontiguousarray(picture[46:, 50:])
 
 
 @pytest.fixture(scope="module")
 def plain(studio: Studio) -> Picture:
-    """32 frames of a drawn actor with the grain of a camera, of which drawings have none."""
-    grain = np.random.default_rng(0).normal(scale=4, size=(256, 256, 1))
-    frames = images(studio.clips["a"])[:32]
+    """32 frames of a drawn actor, 512 px, with the grain of a camera, of which drawings have none."""
+    grain = np.random.default_rng(0).normal(scale=4, size=(512, 512, 1))
+    frames = [cv2.resize(frame, (512, 512)) for frame in images(studio.clips["a"])[:32]]
     return np.stack([(frame + np.roll(grain, 37 * i)).clip(0, 255).astype(np.uint8) for i, frame in enumerate(frames)])
 
 
