@@ -5,6 +5,10 @@ Shapes in annotations are checked at run time: jaxtyping's hook wraps every func
 
 from __future__ import annotations
 
+import os
+
+os.environ["OMP_NUM_THREADS"] = "1"  # there are as many test processes as cores; threads would wait for each other
+
 from jaxtyping import install_import_hook
 
 install_import_hook("faceswap", "typecheck.check")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,8 @@ from conftest import DRAWN, Studio
 from faceswap.config import PRESETS
 from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.media.pictures import write_picture
-from faceswap.model.base import base_of, generic, load_base, start_from
-from faceswap.model.swap_model import build_model
+from faceswap.model.base import base_of, generic, grown, load_base, start_from
+from faceswap.model.swap_model import SwapModel, build_model, conditional
 from faceswap.training.bank import Bank
 from faceswap.training.begin import begin_with
 from faceswap.training.checkpoint import load_model, read_config
@@ -60,12 +61,42 @@ def test_base_weights_are_small_enough_to_ship() -> None:
     assert weight_file("base_nano").stat().st_size <= 20e6
 
 
+def test_a_larger_network_keeps_what_the_smaller_one_knows() -> None:
+    base = load_base("base_nano")
+    small = generic(NANO, base).eval()
+    config = dataclasses.replace(PRESETS["base"], latent="vae", decoder="conditional")
+    large = build_model(config, seed=1).eval()
+    code = base["code"][None]
+    begun = grown(base, large)
+    start_from(large, begun, [base["code"]] * 2)
+    seen = torch.randn(2, 32, 32, 32, generator=torch.Generator().manual_seed(0))
+
+    def passed(model: SwapModel, first: int) -> torch.Tensor:
+        """Half-size features on their way through the inside of a network that begins at stage `first`."""
+        features = seen
+        for stage in model.encoder.stages[first:]:
+            features = stage(features)
+        features = model.bottleneck.decode(model.bottleneck.encode(features))
+        decoders = conditional(model)
+        for stage, modulation in zip(decoders.decoder.stages[:3], decoders.modulations, strict=False):
+            features = stage(modulation(features, code))
+        return features
+
+    with torch.no_grad():
+        assert torch.allclose(passed(large, 2), passed(small, 1), atol=1e-5)
+    with pytest.raises(ModelError, match="half the size"):
+        grown(begun, large)
+    with pytest.raises(ModelError, match="half the size"):
+        grown(base, build_model(dataclasses.replace(config, max_width=128)))
+
+
 def test_persons_begin_alike_to_their_faces(studio: Studio) -> None:
     faces = {person: run(load_faces(folder, 96)) for person, folder in studio.facesets.items()}
     banks = {p: Bank(theirs, 64, CONFIG, i, 0, CPU) for i, (p, theirs) in enumerate(faces.items())}
     state = start_training(NANO, CONFIG, CPU)
     before = held_out_loss(state.average, faces, CONFIG, CPU)
-    begin_with(state, load_base("base_nano"), banks)
+    done = list(begin_with(state, load_base("base_nano"), banks))
+    assert done == sorted(done)
     for bank in banks.values():
         bank.close()
     assert held_out_loss(state.average, faces, CONFIG, CPU) < 0.6 * before
@@ -124,6 +155,23 @@ def test_pretraining_that_was_stopped_ends_with_the_same_weights(gallery: Path, 
     assert run(pretrain(job(gallery, tmp_path / "half", 4))).sha256 == whole.sha256
     with pytest.raises(ModelError, match="other portraits or settings"):
         run(pretrain(dataclasses.replace(job(gallery, tmp_path / "half", 4), settings={"batch_size": 3})))
+
+
+def test_a_larger_preset_grows_from_the_people_of_the_smaller_one(
+    gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shape = {"size": 32, "width": 8, "max_width": 32, "latent_size": 16}  # the shipped ones would take half a minute
+    monkeypatch.setitem(PRESETS, "nano", dataclasses.replace(NANO, **shape))
+    monkeypatch.setitem(PRESETS, "base", dataclasses.replace(PRESETS["base"], **shape | {"size": 64, "width": 4}))
+    run(pretrain(job(gallery, tmp_path, 2)))
+    larger = dataclasses.replace(job(gallery, tmp_path, 1), preset="base", grow="nano")
+    run(pretrain(larger))
+    small, large = (load_model(tmp_path / name, CPU) for name in ("nano", "base"))
+    grown, apart = (conditional(large).codes - codes for codes in (conditional(small).codes, 0))
+    assert grown.norm() < 0.2 * apart.norm()
+    with pytest.raises(ModelError, match="other people"):
+        shutil.rmtree(tmp_path / "base")
+        run(pretrain(dataclasses.replace(larger, settings={"batch_size": 2, "seed": 1})))
 
 
 def test_what_pretraining_refuses(gallery: Path, tmp_path: Path) -> None:

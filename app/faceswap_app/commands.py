@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faceswap.errors import ConfigError
 
+AUTO = "auto"  # the preset that suits the device
 LONGEST_TRAINING = 10_080.0  # minutes: a week
 
 
@@ -15,7 +16,7 @@ LONGEST_TRAINING = 10_080.0  # minutes: a week
 class Training:
     """What the Train tab says of a model; the first four are for a new one."""
 
-    preset: str = "nano"
+    preset: str = AUTO
     latent: str = "plain"
     decoder: str = "separate"
     from_scratch: bool = False
@@ -71,7 +72,8 @@ def train(
     words += ["--model", str(model)]
     words += ["--until-plateau"] if training.until_plateau else ["--minutes", f"{minutes:g}"]
     if new:
-        words += ["--preset", training.preset, "--latent", training.latent, "--decoder", training.decoder]
+        words += ["--preset", training.preset] if training.preset != AUTO else []
+        words += ["--latent", training.latent, "--decoder", training.decoder]
         words += ["--from-scratch"] if training.from_scratch else []
     return [*words, "--save-every", "15"]  # seconds: what is seen while it trains is drawn with each checkpoint
 

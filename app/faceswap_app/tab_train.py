@@ -19,9 +19,10 @@ from faceswap_app.projects import Project
 KINDS = ("train",)
 _NEW = "a new model"
 _PRESETS = [
-    ("nano: 64 px, for any computer", "nano"),
-    ("base: 128 px, wants a GPU", "base"),
-    ("large: 256 px, wants a large GPU", "large"),
+    ("what suits this computer: nano, or base with a GPU", commands.AUTO),
+    ("nano: 64 px, good soonest", "nano"),
+    ("base: 128 px, sharper; three times as long on a processor", "base"),
+    ("large: 256 px, wants a GPU", "large"),
 ]
 _LATENTS = [
     ("plain: the default", "plain"),
@@ -61,7 +62,7 @@ class TrainTab:
         self._about = gr.Markdown(elem_classes="note")
         self._shape = gr.Group()
         with self._shape:
-            self._preset = gr.Radio(_PRESETS, value="nano", label="Size of the faces it makes")
+            self._preset = gr.Radio(_PRESETS, value=commands.AUTO, label="Size of the faces it makes")
             with gr.Accordion("Kind of network", open=False):
                 self._latent = gr.Dropdown(_LATENTS, value="plain", label="What lies between encoder and decoder")
                 self._decoder = gr.Radio(_DECODERS, value="separate", label="Decoder")
@@ -130,7 +131,7 @@ class TrainTab:
         if pending & set(KINDS):
             raise ConfigError("a model of this project is being trained already", "Pause it first")
         training = commands.Training(
-            one_of(preset, PRESETS, "preset"),
+            one_of(preset, (commands.AUTO, *PRESETS), "preset"),
             one_of(latent, LATENTS, "latent"),
             one_of(decoder, DECODERS, "decoder"),
             bool(scratch),

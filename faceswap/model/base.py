@@ -105,6 +105,31 @@ def of_one_person(base: Weights, code: Tensor) -> dict[str, Tensor]:
     return decoder
 
 
+def grown(base: Weights, model: SwapModel) -> dict[str, Tensor]:
+    """Base weights for a conditional VAE of larger pictures that is to know what smaller ones know.
+
+    Networks grow at the picture's end (Karras et al., 2018, "Progressive growing of GANs"): what is new there begins by
+    chance, as in `model`, and so do residual blocks, which change nothing at first. Raises ModelError if `model` is
+    not such a network.
+    """
+    begun = {key: value.float() for key, value in as_base(model, base["log_variance"]).items()}
+    more = _stages(begun) - _stages(base)
+    for key, known in base.items():
+        match key.split("."):
+            case ["encoder", "stages", "0", *_] | ["decoder", "head", *_]:
+                continue  # where small pictures came in and went out
+            case ["encoder", "stages", number, *rest]:  # the encoder counts from the picture, the decoder to it
+                key = ".".join(["encoder", "stages", str(int(number) + more), *rest])
+        if more < 1 or key not in begun or begun[key].shape != known.shape:
+            raise ModelError("this network is not larger ones' inside", "Begin with weights of half the size")
+        begun[key] = known
+    return begun
+
+
+def _stages(base: Weights) -> int:
+    return sum(key.startswith("encoder.stages.") and key.endswith(".weight") for key in base)
+
+
 def as_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
     """What of a conditional VAE of many people ships: everything but the people. float16.
 

@@ -50,7 +50,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Features) -> Features:
         """The input plus a learnt correction, of the same shape."""
-        corrected: Features = self.act(x + self.second(self.act(self.first(x))))
+        corrected: Features = x + self.second(self.act(self.first(x)))
         return corrected
 
 

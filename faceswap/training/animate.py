@@ -52,7 +52,7 @@ _GAZE = 0.12, 0.05  # of the eye's width: how far irises move across and down
 
 _JAW_AXIS = 0.35, 0.75  # y and z of the jaw's joints in head space, just before the ears
 _SOFTNESS = 0.02  # below this distance the picture follows no single point of the mesh
-_COARSE = 2  # pixels between places at which it is worked out how the skin follows
+_FOLLOWED = 32  # places along a side at which it is worked out how the skin follows
 _UPPER = 0.85  # share of the way that the upper lid makes when an eye shuts
 _LID_ROOM = 0.9  # of half the eye's width: how far from a lid the skin moves along
 _AT_ONCE = {"cpu": 4, "cuda": 1024}  # faces: a processor's cache is small
@@ -238,9 +238,9 @@ class Animated:
 def animate(faces: Portraits, act: Act, places: Places) -> Animated:
     """What `faces` that act show at `places` (pixel by pixel of an output picture)."""
     before, after = faces.points, _moved(faces, act)
-    # How the skin follows is costly to work out, and smooth: every other pixel will do.
+    # How the skin follows is costly to work out, and smooth: some pixels will do.
     planes = places.permute(0, 3, 1, 2)
-    coarse = functional.avg_pool2d(planes, _COARSE).permute(0, 2, 3, 1)
+    coarse = functional.adaptive_avg_pool2d(planes, _FOLLOWED).permute(0, 2, 3, 1)
     flow = _follow(coarse, after, (before - after)[..., :2]).permute(0, 3, 1, 2)
     flow = functional.interpolate(flow, planes.shape[2:], mode="bilinear", align_corners=False)
     skin = (
@@ -297,31 +297,42 @@ def _look(
     them stays where it is. A lid that opens wider stretches the eye.
     """
     x, y = places.unbind(-1)
-    outer, inner = eye[:, 0, None, None, 0], eye[:, 8, None, None, 0]
+    outer, inner = eye[:, 0, 0], eye[:, 8, 0]
     middle, half = (outer + inner) / 2, ((inner - outer) / 2).abs().clamp_min(1e-3)
+    top, bottom = eye[..., 1].aminmax(dim=1)
+    room = _LID_ROOM * half
+    reach = room + (bottom - top)  # a lid that opens wider rises by less than the eye is high
+    near = ((x - middle[:, None, None]).abs() < half[:, None, None]) & (
+        (y - ((top + bottom) / 2)[:, None, None]).abs() < ((bottom - top) / 2 + reach)[:, None, None]
+    )  # elsewhere nothing moves: a few pixels in a hundred are left
+    face = near.nonzero()[:, 0]
+    x, y, eye, closed, gaze = x[near], y[near], eye[face], closed[face], gaze[face]
+    middle, half, room = middle[face], half[face], room[face]
+
     along = 1 - ((x - middle) / half) ** 2
     upper = _height(x, torch.cat([eye[:, 8:], eye[:, :1]], dim=1), half)
     gap = (_height(x, eye[:, :9], half) - upper).clamp_min(0) * (3 * along).clamp(0, 1)
-    lower, closed = upper + gap, closed[:, None, None]
+    lower = upper + gap
     new_upper, new_lower = upper + _UPPER * closed * gap, lower - (1 - _UPPER) * closed.clamp_min(0) * gap
-    room = _LID_ROOM * half
     above = (new_upper - upper) * ((y - new_upper) / room + 1).clamp(0, 1)
     below = (new_lower - lower) * (1 - (y - new_lower) / room).clamp(0, 1)
     between = (y > new_upper) & (y < new_lower)
     width = 2 * half * (along.clamp_min(0) * between)
     stretched = (new_upper - upper) * (1 - (y - new_upper) / (new_lower - new_upper).clamp_min(1e-4))
-    down = torch.where(between, torch.where(closed < 0, stretched, gaze[:, 1, None, None] * width), above)
+    down = torch.where(between, torch.where(closed < 0, stretched, gaze[:, 1] * width), above)
     down = torch.where(y >= new_lower, below, down)
-    return -torch.stack([gaze[:, 0, None, None] * width, down], dim=-1)
+    looks = torch.zeros_like(places)
+    looks[near] = -torch.stack([gaze[:, 0] * width, down], dim=-1)
+    return looks
 
 
 def _height(
-    x: Float[Tensor, "batch height width"], curve: Float[Tensor, "batch points 2"], half: Float[Tensor, "batch 1 1"]
-) -> Float[Tensor, "batch height width"]:
+    x: Float[Tensor, " n"], curve: Float[Tensor, "n points 2"], half: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
     """How high a curve lies at `x`, between its points by their distance."""
-    away = (x[..., None] - curve[:, None, None, :, 0]) / half[..., None]
+    away = (x[:, None] - curve[..., 0]) / half[:, None]
     weights = (away.square() + 0.01).pow(-2)
-    return (weights * curve[:, None, None, :, 1]).sum(dim=-1) / weights.sum(dim=-1)
+    return (weights * curve[..., 1]).sum(dim=-1) / weights.sum(dim=-1)
 
 
 def _squared_distances(
@@ -342,13 +353,15 @@ def _border(device: torch.device) -> Float[Tensor, "32 2"]:
 
 def _inside(places: Places, outline: Float[Tensor, "batch corners 2"]) -> Bool[Tensor, "batch height width"]:
     """Which places lie inside a closed outline: a ray to the right crosses it an odd number of times."""
-    (x, y), (ax, ay) = (values.movedim(-1, 0).contiguous() for values in (places, outline))
+    low, high = (corner[:, None, None] for corner in outline.aminmax(dim=1))
+    near = ((places >= low) & (places <= high)).all(dim=-1)
+    (x, y), (ax, ay) = (values.movedim(-1, 0) for values in (places[near], outline[near.nonzero()[:, 0]]))
     crossings = torch.zeros_like(x, dtype=torch.bool)
-    for a in range(outline.shape[1]):  # edge by edge: all at once would be twenty times the memory
-        from_x, from_y, to_x, to_y = (v[:, i, None, None] for i in (a - 1, a) for v in (ax, ay))
+    for a in range(outline.shape[1]):
+        from_x, from_y, to_x, to_y = (v[:, i] for i in (a - 1, a) for v in (ax, ay))
         slope = (to_x - from_x) / torch.where(to_y == from_y, torch.ones_like(to_y), to_y - from_y)
         crossings ^= ((from_y > y) != (to_y > y)) & (x < from_x + (y - from_y) * slope)
-    return crossings
+    return torch.zeros_like(near).masked_scatter(near, crossings)
 
 
 def paint_mouths(

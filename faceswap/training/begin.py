@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import torch
 from jaxtyping import Float
@@ -15,23 +15,35 @@ from faceswap.training.bank import Bank, Batch
 from faceswap.training.losses import reconstruction_losses
 from faceswap.training.state import TrainState
 
+Codes = Float[Tensor, "persons code"]
+
 _STEPS, _RATE = 60, 0.05
 _FACES = 24  # of a person, by which their code is found
 
 
-def begin_with(state: TrainState, base: Weights, banks: Mapping[str, Bank]) -> None:
+def begin_with(state: TrainState, base: Weights, banks: Mapping[str, Bank]) -> Iterator[float]:
     """Have a model that has not been trained yet begin with base weights, and each person as the code that the faces in
-    their bank are given back best with."""
+    their bank are given back best with. Says how much of that is done, 0..1."""
     everybody = generic(state.model.config, base).to(state.device)
-    codes = [fit_codes(everybody, banks[person].shown(_FACES), state.config)[0] for person in everybody.config.persons]
-    start_from(state.model, base, codes)
+    persons, codes = everybody.config.persons, {}
+    for number, person in enumerate(persons):
+        for step, fitted in enumerate(_fitting(everybody, banks[person].shown(_FACES), state.config, each=False)):
+            codes[person] = fitted[0]
+            yield (number + step / _STEPS) / len(persons)
+    start_from(state.model, base, [codes[person] for person in persons])
     state.ranks.follow_first(list(state.model.parameters()))
     state.average.load_state_dict(state.model.state_dict())
 
 
-def fit_codes(model: SwapModel, shown: Batch, config: TrainConfig, each: bool = False) -> Float[Tensor, "persons code"]:
-    """The code with which a conditional `model` gives the faces `shown` back best, or one for `each` of them; sought
-    from the mean of all codes that it has."""
+def fit_codes(model: SwapModel, shown: Batch, config: TrainConfig) -> Codes:
+    """The codes with which a conditional `model` gives each of the faces `shown` back best."""
+    *_, codes = _fitting(model, shown, config, each=True)
+    return codes
+
+
+def _fitting(model: SwapModel, shown: Batch, config: TrainConfig, each: bool) -> Iterator[Codes]:
+    """Codes that get better step by step, one for `each` face or one for all; sought from the mean of all that there
+    are."""
     decoders = conditional(model)
     with torch.no_grad():
         features = model.bottleneck.decode(model.encode(shown.input))
@@ -43,4 +55,4 @@ def fit_codes(model: SwapModel, shown: Batch, config: TrainConfig, each: bool = 
         decoded = model.picture(decoders.draw(features, codes))
         (codes.grad,) = torch.autograd.grad(reconstruction_losses(decoded, shown, config).total, codes)
         optimizer.step()  # the loss is a mean over faces, but Adam does not mind its scale
-    return codes.detach()
+        yield codes.detach()

@@ -53,7 +53,7 @@ class Unknown:
 
 def measure_unknown(model: SwapModel, shown: Batch, config: TrainConfig) -> Unknown:
     """Find the code of each face in `shown`, then rebuild it."""
-    codes = fit_codes(model, shown, config, each=True)
+    codes = fit_codes(model, shown, config)
     with torch.no_grad():
         decoded = model.picture(conditional(model).draw(model.bottleneck.decode(model.encode(shown.input)), codes))
         loss = reconstruction_losses(decoded, shown, config).total

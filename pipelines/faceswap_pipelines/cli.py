@@ -124,7 +124,9 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="nano (64 px, for a CPU), base (128), large (256): for a new model.", show_default="nano"),
+        typer.Option(
+            help="nano (64 px), base (128), large (256): for a new model.", show_default="nano; base with a GPU"
+        ),
     ] = None,
     minutes: Annotated[
         float | None, typer.Option(help="Train this long; the schedule ends with it.", show_default="10")

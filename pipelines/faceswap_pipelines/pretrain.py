@@ -1,6 +1,7 @@
 """Pretrain: from portraits of many people to base weights, from which new models start.
 
-    python -m faceswap_pipelines.pretrain --portraits DIR --out WORK [--preset nano|base] [--steps N]
+    python -m faceswap_pipelines.pretrain --portraits DIR --out WORK --minutes M
+    python -m faceswap_pipelines.pretrain --portraits DIR --out WORK --minutes M --preset base --grow nano
 
 Everything is kept in WORK and can be stopped and resumed at any time:
 
@@ -27,12 +28,12 @@ from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.faces.curate import groups
 from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import is_picture
-from faceswap.model.base import as_base, read_base, start_from
+from faceswap.model.base import Weights, as_base, grown, read_base, start_from
 from faceswap.model.swap_model import conditional
 from faceswap.training.animate import Portraits, portraits
 from faceswap.training.bank import Faces
 from faceswap.training.begin import fit_codes
-from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, read_config
 from faceswap.training.guard import clear_about_memory
 from faceswap.training.portraits import PortraitBank
 from faceswap.training.pretrain import EVERYBODY, hold_out, mean_log_variance, measure_unknown, network_of
@@ -54,6 +55,7 @@ _FEWEST = 8  # people
 _MEASURED, _SHOWN = 256, 12  # pictures of people who are held out
 _BATCH_PIXELS = {"cpu": 2048, "cuda": 32768}  # faces of a batch times the picture's side
 _SETTINGS = {"warp": 0.7, "warmup_steps": 300, "kl_warmup_steps": 1000, "easing": 0.5}
+_PLAIN_SIDE = 64  # of pictures with which the KL divergence has weight 1: it shall not weigh less in larger ones
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class PretrainJob:
     """One of `minutes` and `steps`, in all, earlier runs counted."""
     begin: Path | None = None
     """Base weights of the same preset to begin with, in place of random ones."""
+    grow: str | None = None
+    """The preset of half the size, trained in the same `out`, to begin with what it knows, people and all."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Fields of TrainConfig, by name, in place of the recipe's."""
     device: str = "auto"
@@ -142,8 +146,8 @@ def _load(folder: Path, side: int, device: str) -> Job[People]:
 def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[PretrainResult]:
     """The training, measured on people who are held out; the last part of `pretrain`."""
     device, folder = pick_device(job.device), job.out / job.preset
-    wanted = {"batch_size": _BATCH_PIXELS[device.type] // preset.size} | _SETTINGS | dict(job.settings)
-    config = from_dict(TrainConfig, wanted, "settings")
+    suits = {"batch_size": _BATCH_PIXELS[device.type] // preset.size, "beta": (preset.size / _PLAIN_SIDE) ** 2}
+    config = from_dict(TrainConfig, suits | _SETTINGS | dict(job.settings), "settings")
     if max(people.persons) + 1 < _FEWEST:
         raise FaceError(
             f"the portraits show {max(people.persons) + 1} people, and learning faces needs at least {_FEWEST}",
@@ -155,11 +159,11 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
         PortraitBank(some.faces, some.meshes, some.persons, preset.size, config, device) for some in (known, strangers)
     )
     few, strange = (strange_bank.show(count, 1) for count in (_SHOWN, _MEASURED))
-    state = _open(folder, network_of(preset, max(known.persons) + 1), config, device, job.begin)
+    state = _open(job, network_of(preset, max(known.persons) + 1), config, device)
     budget = Budget(job.steps, None if job.minutes is None else job.minutes * 60)
 
     def preview() -> list[Row]:
-        return shown_as(state.average, few, fit_codes(state.average, few, config, each=True))
+        return shown_as(state.average, few, fit_codes(state.average, few, config))
 
     recorder = Recorder(folder, job.save_every, state, preview, tensorboard=False)
     with clear_about_memory(config), recording(recorder, [budget]):
@@ -167,7 +171,7 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
             recorder.note(metrics, budget)
             yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
     found = measure_unknown(state.average, strange, config)
-    weights = job.out / f"base_{job.preset}.safetensors"
+    weights = _weights(job.out, job.preset)
     save_file(as_base(state.average, mean_log_variance(state.average, bank.show(_MEASURED, 0).input)), weights)
     return PretrainResult(
         str(weights),
@@ -182,11 +186,9 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
     )
 
 
-def _open(
-    folder: Path, network: ModelConfig, config: TrainConfig, device: torch.device, begin: Path | None
-) -> TrainState:
+def _open(job: PretrainJob, network: ModelConfig, config: TrainConfig, device: torch.device) -> TrainState:
     """The state to go on from, or a fresh one. Raises ModelError if what is there was made otherwise."""
-    compiled = device.type == "cuda" and can_compile()
+    folder, compiled = job.out / job.preset, device.type == "cuda" and can_compile()
     if not (folder / "config.toml").exists():
         create_model_folder(folder, network, config)
     before = read_config(folder)
@@ -199,12 +201,26 @@ def _open(
     if loaded:
         return loaded[0]
     state = start_training(network, config, device, compiled=compiled)
-    if begin is not None:
-        base = read_base(begin)
+    if job.begin is not None:
+        base = read_base(job.begin)
         codes = conditional(state.model).codes.detach() + base["code"].to(device)
-        for model in (state.model, state.average):
-            start_from(model, base, codes.unbind())
+        _start(state, base, codes)
+    elif job.grow is not None:
+        smaller = read_config(job.out / job.grow)
+        if (smaller.model.persons, smaller.train.seed) != (network.persons, config.seed):
+            raise ModelError(f"{job.out / job.grow} has learnt other people", "Use the same portraits and seed")
+        codes = conditional(load_model(job.out / job.grow, device)).codes
+        _start(state, grown(read_base(_weights(job.out, job.grow)), state.model), codes)
     return state
+
+
+def _start(state: TrainState, base: Weights, codes: torch.Tensor) -> None:
+    for model in (state.model, state.average):
+        start_from(model, base, codes.unbind())
+
+
+def _weights(out: Path, preset: str) -> Path:
+    return out / f"base_{preset}.safetensors"
 
 
 def _progress(step: int, seconds: float, budget: Budget, note: str) -> Progress:
@@ -220,13 +236,17 @@ def main(
     minutes: Annotated[float | None, typer.Option(help="How long to train, earlier runs counted.")] = None,
     steps: Annotated[int | None, typer.Option(help="How many steps instead.")] = None,
     begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Base weights to begin with.")] = None,
+    grow: Annotated[
+        str | None,
+        typer.Option(metavar="PRESET", help="Trained in WORK before, half the size: begin with what it knows."),
+    ] = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Learn faces from portraits of many people. Ctrl-C stops and saves; run again, it goes on."""
     keep_freed_memory()
     with job_errors():
-        result = show(pretrain(PretrainJob(portraits, out, preset, minutes, steps, begin, device=device)), json)
+        result = show(pretrain(PretrainJob(portraits, out, preset, minutes, steps, begin, grow, device=device)), json)
     finish(result, json, f"{result.weights}: SSIM of unknown people {result.held_out_likeness:.3f}. {result.sha256}")
 
 

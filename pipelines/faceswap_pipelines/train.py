@@ -102,8 +102,8 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
 def _begin(state: TrainState, banks: Mapping[str, Bank], base: str) -> Job[None]:
     """What comes before the first step."""
     if base:
-        yield Progress("Looking for faces like these among those known", 0, None, "")
-        begin_with(state, load_base(base), banks)
+        for done in begin_with(state, load_base(base), banks):
+            yield Progress("Looking for faces like these among those known", round(100 * done), 100, "%")
     elif state.config.stacked_steps:
         for layer in pretrain_stacked(state, banks):
             title = f"Pre-training layer {layer.layer + 1} of {layer.layers}"

@@ -37,7 +37,7 @@ class TrainJob:
     """By the person's name."""
     model: Path
     preset: str | None = None
-    """For a new model; None is nano."""
+    """For a new model; None is what suits the device: base for a GPU, nano for a processor."""
     minutes: float | None = None
     steps: int | None = None
     until_plateau: bool = False
@@ -99,7 +99,7 @@ def _settle_config(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
         raise ConfigError(f"there is no setting '{unknown[0]}'", f"Known are: {', '.join(known_names)}")
     network = {name: value for name, value in job.settings.items() if name in _names(ModelConfig)}
     training = {name: value for name, value in job.settings.items() if name not in network}
-    preset = job.preset or "nano"
+    preset = job.preset or ("base" if device.type == "cuda" else "nano")
     if preset not in PRESETS:
         raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
     if "persons" in network:

@@ -4,7 +4,7 @@
 
 Prints a table: SSIM of held-out faces and mask overlap of each person; of the swaps in both directions, whether mouth
 and eyes follow, whose faces and whose colours they are. DIR holds the models and a sheet of held-out faces of each. On
-the README's machine 277 steps take half a minute, 1,110 two.
+the README's machine 277 steps of nano take half a minute, 1,110 two.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from held_out import load, measure, measure_swaps, named, rows
 
+from faceswap.config import PRESETS
 from faceswap.media.pictures import write_picture
 from faceswap.quality.sheets import sheet
 from faceswap.training.checkpoint import load_model
@@ -33,26 +34,28 @@ def main() -> None:
     parser.add_argument("--test", nargs="+", required=True, metavar="NAME=FACESET")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--steps", nargs="+", type=int, default=[277, 1110])
+    parser.add_argument("--preset", default="nano")
+    parser.add_argument("--latent", default="plain")
     parser.add_argument("--decoder", default="separate")
+    parser.add_argument("--begin", nargs="+", choices=["random", "base"], default=["random", "base"])
     arguments = parser.parse_args()
     keep_freed_memory()
-    test = load(named(arguments.test), 64)
-    print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {arguments.decoder}, nano")
+    test = load(named(arguments.test), PRESETS[arguments.preset].size)
+    kind = f"{arguments.preset}_{arguments.latent}_{arguments.decoder}"
+    print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {kind}")
     print("| steps | from | SSIM | mask IoU | " + " | ".join(_MEASURES) + " |")
     print("|---" * (4 + len(_MEASURES)) + "|")
     facesets = named(arguments.train)
     for steps in arguments.steps:
-        for scratch in (True, False):
-            begun = "random" if scratch else "base"
-            folder = arguments.out / f"{begun}_{arguments.decoder}_{steps}"
-            settings = {"decoder": arguments.decoder}
+        for begun in arguments.begin:
+            folder = arguments.out / f"{begun}_{kind}_{steps}"
             job = TrainJob(
                 facesets,
                 folder,
-                preset="nano",
+                preset=arguments.preset,
                 steps=steps,
-                from_scratch=scratch,
-                settings=settings,
+                from_scratch=begun == "random",
+                settings={"latent": arguments.latent, "decoder": arguments.decoder},
                 consent=dict.fromkeys(facesets, "of the benchmark's footage"),
             )
             run(train_model(job))
