@@ -12,7 +12,8 @@ import torch
 from faceswap.faces.align import align
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.landmarks import LEFT_EYE, RIGHT_EYE, FaceMesh, eye_opening, mouth_opening, pose
-from faceswap.training.animate import Act, Portraits, alike, animate, draw_acts, paint_mouths, portraits
+from faceswap.training.acting import Act, Portraits, alike, draw_acts, portraits
+from faceswap.training.animate import animate, paint_mouths
 from faceswap.training.augment import sample
 from faceswap.types import AlignedFace, Face
 from faceswap_pipelines.actors import CAST, frames

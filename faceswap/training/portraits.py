@@ -18,7 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.config import TrainConfig
-from faceswap.training.animate import Places, Portraits, alike, animate, draw_acts, paint_mouths
+from faceswap.training.acting import Portraits, alike, draw_acts
+from faceswap.training.animate import Places, animate, paint_mouths
 from faceswap.training.augment import draw_geometry, sample
 from faceswap.training.bank import Batch, Faces
 from faceswap.training.chance import seed_of

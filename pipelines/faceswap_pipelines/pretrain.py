@@ -30,7 +30,7 @@ from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import is_picture
 from faceswap.model.base import Weights, as_base, grown, read_base, start_from
 from faceswap.model.swap_model import conditional
-from faceswap.training.animate import Portraits, portraits
+from faceswap.training.acting import Portraits, portraits
 from faceswap.training.bank import Faces
 from faceswap.training.begin import fit_codes
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, read_config
