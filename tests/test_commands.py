@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 import types
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from typer.testing import CliRunner, Result
 
 import faceswap
 from conftest import CLIP_FRAMES, Studio
+from faceswap.errors import OutputError
 from faceswap.faces import person
+from faceswap.faces.database import lock
 from faceswap.faces.faceset import Faceset
 from faceswap.faces.track import Tracker
 from faceswap.media.pictures import read_picture, write_picture
@@ -67,6 +71,20 @@ def test_extract_keeps_nearly_every_face(studio: Studio) -> None:
         assert len(kept) >= 0.99 * CLIP_FRAMES
         assert [record.frame for record in kept] == sorted(record.frame for record in kept)
         assert read_picture(folder / "faces" / kept[0].file).shape == (256, 256, 3)
+
+
+def test_two_processes_do_not_write_into_one_folder(studio: Studio, tmp_path: Path) -> None:
+    model, faceset = tmp_path / "model", tmp_path / "faces"
+    shutil.copytree(studio.model, model)
+    shutil.copytree(studio.facesets["a"], faceset)
+    training = (*studio.training, "--model", model, "--steps", 1)
+    extraction = ("extract", studio.clips["b"], "--out", faceset, "--frames", "0:2")
+    for words, folder, part in ((training, model, "being trained"), (extraction, faceset, "being extracted")):
+        kept = (folder / "config.toml").read_bytes() if folder == model else b""
+        with closing(lock(folder / ".lock", OutputError("", ""))):
+            refused(command(*words), part, "Wait for that to end")
+        assert not kept or (folder / "config.toml").read_bytes() == kept
+    assert command(*training).exit_code == 0
 
 
 def test_extract_again_does_nothing_twice(studio: Studio, tmp_path: Path) -> None:

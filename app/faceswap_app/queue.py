@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -21,6 +20,7 @@ from typing import Any
 import psutil
 
 from faceswap.errors import ConfigError, OutputError
+from faceswap.faces.database import lock
 from faceswap_app.jobs import (
     FAILED,
     HALTED,
@@ -48,7 +48,8 @@ class Queue:
     def __init__(self, projects: Path) -> None:
         self._folder = projects / ".jobs"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._owned = _own(self._folder / "lock")
+        taken = OutputError(f"another page has the projects in {projects} open", "Use that one, or end it first")
+        self._owned = lock(self._folder / "lock", taken)
         found = (read_job(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir())
         self._jobs = {job.id: job for job in found if job is not None}
         self._process: subprocess.Popen[bytes] | None = None
@@ -184,16 +185,3 @@ class Queue:
     def _keep(self, job: Job) -> None:
         self._jobs[job.id] = job
         write_job(self._folder / job.id, job)
-
-
-def _own(path: Path) -> sqlite3.Connection:
-    """A lock that is held until this process ends, in whatever way."""
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.Error as error:
-        connection.close()
-        raise OutputError(
-            f"another page has the projects in {path.parent.parent} open", "Use that one, or end it first"
-        ) from error
-    return connection

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from faceswap.errors import OutputError
+from faceswap.errors import FaceswapError, OutputError
 
 
 def create_database(path: Path, schema: str, version: int, *first: tuple[str, tuple[object, ...]]) -> None:
@@ -40,6 +40,22 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
         database.close()
         raise
     return database, version
+
+
+def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
+    """Take the lock file `path`, which is held until the result is closed or this process ends, in whatever way.
+
+    Raises `taken` if another one holds it, OutputError if it cannot be written.
+    """
+    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
+        connection.close()
+        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+            raise taken from None
+        raise OutputError(f"{path} cannot be written ({error})", "Check the folder and the disk's space") from error
+    return connection
 
 
 @contextmanager

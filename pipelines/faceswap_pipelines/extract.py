@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from faceswap.errors import FaceError, MediaError
+from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.align import align
+from faceswap.faces.database import lock
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import Embedding
 from faceswap.faces.person import main_person, pick, tracks_of
@@ -80,7 +82,12 @@ def extract(job: ExtractJob, models: Models | None = None) -> Job[ExtractResult]
     inputs = list_media(job.inputs)
     finder = (models or Models()).finder(job.device, job.min_face)
     frames, failed, start = 0, {}, time.monotonic()
-    with Faceset.create(job.out, job.size) as faceset, TrackFile(job.out / "tracks.db") as tracks:
+    taken = OutputError(f"faces are being extracted into {job.out} already", "Wait for that to end, or stop it first")
+    with (
+        Faceset.create(job.out, job.size) as faceset,
+        closing(lock(job.out / ".lock", taken)),
+        TrackFile(job.out / "tracks.db") as tracks,
+    ):
         analyses: dict[Path, Analysis] = {}
         for path in inputs:
             try:

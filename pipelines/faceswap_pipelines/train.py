@@ -22,7 +22,7 @@ from faceswap.training.step import Metrics, train
 from faceswap_pipelines.job import Job, Progress, pick_device
 from faceswap_pipelines.train_data import MARGIN, identities, load_faces, place_for
 from faceswap_pipelines.train_record import Recorder, recording
-from faceswap_pipelines.train_setup import TrainJob, budget_of, open_state, settle_folder
+from faceswap_pipelines.train_setup import TrainJob, budget_of, open_state, settled_folder
 
 _SETTLING = 4  # a training that has reached its plateau goes on for a quarter of its steps, ever more slowly
 
@@ -57,7 +57,7 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
     with ExitStack() as stack:
         ranks, device = stack.enter_context(open_ranks(pick_device(job.device)))
         if ranks.first:
-            settle_folder(job, device, ranks)
+            stack.enter_context(settled_folder(job, device, ranks))
             write_identities(job.model, identities(job.facesets))
         ranks.agreed(0.0, device)  # the others wait until the folder is there
         state, budget = open_state(job, wanted, device, ranks)

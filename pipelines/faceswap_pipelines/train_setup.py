@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 
 from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
 from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.faces.database import lock
 from faceswap.faces.identity import SAME_PERSON, distance
 from faceswap.model.base import base_of
 from faceswap.provenance.consent import settle_consent, write_consent
@@ -26,6 +28,7 @@ from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap_pipelines.train_data import identities
 
+_LOCK = ".lock"
 _WORTH_COMPILING = 300.0, 2000  # seconds or steps of a budget; compiling takes about a minute
 
 
@@ -69,14 +72,22 @@ def budget_of(job: TrainJob) -> Budget:
     return Budget(job.steps, None if job.minutes is None else job.minutes * 60, until_plateau=job.until_plateau)
 
 
-def settle_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
-    """Make the folder of a new model, or see that an existing one is what the job says.
+@contextmanager
+def settled_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterator[None]:
+    """Make the folder of a new model, or see that an existing one is what the job says; for the block nobody else can.
 
     Raises ConfigError, ModelError or OutputError, each before anything is written.
     """
-    agreed = _settle_consent(job)
-    _settle_config(job, device, ranks)
-    write_consent(job.model, agreed)
+    taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
+    with ExitStack() as stack:
+        if known := (job.model / "config.toml").exists():
+            stack.enter_context(closing(lock(job.model / _LOCK, taken)))
+        agreed = _settle_consent(job)
+        _settle_config(job, device, ranks)
+        if not known:
+            stack.enter_context(closing(lock(job.model / _LOCK, taken)))
+        write_consent(job.model, agreed)
+        yield
 
 
 def _settle_consent(job: TrainJob) -> dict[str, str]:

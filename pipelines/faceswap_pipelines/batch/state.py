@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faceswap.errors import FaceswapError, OutputError
-from faceswap.faces.database import create_database, open_database, transaction
+from faceswap.faces.database import create_database, lock, open_database, transaction
 from faceswap.faces.faceset import Faceset
 from faceswap.media.fingerprint import fingerprint
 from faceswap_pipelines.batch.plan import AnyJob, Task
@@ -51,15 +51,8 @@ class State(AbstractContextManager["State"]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        try:
-            # Held until this process ends, in whatever way.
-            self._lock = sqlite3.connect(path.with_name(f"{path.name}.lock"), timeout=0, isolation_level=None)
-            self._lock.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            raise OutputError(
-                f"the state of this batch ({path}) is in use or cannot be written ({error})",
-                "Wait for the other one to end, or check the folder",
-            ) from error
+        taken = OutputError(f"the state of this batch ({path}) is in use", "Wait for the other one to end")
+        self._lock = lock(path.with_name(f"{path.name}.lock"), taken)
         try:
             if not path.is_file():
                 create_database(path, _SCHEMA, _VERSION)
