@@ -18,7 +18,7 @@ OPTIONS = (
     "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
     " --disable-sync"
 )
-PATIENCE = 120_000  # milliseconds: a command takes seconds to load, and the machine may be busy
+PATIENCE = 240_000  # milliseconds: a command takes seconds to load, and the machine may be busy
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
