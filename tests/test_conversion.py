@@ -45,7 +45,7 @@ def pair(studio: Studio, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """a on the left and, a little smaller, b on the right: 12 frames."""
     path = tmp_path_factory.mktemp("pair") / "pair.mp4"
     shots = zip(*(images(studio.clips[person])[:12] for person in "ab"), strict=True)
-    write_clip(path, (np.hstack([a, with_room(b)]) for a, b in shots), Fraction(25), crf=10)
+    write_clip(path, (np.hstack([a, with_room(b)]) for a, b in shots), Fraction(25), Encoding(crf=10))
     return path
 
 

@@ -23,6 +23,7 @@ from clips import images
 from conftest import DRAWN, Studio
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.faces.identity import EMBEDDING
+from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import NOBODY, Consent, read_consent, settle_consent, write_consent
@@ -52,7 +53,7 @@ def psnr(one: Picture, other: Picture) -> float:
 
 
 def encoded(pictures: Iterable[Picture], path: Path, crf: int) -> Picture:
-    write_clip(path, pictures, Fraction(25), crf=crf)
+    write_clip(path, pictures, Fraction(25), Encoding(crf=crf))
     return images(path)
 
 

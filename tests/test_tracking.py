@@ -17,6 +17,7 @@ from faceswap.faces.steady import steadied
 from faceswap.faces.track import LOOK_EVERY, Identity, overlap
 from faceswap.faces.trackfile import Track, TrackFile
 from faceswap.geometry import Similarity
+from faceswap.media.codecs import Encoding
 from faceswap.media.video_write import write_clip
 from faceswap.streams import batched
 from faceswap.types import Face, Frame, FrameFaces, Picture
@@ -159,7 +160,7 @@ def test_a_still_head_has_a_still_crop(finder: FaceFinder, tracks: TrackFile, tm
     """Sensor noise, then a lossy codec; the crop's corners stay within a quarter of a pixel of 512."""
     still = Stage(CAST["bruno"], 512).render(Performance(yaw=8, pitch=3, jaw=0.1)).image
     shots = (np.clip(still + RNG.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(45))
-    write_clip(tmp_path / "still.mp4", shots, Fraction(25), crf=23)
+    write_clip(tmp_path / "still.mp4", shots, Fraction(25), Encoding(crf=23))
     analysis = run(analyse(tmp_path / "still.mp4", (0, None), tracks, finder))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
     found = []

@@ -71,7 +71,7 @@ def open_writer(
     return SegmentedWriter(out, source, encoding, segment_frames, folder, segments, seal)
 
 
-def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: int = 18) -> None:
+def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encoding: Encoding = _DEFAULT) -> None:
     """Writes pictures of one size as a silent .mp4 that appears whole or not at all. Raises OutputError."""
     unfinished = out.with_name(f".{out.name}.part")
     pictures = iter(images)
@@ -81,7 +81,7 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, crf: 
         out, width, height, 0, Fraction(1), frame_rate, None, None, 1 / frame_rate, "h264", 8, "bt709", False, False
     )
     with _output_errors(out):
-        encoder = _SegmentEncoder(unfinished, shape, Encoding(crf=crf), "mp4")
+        encoder = _SegmentEncoder(unfinished, shape, encoding, "mp4")
         try:
             for index, picture in enumerate(chain([first], pictures)):
                 encoder.encode(picture, index)

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from faceswap.errors import OutputError
+from faceswap.media.codecs import Encoding
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import NOBODY
@@ -58,7 +59,7 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Job[DemoResult]:
         yield Progress(f"Filming {clip.stem}", number, len(clips), "clips")
         if not clip.exists():
             film = (drawn.image for drawn in frames(LEADS[number], _FRAMES, _SIZE, seed=number))
-            write_clip(clip, film, _RATE, crf=16)
+            write_clip(clip, film, _RATE, Encoding(crf=16))
         result = yield from extract(ExtractJob((clip,), facesets[person], device=device))
         found[clip.stem] = result.kept / _FRAMES
         seconds[f"{clip.stem}: filming and extracting"] = time.monotonic() - start

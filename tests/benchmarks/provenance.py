@@ -21,6 +21,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import is_picture, is_video, read_picture
 from faceswap.media.video import read_frames, sample_frames
 from faceswap.media.video_write import write_clip
@@ -94,7 +95,7 @@ def holds(clips: list[Path], place: Path) -> None:
 def treated(frames: list[Picture], changes: tuple[Change, ...], crf: int, place: Path) -> Mark:
     for change in changes:
         frames = [change(frame) for frame in frames]
-    write_clip(place, frames, Fraction(25), crf=crf)
+    write_clip(place, frames, Fraction(25), Encoding(crf=crf, preset="medium"))
     return find_mark(frame.image for frame in sample_frames(place, SAMPLED))
 
 
