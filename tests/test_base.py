@@ -35,17 +35,18 @@ NANO = PRESETS["nano"]
 
 @pytest.mark.parametrize("decoder", ["separate", "conditional"])
 @pytest.mark.parametrize("latent", ["plain", "vae"])
-def test_every_kind_of_model_begins_as_the_same_persons(latent: str, decoder: str) -> None:
-    config = dataclasses.replace(NANO, latent=latent, decoder=decoder)
+@pytest.mark.parametrize("preset", ["nano", "base"])
+def test_every_kind_of_model_begins_as_the_same_persons(preset: str, latent: str, decoder: str) -> None:
+    config = dataclasses.replace(PRESETS[preset], latent=latent, decoder=decoder)
     name = base_of(config)
-    assert name is not None
+    assert name == f"base_{preset}"
     base = load_base(name)
     codes = [base["code"] + 0.1, base["code"] - 0.1]
     model, everybody = build_model(config), generic(config, base)
     with torch.no_grad():
         everybody.decoders.codes.copy_(torch.stack(codes))
     start_from(model, base, codes)
-    faces = torch.rand(3, 3, 64, 64)
+    faces = torch.rand(3, 3, config.size, config.size)
     with torch.no_grad():
         ours, theirs = (m.decode(m.encode(faces), "b").picture for m in (model.eval(), everybody.eval()))
     # The outermost pixels see zeros beyond the border, which cannot be scaled.
@@ -57,8 +58,9 @@ def test_a_network_of_another_shape_begins_from_nothing(other: dict[str, object]
     assert base_of(dataclasses.replace(NANO, **other)) is None  # type: ignore[arg-type]  # fields by name
 
 
-def test_base_weights_are_small_enough_to_ship() -> None:
-    assert weight_file("base_nano").stat().st_size <= 20e6
+@pytest.mark.parametrize("name", ["base_nano", "base_base"])
+def test_base_weights_are_small_enough_to_ship(name: str) -> None:
+    assert weight_file(name).stat().st_size <= 20e6
 
 
 def test_a_larger_network_keeps_what_the_smaller_one_knows() -> None:
