@@ -80,7 +80,7 @@ def alike(faces: Portraits, persons: Sequence[int], count: int) -> Int64[Tensor,
     heads = faces.heads()
     gaps = [(13, 14), (78, 308), (61, 13), (291, 13), (159, 145), (386, 374), (105, 159), (334, 386)]
     does = torch.stack([(heads[:, a, :2] - heads[:, b, :2]).norm(dim=1) for a, b in gaps], dim=1)
-    does = does / does.std(dim=0)
+    does = does / does.std(dim=0, correction=0)
     away = torch.cdist(does, does)
     who = torch.tensor(persons, device=away.device)
     away = away.masked_fill(who[:, None] == who, torch.inf)

@@ -54,7 +54,7 @@ def work(orders: Connection, device: str, threads: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     os.environ.setdefault("SVT_LOG", "1")
     keep_freed_memory()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may ask for fewer
     cv2.setNumThreads(threads)
     models = Models()
 
