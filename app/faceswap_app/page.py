@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,8 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
     login = check_auth(host, auth)
     check_address(host, port)
     known, queue = open_folder(projects)
+    # Torch silences this of its own import, but a thread that imports it can lose that to another one's catch_warnings.
+    warnings.filterwarnings("ignore", message="Warning only once for all operators")
     try:
         page = build(known, queue)
         serve(page, known, host, port, login)
