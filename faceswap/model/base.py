@@ -121,7 +121,9 @@ def grown(base: Weights, model: SwapModel) -> dict[str, Tensor]:
             case ["encoder", "stages", number, *rest]:  # the encoder counts from the picture, the decoder to it
                 key = ".".join(["encoder", "stages", str(int(number) + more), *rest])
         if more < 1 or key not in begun or begun[key].shape != known.shape:
-            raise ModelError("these base weights are not the inside of this network", "Begin with weights of half the size")
+            raise ModelError(
+                "these base weights are not the inside of this network", "Begin with weights of half the size"
+            )
         begun[key] = known
     return begun
 
