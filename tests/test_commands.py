@@ -10,6 +10,7 @@ import types
 from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 import faceswap
 from conftest import CLIP_FRAMES, Studio
+from faceswap.config import ModelConfig, TrainConfig
 from faceswap.errors import OutputError
 from faceswap.faces import person
 from faceswap.faces.database import lock
@@ -26,7 +28,9 @@ from faceswap.faces.track import Tracker
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import write_clip
-from faceswap.training.checkpoint import load_checkpoint, read_config
+from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.memory import settle_batch_size
+from faceswap_pipelines import train_setup
 from faceswap_pipelines.actors import CAST, Stage, perform
 from faceswap_pipelines.cli import app
 
@@ -73,18 +77,31 @@ def test_extract_keeps_nearly_every_face(studio: Studio) -> None:
         assert read_picture(folder / "faces" / kept[0].file).shape == (256, 256, 3)
 
 
-def test_two_processes_do_not_write_into_one_folder(studio: Studio, tmp_path: Path) -> None:
-    model, faceset = tmp_path / "model", tmp_path / "faces"
-    shutil.copytree(studio.model, model)
-    shutil.copytree(studio.facesets["a"], faceset)
+def test_two_processes_do_not_train_one_model(studio: Studio, tmp_path: Path) -> None:
+    model = shutil.copytree(studio.model, tmp_path / "model")
     training = (*studio.training, "--model", model, "--steps", 1)
-    extraction = ("extract", studio.clips["b"], "--out", faceset, "--frames", "0:2")
-    for words, folder, part in ((training, model, "being trained"), (extraction, faceset, "being extracted")):
-        kept = (folder / "config.toml").read_bytes() if folder == model else b""
-        with closing(lock(folder / ".lock", OutputError("", ""))):
-            refused(command(*words), part, "Wait for that to end")
-        assert not kept or (folder / "config.toml").read_bytes() == kept
+    before = (model / "config.toml").read_bytes()
+    with closing(lock(model / ".lock", OutputError("", ""))):
+        refused(command(*training, "--set", "warp=0.1"), "being trained", "Wait for that to end")
+    assert (model / "config.toml").read_bytes() == before
     assert command(*training).exit_code == 0
+
+
+def test_two_processes_do_not_begin_one_model(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def settle_while_another_begins(model: ModelConfig, train: TrainConfig, *others: Any) -> TrainConfig:
+        create_model_folder(tmp_path / "model", model, dataclasses.replace(train, warp=0.2))
+        return settle_batch_size(model, train, *others)
+
+    monkeypatch.setattr(train_setup, "settle_batch_size", settle_while_another_begins)
+    refused(command(*studio.training, "--model", tmp_path / "model", "--steps", 1), "being trained", "Wait for that")
+    assert read_config(tmp_path / "model").train.warp == 0.2
+
+
+def test_two_processes_do_not_extract_into_one_faceset(studio: Studio, tmp_path: Path) -> None:
+    faceset = shutil.copytree(studio.facesets["a"], tmp_path / "faces")
+    with closing(lock(faceset / ".lock", OutputError("", ""))):
+        extraction = command("extract", studio.clips["b"], "--out", faceset, "--frames", "0:2")
+        refused(extraction, "being extracted", "Wait for that to end")
 
 
 def test_extract_again_does_nothing_twice(studio: Studio, tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,14 +51,26 @@ class ModelFile:
     version: int = _VERSION
 
 
+def make_model_folder(folder: Path) -> None:
+    """Make MODEL, if it is not there. Raises OutputError if that is not possible."""
+    with _writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+
+
 def create_model_folder(folder: Path, model: ModelConfig, train: TrainConfig, base: str = "") -> None:
     """Make MODEL with its config.toml. Raises OutputError if that is not possible."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
+    make_model_folder(folder)
+    with _writable(folder):
         fresh = folder / f"config.toml{_UNFINISHED}"
         fresh.write_text(to_toml(ModelFile(model, train, base)), encoding="utf-8")
         _flush(fresh)
         fresh.replace(folder / "config.toml")
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise OutputError(
             f"the model folder {folder} cannot be written ({error})", "Choose another folder with --model"

@@ -55,7 +55,7 @@ _FEWEST = 8  # people
 _MEASURED, _SHOWN = 256, 12  # pictures of people who are held out
 _BATCH_PIXELS = {"cpu": 2048, "cuda": 32768}  # faces of a batch times the picture's side
 _SETTINGS = {"warp": 0.7, "warmup_steps": 300, "kl_warmup_steps": 1000, "easing": 0.5}
-_PLAIN_SIDE = 64  # of pictures with which the KL divergence has weight 1: it shall not weigh less in larger ones
+_KL_SIDE = 64  # of pictures with which the KL divergence has weight 1: it shall not weigh less in larger ones
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _load(folder: Path, side: int, device: str) -> Job[People]:
 def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[PretrainResult]:
     """The training, measured on people who are held out; the last part of `pretrain`."""
     device, folder = pick_device(job.device), job.out / job.preset
-    suits = {"batch_size": _BATCH_PIXELS[device.type] // preset.size, "beta": (preset.size / _PLAIN_SIDE) ** 2}
+    suits = {"batch_size": _BATCH_PIXELS[device.type] // preset.size, "beta": (preset.size / _KL_SIDE) ** 2}
     config = from_dict(TrainConfig, suits | _SETTINGS | dict(job.settings), "settings")
     if max(people.persons) + 1 < _FEWEST:
         raise FaceError(

@@ -6,7 +6,7 @@ import dataclasses
 import shutil
 import sysconfig
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,7 +20,13 @@ from faceswap.faces.database import lock
 from faceswap.faces.identity import SAME_PERSON, distance
 from faceswap.model.base import base_of
 from faceswap.provenance.consent import settle_consent, write_consent
-from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.training.checkpoint import (
+    ModelFile,
+    create_model_folder,
+    load_checkpoint,
+    make_model_folder,
+    read_config,
+)
 from faceswap.training.critics import Critic, Perceptual
 from faceswap.training.identities import read_identities
 from faceswap.training.memory import settle_batch_size
@@ -79,15 +85,20 @@ def settled_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterato
     Raises ConfigError, ModelError or OutputError, each before anything is written.
     """
     taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
-    with ExitStack() as stack:
-        if known := (job.model / "config.toml").exists():
-            stack.enter_context(closing(lock(job.model / _LOCK, taken)))
-        agreed = _settle_consent(job)
-        _settle_config(job, device, ranks)
-        if not known:
-            stack.enter_context(closing(lock(job.model / _LOCK, taken)))
+    known = _known(job.model)
+    agreed, settled = _settle_consent(job), _settle_config(job, known, device, ranks)
+    make_model_folder(job.model)
+    with closing(lock(job.model / _LOCK, taken)):
+        if _known(job.model) != known:  # another process has begun or changed it since we looked
+            raise taken
+        if settled != known:
+            create_model_folder(job.model, settled.model, settled.train, settled.base)
         write_consent(job.model, agreed)
         yield
+
+
+def _known(model: Path) -> ModelFile | None:
+    return read_config(model) if (model / "config.toml").exists() else None
 
 
 def _settle_consent(job: TrainJob) -> dict[str, str]:
@@ -103,7 +114,8 @@ def _settle_consent(job: TrainJob) -> dict[str, str]:
     return agreed
 
 
-def _settle_config(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
+def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device, ranks: Ranks) -> ModelFile:
+    """What config.toml is to say, where `known` is what it says."""
     unknown = [name for name in job.settings if name not in _names(ModelConfig) | _names(TrainConfig)]
     if unknown:
         known_names = sorted((_names(ModelConfig) | _names(TrainConfig)) - {"persons"})
@@ -115,19 +127,15 @@ def _settle_config(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
         raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
     if "persons" in network:
         raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
-    if not (job.model / "config.toml").exists():
+    if known is None:
         shape = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
-        config, settings = (
-            from_dict(ModelConfig, shape | network, "settings"),
-            from_dict(TrainConfig, training, "settings"),
-        )
+        config = from_dict(ModelConfig, shape | network, "settings")
+        settings = from_dict(TrainConfig, training, "settings")
         # What stacked pre-training does first would undo what the base weights know.
         begun = "" if job.from_scratch or settings.stacked_steps else base_of(config) or ""
-        _write_settings(job, config, settings, begun, device, ranks)
-        return
+        return ModelFile(config, _checked(job, config, settings, device, ranks), begun)
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
-    known = read_config(job.model)
     if set(known.model.persons) != set(job.facesets):
         raise ModelError(
             f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(job.facesets)}",
@@ -147,13 +155,13 @@ def _settle_config(job: TrainJob, device: torch.device, ranks: Ranks) -> None:
             )
     kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
     settings = from_dict(TrainConfig, kept | training, "settings")
-    _write_settings(job, known.model, settings, known.base, device, ranks)
+    return dataclasses.replace(known, train=_checked(job, known.model, settings, device, ranks))
 
 
-def _write_settings(
-    job: TrainJob, model: ModelConfig, settings: TrainConfig, base: str, device: torch.device, ranks: Ranks
-) -> None:
-    """Write config.toml, if it does not say the same and nothing speaks against these settings any more."""
+def _checked(
+    job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
+) -> TrainConfig:
+    """The same with a batch size that fits, if nothing speaks against these settings any more."""
     for name in job.settings:
         latents = SETTINGS_OF.get(name, (model.latent,))
         if model.latent not in latents:
@@ -164,8 +172,7 @@ def _write_settings(
     _critics(job, settings, device)
     settled = settle_batch_size(model, settings, device, ranks.world)
     ranks.share(settled.batch_size)
-    if not (job.model / "config.toml").exists() or read_config(job.model).train != settled:
-        create_model_folder(job.model, model, settled, base)
+    return settled
 
 
 def _names(kind: type[Any]) -> set[str]:
