@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect, sync_playwright
 
-from faceswap.media.video import probe
+from faceswap.media.pictures import write_picture
+from faceswap.media.video import probe, read_frames
 from visit import Site, open_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -69,6 +70,7 @@ def test_the_whole_job(page: Page, site: Site, clips: dict[str, Path], tmp_path:
     find_faces(page)
     train_and_come_back(page)
     swap_and_download(page, tmp_path)
+    swap_a_picture(page, clips, tmp_path)
     look_at_the_queue(page)
     assert "Traceback" not in site.log.read_text()
 
@@ -149,13 +151,26 @@ def swap_and_download(page: Page, folder: Path) -> None:
     assert probe(folder / "swapped.mp4").frame_count == 48
 
 
+def swap_a_picture(page: Page, clips: dict[str, Path], folder: Path) -> None:
+    write_picture(folder / "still.png", next(read_frames(clips["a"])).image)
+    open_tab(page, "2 Faces")
+    page.locator("#upload-a input[type=file]").set_input_files(folder / "still.png")
+    expect(page.locator("#clips-a")).to_contain_text("clips/still.png", timeout=PATIENCE)
+    open_tab(page, "4 Swap")
+    page.locator("#clip input").click()
+    page.get_by_role("option", name="clips/still.png").click()
+    expect(page.locator("#frame")).to_be_hidden(timeout=PATIENCE)
+    press(page, "swap")
+    expect(page.locator("#player img")).to_have_js_property("naturalWidth", 256, timeout=PATIENCE)
+
+
 def look_at_the_queue(page: Page) -> None:
     open_tab(page, "Queue")
     rows = page.locator(".task")
-    expect(rows).to_have_count(4, timeout=PATIENCE)
+    expect(rows).to_have_count(5, timeout=PATIENCE)
     rows.first.locator("summary").click()
     expect(rows.first.locator("code")).to_have_text(
-        re.compile(r"^faceswap swap .*bruno\.mp4 --model .* --out .*\.mp4$")
+        re.compile(r"^faceswap swap .*still\.png --model .* --out .*\.png$")
     )
     rows.first.get_by_role("button", name="Remove").click()
-    expect(rows).to_have_count(3, timeout=PATIENCE)
+    expect(rows).to_have_count(4, timeout=PATIENCE)

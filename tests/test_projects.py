@@ -93,6 +93,11 @@ def test_results_have_their_settings_beside_them(project: Project, studio: Studi
     assert project.finished() == []
     out.with_name("ada_as_Bruno_B.settings.toml").touch()
     assert project.finished() == [out]
+    assert project.free_result(Path("ada.png"), "Bruno / B", ".png", []).name == "ada_as_Bruno_B_2.png"
+    still = project.results / "still.png"
+    still.touch()
+    still.with_name("still.settings.toml").touch()
+    assert set(project.finished()) == {out, still}
 
 
 def test_a_demo_is_a_project(projects: Projects, studio: Studio) -> None:

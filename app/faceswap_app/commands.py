@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceswap.errors import ConfigError
+from faceswap_app.files import is_picture
 
 AUTO = "auto"  # the preset that suits the device
 LONGEST_TRAINING = 10_080.0  # minutes: a week
@@ -79,12 +80,15 @@ def train(
 
 
 def swap(clip: Path, model: Path, to: str, source: str, face: str, look: Look) -> list[str]:
-    """Swap a clip; where to is added when the job is queued. `source`, a person, goes before `face`."""
+    """Swap a clip, or a picture; where to is added when the job is queued. `source`, a person, goes before `face`."""
     words = ["swap", str(clip), "--model", str(model), "--to", to]
     words += ["--from", source] if source else ["--face", face]
     for name, value in look.settings.items():
         words += ["--set", f"{name}={value}"]
-    words += ["--codec", look.codec, *(["--label"] if look.label else [])]
+    words += ["--label"] if look.label else []
+    if is_picture(clip):
+        return words
+    words += ["--codec", look.codec]
     return words + (["--crf", f"{look.crf:.0f}"] if look.codec not in ("prores", "ffv1") else [])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from faceswap.errors import FaceError
 from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.media.pictures import read_picture
+from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import probe
 from faceswap.training.checkpoint import latest_checkpoint, read_config
 from faceswap.types import Picture
@@ -156,16 +156,16 @@ def losses(folder: Path, names: Mapping[str, str]) -> dict[str, Points]:
     return dict(lines)
 
 
-def frame_count(video: Path) -> int:
-    """How many frames a video has, or might have. Raises MediaError."""
-    return max(1, probe(video).frame_count or 1)
+def frame_count(clip: Path) -> int:
+    """How many frames a video has, or might have; a picture has one. Raises MediaError."""
+    return 1 if is_picture(clip) else max(1, probe(clip).frame_count or 1)
 
 
 def before_and_after(
-    video: Path, model: Path, settings: Mapping[str, object], index: int
+    clip: Path, model: Path, settings: Mapping[str, object], index: int
 ) -> tuple[Picture, Picture, bool]:
-    """A frame of a video, the same swapped, and whether it has a face that was. Raises FaceswapError."""
-    made = preview_frame(SwapJob(video, model, video, settings_from(None, settings)), index, _MODELS)
+    """A frame of a video, or a picture, the same swapped, and whether a face in it was. Raises FaceswapError."""
+    made = preview_frame(SwapJob(clip, model, clip, settings_from(None, settings)), index, _MODELS)
     return made.frame.image, made.image, bool(made.boxes)
 
 

@@ -47,8 +47,8 @@ def files(folder: Path) -> list[Path]:
 
 
 def is_result(path: Path) -> bool:
-    """Every swap leaves its settings beside its video."""
-    return is_video(path) and path.with_name(f"{path.stem}.settings.toml").is_file()
+    """Every swap leaves its settings beside what it has made."""
+    return (is_video(path) or is_picture(path)) and path.with_name(f"{path.stem}.settings.toml").is_file()
 
 
 def free(folder: Path, name: str, taken: Callable[[Path], bool]) -> Path:

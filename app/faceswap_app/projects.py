@@ -3,7 +3,7 @@
     PROJECTS/NAME/clips/          footage
     PROJECTS/NAME/faces/a, b...   a faceset for each person
     PROJECTS/NAME/model*/         models
-    PROJECTS/NAME/results/        swapped videos
+    PROJECTS/NAME/results/        swapped videos and pictures
     PROJECTS/NAME/project.toml    what the persons are called, whether they agree, and in which clips they are seen
 
 `faceswap demo` puts its clips at the top of its folder: clips and results are looked for there, too. Whatever comes
@@ -106,12 +106,8 @@ class Project:
         """Videos and pictures of the project, by name: `clips/ada.mp4`, in the order of their names."""
         return [self._relative(path) for path in self._media(self._clips) + self._media(self.folder)]
 
-    def videos(self) -> list[str]:
-        """Those of the clips that are videos."""
-        return [name for name in self.clips() if is_video(Path(name))]
-
     def finished(self) -> list[Path]:
-        """Swapped videos, the newest first."""
+        """Swapped videos and pictures, the newest first."""
         found = [path for folder in (self.results, self.folder) for path in files(folder) if is_result(path)]
         return sorted(found, key=lambda path: path.stat().st_mtime, reverse=True)
 
@@ -162,11 +158,14 @@ class Project:
         return self._relative(place)
 
     def free_result(self, clip: Path, to: str, suffix: str, reserved: Iterable[str]) -> Path:
-        """Where the swap of a clip can be written: a name that neither a file nor one of `reserved` has."""
-        kept = set(reserved)
+        """Where the swap of a clip can be written: a name that neither a result nor one of `reserved` has.
+
+        Whatever their suffixes: its sheet and its settings are called after it, without that.
+        """
+        taken = {path.stem for path in (*files(self.results), *map(Path, reserved))}
         person = re.sub(r"[^\w-]+", "_", to)
         name = f"{shortened(clip.stem)}_as_{shortened(person)}{suffix}"
-        return free(self.results, name, lambda path: path.exists() or str(path) in kept)
+        return free(self.results, name, lambda path: path.stem in taken)
 
     def _media(self, folder: Path) -> list[Path]:
         found = [path for path in files(folder) if is_video(path) or (is_picture(path) and folder == self._clips)]

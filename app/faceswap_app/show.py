@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from faceswap_app.files import is_picture
 from faceswap_app.jobs import DONE, FAILED, HALTED, STOPPING, WAITING, Job, Report
 
 _WORDS = {
@@ -88,11 +89,13 @@ def steps(marks: list[tuple[str, str, bool]]) -> str:
 
 
 def player(path: Path) -> str:
-    """A result to watch and to download; the browser reads it as it plays, however large it is."""
+    """A result to look at and to download; the browser reads a video as it plays, however large it is."""
     # Relative to the page: right behind a proxy, too. The time tells the browser that it is another file.
     source = f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
     size = f"{path.stat().st_size / 1e6:.1f} MB"
-    if path.suffix.lower() in _PLAYABLE:
+    if is_picture(path):
+        view = f'<img src="{source}" alt="The swapped picture">'
+    elif path.suffix.lower() in _PLAYABLE:
         view = f'<video controls preload="metadata" src="{source}#t=0.01"></video>'
     else:
         view = '<p class="note">Browsers cannot play this kind of video. Download it.</p>'

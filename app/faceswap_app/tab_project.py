@@ -181,5 +181,5 @@ def _steps_of(project: Project) -> list[tuple[str, str, bool]]:
         ("Footage", f"{len(clips)} clip{'s' * (len(clips) != 1)} in {project.folder / 'clips'}", bool(clips)),
         ("Faces", faces or "none yet", all(kept.values())),
         ("Model", model, bool(models)),
-        ("Results", f"{results} swapped video{'s' * (results != 1)}", bool(results)),
+        ("Results", f"{results} swapped file{'s' * (results != 1)}", bool(results)),
     ]

@@ -1,8 +1,12 @@
-"""The fourth tab: choose a clip and whose face it gets, look at any frame before and after, render, watch, download."""
+"""The fourth tab: choose a clip and whose face it gets, look at any frame before and after, render, watch, download.
+
+A clip is a video or a picture.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -10,6 +14,7 @@ import gradio as gr
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import FaceswapError
 from faceswap_app import commands, show
+from faceswap_app.files import is_picture
 from faceswap_app.parts import RAW, TOLD, Desk, Live, acts, number, one_of, text_of, told
 from faceswap_app.projects import Project
 
@@ -19,9 +24,11 @@ _CODECS = [
     ("H.264: plays everywhere", "h264"),
     ("H.265: smaller files", "h265"),
     ("AV1: the smallest files", "av1"),
+    ("ProRes: for editing programs", "prores"),
     ("FFV1: without any loss", "ffv1"),
 ]
-_SUFFIX = {"ffv1": ".mkv"}
+_SUFFIX = {"prores": ".mov", "ffv1": ".mkv"}
+_PICTURES = (".png", ".jpg", ".jpeg")  # that can be written
 _DEFAULT = SwapConfig()
 # Name, label, least, most, and what it means.
 _LOOKS = [
@@ -56,7 +63,7 @@ class SwapTab:
                 )
                 self._frame = gr.Slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
                 self._note = gr.Markdown("Choose a clip and a model to see it swapped.", elem_id="preview-note")
-                self._results = gr.Dropdown(label="Finished videos", elem_id="results", visible=False)
+                self._results = gr.Dropdown(label="Results", elem_id="results", visible=False)
                 self._player = gr.HTML(elem_id="player")
 
     def _lay_out_choices(self) -> None:
@@ -119,7 +126,7 @@ class SwapTab:
     def live(self) -> list[Live]:
         """What follows the disk."""
         return [
-            Live(self._clip, lambda p: (p.name, p.videos()), _clips),
+            Live(self._clip, lambda p: (p.name, p.clips()), _clips),
             Live(self._model, lambda p: (p.name, p.models()), _models),
             Live(self._face, lambda p: (p.name, p.persons()), _faces),
             Live(self._to, lambda p: (p.name, p.persons()), _targets),
@@ -154,16 +161,16 @@ class SwapTab:
 
         try:
             project = self._desk.projects.open(name)
-            video, folder = project.clip(clip), project.model(model)
-            last = facts.frame_count(video) - 1
+            file, folder = project.clip(clip), project.model(model)
+            last = facts.frame_count(file) - 1
             index = int(min(max(0, number(frame) or 0), last))
             settings = _changes(looks) | {"face": "main" if _person(face) else face, "to": [to]}
-            before, after, swapped = facts.before_and_after(video, folder, settings, index)
+            before, after, swapped = facts.before_and_after(file, folder, settings, index)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
-        note = f"Frame {index:,} of {last + 1:,}."
-        note += "" if swapped else " No face is found in this frame: it stays as it is."
-        return [(before, after), gr.Slider(maximum=max(1, last), value=index), note]
+        note = f"Frame {index:,} of {last + 1:,}. " if last else ""
+        note += "" if swapped else "No face is found here: it stays as it is."
+        return [(before, after), gr.Slider(maximum=max(1, last), value=index, visible=last > 0), note]
 
     def _render(
         self,
@@ -176,17 +183,17 @@ class SwapTab:
     ) -> None:
         *looks, codec, crf, label = choices
         project = self._desk.projects.open(name)
-        video, folder = project.clip(clip), project.model(model)
+        file, folder = project.clip(clip), project.model(model)
         persons = project.persons()
         to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
         source = _person(face)
         way = "main" if source else one_of(face, (way for _, way in _FACES), "way to choose a face")
         look = commands.Look(_changes(looks), codec, number(crf) or 0, bool(label))
-        words = commands.swap(video, folder, to, source and one_of(source, persons, "person"), way, look)
+        words = commands.swap(file, folder, to, source and one_of(source, persons, "person"), way, look)
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]
-        out = project.free_result(video, persons[to].name, _SUFFIX.get(codec, ".mp4"), reserved)
-        queue.add(project.name, f"Swap {video.name}: face of {persons[to].name}", words, str(out))
+        out = project.free_result(file, persons[to].name, _suffix(file, codec), reserved)
+        queue.add(project.name, f"Swap {file.name}: face of {persons[to].name}", words, str(out))
 
     def _end(self, name: str | None) -> None:
         for job in self._desk.queue.jobs():
@@ -222,6 +229,13 @@ def _changes(looks: Sequence[object]) -> dict[str, object]:
     return {name: value for name, value in chosen.items() if value != getattr(_DEFAULT, name)}
 
 
+def _suffix(clip: Path, codec: str) -> str:
+    """Of what a clip becomes."""
+    if is_picture(clip):
+        return clip.suffix.lower() if clip.suffix.lower() in _PICTURES else ".png"
+    return _SUFFIX.get(codec, ".mp4")
+
+
 def _person(face: object) -> str:
     """The person whose face is to be recognised, if that is how it is chosen."""
     return str(face).removeprefix("from:") if str(face).startswith("from:") else ""
@@ -229,11 +243,11 @@ def _person(face: object) -> str:
 
 def _clips(project: Project, fresh: bool) -> Any:
     """The first of person a's clips to begin with: b's face goes into it."""
-    videos = project.videos()
-    if not fresh and len(videos) > 1:
-        return gr.Dropdown(choices=videos)
-    own = [clip for clip in project.persons()["a"].clips if clip in videos]
-    return gr.Dropdown(choices=videos, value=next(iter([*own, *videos]), None))
+    clips = project.clips()
+    if not fresh and len(clips) > 1:
+        return gr.Dropdown(choices=clips)
+    own = [clip for clip in project.persons()["a"].clips if clip in clips]
+    return gr.Dropdown(choices=clips, value=next(iter([*own, *clips]), None))
 
 
 def _models(project: Project, _fresh: bool) -> Any:

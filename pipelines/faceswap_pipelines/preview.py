@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.faces.cast import Part, cast
@@ -12,7 +13,7 @@ from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.infer import Swapper
-from faceswap.types import Frame, FrameFaces
+from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.marks import marked_frames, seal_of
 from faceswap_pipelines.models import Models
@@ -44,11 +45,7 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
     who = pictured(job, finder)
     title = f"Preview of {job.video.name}"
     yield Progress(title, 0, count, "frames")
-    if is_picture(job.video):
-        images = [read_picture(job.video)]
-    else:
-        images = [frame.image for frame in sample_frames(job.video, count, *job.frames)]
-    found, frames = finder.look_at(images)
+    found, frames = finder.look_at(_looks(job.video, count, *job.frames))
     parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     taken = []
     for made in _each(frames, parts, swapper, job):
@@ -58,17 +55,25 @@ def preview(job: SwapJob, count: int) -> Job[PreviewResult]:
 
 
 def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
-    """One frame of the video, swapped, for somebody who waits for it; one without a face comes out as it is.
+    """One frame of the video, or the picture, swapped, for somebody who waits for it; one without a face comes out as
+    it is.
 
     Raises MediaError if there is no such frame.
     """
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
-    images = [frame.image for frame in sample_frames(job.video, 1, index, index + 1)]
+    images = _looks(job.video, 1, index, index + 1)
     if not images:
         raise MediaError(f"{job.video} has no frame {index}", "Choose an earlier one")
     found, frames = finder.look_at(images)
     parts = parts_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
     return next(_each(frames, parts, swapper, job))
+
+
+def _looks(file: Path, count: int, first: int, stop: int | None) -> list[Picture]:
+    """The picture, if it is one; else `count` frames of the video, evenly from those from `first` to before `stop`."""
+    if is_picture(file):
+        return [read_picture(file)]
+    return [frame.image for frame in sample_frames(file, count, first, stop)]
 
 
 def _each(
