@@ -102,15 +102,3 @@ class AlignedFace:
     def crop_points(self) -> MeshPoints:
         """The face's points in the crop's pixels."""
         return self.face.points_after(self.to_crop)
-
-
-@dataclass(frozen=True)
-class Swap:
-    """What a decoder made of one aligned face, ready to be pasted back."""
-
-    image: Picture
-    """Square, in the crop convention."""
-    mask: UInt8[np.ndarray, "_ _"]
-    """How much of each pixel to paste, 0..255; the same size as `image`."""
-    to_crop: Similarity
-    """From the frame's pixels to the pixels of `image`."""

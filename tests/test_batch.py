@@ -11,6 +11,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from fractions import Fraction
 from pathlib import Path
 
@@ -140,6 +141,28 @@ class TestPlan:
     def test_a_plan_that_cannot_be_right_is_refused(self, text: str, parts: tuple[str, ...], tmp_path: Path) -> None:
         refused(command("batch", plan(tmp_path, text)), *parts)
         assert [path.name for path in tmp_path.iterdir()] == ["jobs.toml"]
+
+    @pytest.mark.parametrize(
+        ("pattern", "out", "clash"),
+        [
+            ("*.mp4", "out/{stem}.mp4", False),
+            ("*.mp4", "{stem}_b.mp4", True),
+            ("take[1]/*.mp4", "take1/{stem}_b.mp4", True),
+            ("take[1]/*.mp4", "take/{stem}_b.mp4", False),
+            ("**/*.mp4", "out/{stem}.mp4", True),
+            ("**/*.mp4", "out/{stem}.mkv", False),
+            ("a/**/*.mp4", "out/a/{stem}.mp4", False),
+        ],
+    )
+    def test_outputs_are_no_inputs(self, pattern: str, out: str, clash: bool, studio: Studio, tmp_path: Path) -> None:
+        here = tmp_path / "plan[2]"
+        for clip in ("top.mp4", "take1/one.mp4", "a/b/deep.mp4"):
+            (here / clip).parent.mkdir(parents=True, exist_ok=True)
+            (here / clip).touch()
+        swap = f'kind = "swap"\ninputs = ["{pattern}"]\nmodel = "{studio.model.as_posix()}"\nout = "{out}"\n'
+        file = plan(here, f"[[job]]\n{swap}")
+        with pytest.raises(ConfigError, match="become an input") if clash else nullcontext():
+            assert read_plan(file)
 
     def test_a_dry_run_prints_it_and_does_nothing(self, studio: Studio, tmp_path: Path) -> None:
         films(tmp_path, studio, 2)

@@ -112,6 +112,15 @@ def test_extract_again_does_nothing_twice(studio: Studio, tmp_path: Path) -> Non
     assert json.loads(again.stdout)["kept"] == json.loads(first.stdout)["kept"] == 6
 
 
+def test_what_is_extracted_in_another_way_takes_the_place_of_what_was(studio: Studio, tmp_path: Path) -> None:
+    words = ("extract", studio.clips["a"], "--out", tmp_path / "f", "--frames", "0:3", "--json")
+    refused(command(*words, "--min-face", 250), "no face was found", "--min-face")
+    assert json.loads(command(*words).stdout)["kept"] == 3
+    said = json.loads(command(*words, "--skip-similar", 255).stdout)
+    assert (said["kept"], said["rejected"]["found anew with other settings"]) == (1, 3)
+    assert json.loads(command(*words).stdout)["kept"] == 3
+
+
 def test_extract_from_a_folder_of_pictures_passes_over_a_broken_one(studio: Studio, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()
@@ -203,7 +212,7 @@ def test_swap_of_a_picture_and_of_a_range(studio: Studio, tmp_path: Path) -> Non
         "swap", studio.clips["a"], "--model", studio.model, "--out", tmp_path / "part.mp4", "--frames", "10:17"
     )
     assert result.exit_code == 0, result.output
-    assert len(list(read_frames(tmp_path / "part.mp4"))) == 7
+    assert [frame.time for frame in read_frames(tmp_path / "part.mp4")] == [Fraction(i, 25) for i in range(7)]
 
 
 def test_frames_without_a_face_pass_through(studio: Studio, tmp_path: Path) -> None:
@@ -358,6 +367,9 @@ def test_too_few_faces(studio: Studio, tmp_path: Path) -> None:
     words = ("--model", tmp_path / "m", "--steps", 1)
     refused(command(*studio.training, "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
     refused(command(*studio.training, "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
+    # It has learnt nothing yet, so that it can still become another one.
+    assert command(*studio.training, *words, "--latent", "vae").exit_code == 0
+    refused(command(*studio.training, *words, "--latent", "plain"), "made with latent 'vae'")
 
 
 def test_unusable_models(studio: Studio, tmp_path: Path) -> None:
@@ -387,6 +399,13 @@ def test_unusable_outputs(studio: Studio, tmp_path: Path) -> None:
     refused(command(*words, tmp_path / "no" / "such" / "folder.mp4"), "does not exist")
     refused(command(*words, tmp_path / "out.exe"), "out.exe")
     refused(command(*words, studio.clips["a"], "--overwrite"), "input itself")
+    before = sorted(tmp_path.iterdir())
+    refused(command(*words, tmp_path / "o.mp4", "--mask-out", tmp_path / "mask.exe"), "mask.exe")
+    with closing(lock(tmp_path / ".o.mp4.lock", OutputError("", ""))):
+        refused(command(*words, tmp_path / "o.mp4"), "being written already", "Wait for that")
+    (tmp_path / ".o.mp4.lock").unlink()
+    refused(command(*words[:-3], "--frames", "500:501", "--out", tmp_path / "o.mp4"), "no frame 500")
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_wrong_devices_and_values(studio: Studio, tmp_path: Path) -> None:

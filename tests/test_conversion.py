@@ -221,6 +221,11 @@ class TestSequences:
         (tmp_path / "out" / "thesis.txt").write_text("precious")
         with pytest.raises(OutputError, match="other things"):
             SequenceWriter(tmp_path / "out", "one")
+        (tmp_path / "frames").mkdir()
+        for number in (1, 2, 3):  # as FFmpeg writes them
+            (tmp_path / "frames" / f"{number:06d}.png").write_bytes(b"precious")
+        with pytest.raises(OutputError, match="other things"):
+            SequenceWriter(tmp_path / "frames", "one")
         with pytest.raises(OutputError, match="cannot be written"):
             SequenceWriter(tmp_path / "no" / "folder", "one")
 
@@ -267,7 +272,7 @@ def test_sampled_frames_are_those_of_the_video(tmp_path: Path) -> None:
             assert frame.time == whole[frame.index].time
             assert np.abs(frame.image.astype(int) - whole[frame.index].image).max() <= 1
     assert [frame.index for frame in sample_frames(clip, 3)] == [5, 15, 25]
-    assert sample_frames(clip, 3, start=40) == []
+    assert list(sample_frames(clip, 3, start=40)) == []
 
 
 def around_a_face(image: Picture, width: int, height: int, x: float = 0.5, y: float = 0.5, face: int = 256) -> Picture:

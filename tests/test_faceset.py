@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from fractions import Fraction
 from pathlib import Path
 
@@ -61,6 +62,39 @@ def test_the_same_footage_is_known_again_after_a_move_but_not_after_an_edit(tmp_
         assert faceset.source(moved).id == before.id
         moved.write_bytes(b"two")
         assert faceset.source(moved).id != before.id
+
+
+def test_of_the_ways_in_which_a_file_was_extracted_the_last_one_counts(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"whatever")
+
+    def kept() -> set[int]:
+        return {record.source for record in faceset.records(kept_only=True)}
+
+    with Faceset.create(tmp_path / "f", 64) as faceset:
+        first, second = faceset.source(clip), faceset.source(clip, way="closely")
+        for source in (first, second):
+            faces = [a_face(source.id, frame) for frame in range(10)]
+            named = [(face, dataclasses.replace(record, file=f"{source.id}{record.file}")) for face, record in faces]
+            faceset.add(source, named, next_frame=10)
+            faceset.finish(source)
+        assert kept() == {second.id}
+        faceset.finish(faceset.source(clip))
+        assert kept() == {first.id}
+        assert len(faceset.records(kept_only=True)) == 8
+        faceset.undo()
+        assert kept() == {second.id}
+
+
+def test_a_faceset_of_the_version_before_is_used_on(tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"whatever")
+    with Faceset.create(tmp_path / "f", 64) as faceset:
+        known = faceset.source(clip)
+        faceset._db.executescript("ALTER TABLE source DROP COLUMN content; PRAGMA user_version = 2")
+    with Faceset.open(tmp_path / "f") as faceset:
+        assert faceset.source(clip) == known
+        faceset.finish(faceset.source(clip, way="closely"))
 
 
 def test_a_full_disk_is_an_error_with_a_remedy_and_costs_nothing_that_was_written(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -24,12 +25,16 @@ from faceswap_pipelines.terminal import PROGRESS_FILE, show
 COMMAND = """
 import json, os, pathlib, signal, sys, time
 word = sys.argv[1]
+report_file = pathlib.Path(os.environ["FACESWAP_PROGRESS"])
 def stop(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(0.3)
+    report_file.with_name("saved").touch()
     print("Stopped; what was done is saved.", file=sys.stderr)
     sys.exit(130)
 signal.signal(signal.SIGTERM, stop)
 report = {"title": "Working", "done": 5, "total": 10, "unit": "frames", "note": "", "seconds": 5.0, "first": 0}
-pathlib.Path(os.environ["FACESWAP_PROGRESS"]).write_text(json.dumps(report))
+report_file.write_text(json.dumps(report))
 if word == "wait":
     time.sleep(60)
 if word == "moment":
@@ -118,6 +123,27 @@ def test_stops_and_removes(queue: Queue) -> None:
     assert queue.jobs() == []
     with pytest.raises(ConfigError, match="not in the list"):
         queue.stop(running.id)
+
+
+def test_a_job_that_is_stopped_twice_saves_all_the_same(queue: Queue, tmp_path: Path) -> None:
+    job = queue.add("p", "Job", ["wait"])
+    wait_for(lambda: queue.report(job))
+    for _ in range(2):
+        queue.stop(job.id)
+    wait_for(lambda: status(queue, job) == HALTED)
+    assert (tmp_path / ".jobs" / job.id / "saved").exists()
+
+
+def test_a_full_disk_does_not_end_the_queue(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = queue.add("p", "First", ["fail"]), queue.add("p", "Second", ["done"])
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(queue_module, "write_job", full)
+    wait_for(lambda: status(queue, first) == FAILED)
+    monkeypatch.setattr(queue_module, "write_job", write_job)
+    wait_for(lambda: status(queue, second) == DONE)
 
 
 def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:

@@ -229,6 +229,9 @@ def test_the_newest_checkpoint_that_can_be_read_is_used(tmp_path: Path) -> None:
     assert loaded is not None
     assert loaded[0].step == 2
     load_model(tmp_path, CPU)
+    (tmp_path / "checkpoint" / "00000007.unfinished").mkdir()
+    save_checkpoint(tmp_path, loaded[0], Budget(steps=9))
+    assert [path.name for path in (tmp_path / "checkpoint").iterdir()] == ["00000002"]  # neither torn nor begun ones
     older = tmp_path / "checkpoint" / "00000002" / "state.json"
     older.write_text(json.dumps({"version": 99}))
     with pytest.raises(ModelError, match="no checkpoint"):

@@ -85,6 +85,16 @@ class TestWriting:
         info = probe(copy(talkie, tmp_path / "out.mp4"))
         assert info.duration == probe(talkie).duration
 
+    def test_a_part_begins_at_zero_with_its_own_sound(self, tmp_path: Path, talkie: Path) -> None:
+        out = tmp_path / "part.mp4"
+        with open_writer(out, probe(talkie), part=True, signature="part", encoding=GOOD) as writer:
+            for frame in read_frames(talkie, 10, 20):
+                writer.write(frame.image, frame.time)
+        begin, end = Fraction(10, 25), Fraction(20, 25)
+        assert times(out) == [time - begin for time in times(talkie)[10:20]]
+        for copied, original in zip(audio_packets(out), audio_packets(talkie), strict=True):
+            assert copied == [(content, time - begin) for content, time in original if begin <= time < end]
+
     def test_one_frame_and_no_audio(self, tmp_path: Path) -> None:
         clip = make_clip(tmp_path / "clip.mp4", gradients(1))
         out = copy(clip, tmp_path / "out.mp4")
@@ -203,6 +213,7 @@ with open_writer(Path({str(tmp_path / "out.mp4")!r}), probe(source), **settings)
             assert child.stdout is not None
             assert child.stdout.readline() == b"written\n"
             child.send_signal(signal.SIGKILL)
+        assert len(list((tmp_path / ".out.mp4.partial").glob("*.nut"))) == 3  # 12 of the 14 frames
         resumed = copy(talkie, tmp_path / "out.mp4", segment_frames=4)
         whole = copy(talkie, tmp_path / "whole.mp4", segment_frames=4)
         assert resumed.read_bytes() == whole.read_bytes()

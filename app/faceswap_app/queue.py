@@ -92,7 +92,7 @@ class Queue:
             job = self._known(key)
             if job.status == WAITING:
                 self._keep(replace(job, status=HALTED, ended=time.time()))
-            elif not job.over:
+            elif job.status == RUNNING:  # asked twice, it would not save
                 self._keep(replace(job, status=STOPPING))
                 process = self._alive(job)
                 if process is not None:
@@ -132,7 +132,7 @@ class Queue:
 
     def _work(self) -> None:
         while not self._ended.wait(_LOOK_EVERY):
-            with self._lock:
+            with self._lock, suppress(OSError):  # a full disk: there may be room the next time
                 running = [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
                 for job in running:
                     self._settle(job)

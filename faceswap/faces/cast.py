@@ -10,7 +10,7 @@ import numpy as np
 
 from faceswap.errors import ConfigError
 from faceswap.faces.identity import SAME_PERSON, Embedding, distance
-from faceswap.faces.person import main_person, tracks_of
+from faceswap.faces.person import main_person, pick, tracks_of
 from faceswap.faces.trackfile import Track
 from faceswap.types import Face, FrameFaces
 
@@ -100,9 +100,9 @@ def cast(parts: Sequence[Part], faces: Iterable[Face]) -> list[tuple[Face, str]]
     there = {face.track: face for face in faces}
     chosen: dict[int, str] = {}
     for part in parts:
-        seen = next((track for track in part.tracks if track in there), None)
+        seen = pick(there.values(), part.tracks)
         if seen is not None:
-            chosen.setdefault(seen, part.person)
+            chosen.setdefault(seen.track, part.person)
     return sorted(((there[track], person) for track, person in chosen.items()), key=lambda pair: pair[0].size)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from faceswap.errors import FaceswapError, OutputError
@@ -47,14 +47,16 @@ def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
 
     Raises `taken` if another one holds it, OutputError if it cannot be written.
     """
-    connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-    try:
-        connection.execute("BEGIN EXCLUSIVE")
-    except sqlite3.OperationalError as error:
-        connection.close()
-        if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-            raise taken from None
-        raise OutputError(f"{path} cannot be written ({error})", "Check the folder and the disk's space") from error
+    with ExitStack() as stack:
+        try:
+            connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
+            stack.callback(connection.close)
+            connection.execute("BEGIN EXCLUSIVE")
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
+                raise taken from None
+            raise OutputError(f"{path} cannot be written ({error})", "Check the folder and the disk's space") from error
+        stack.pop_all()
     return connection
 
 

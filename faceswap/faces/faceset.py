@@ -35,7 +35,7 @@ from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import write_picture
 from faceswap.types import AlignedFace, Face
 
-_VERSION = 2
+_VERSION = 3
 _SCHEMA = """
 CREATE TABLE about (
     crop_size INTEGER NOT NULL,
@@ -44,9 +44,10 @@ CREATE TABLE about (
 CREATE TABLE source (
     id INTEGER PRIMARY KEY,
     path TEXT NOT NULL,
-    fingerprint TEXT NOT NULL UNIQUE,     -- of the file's content and the frames asked for
+    fingerprint TEXT NOT NULL UNIQUE,     -- of the file's content, the frames asked for, and how it is extracted
     next_frame INTEGER NOT NULL DEFAULT 0,
-    finished INTEGER NOT NULL DEFAULT 0
+    finished INTEGER NOT NULL DEFAULT 0,
+    content TEXT NOT NULL DEFAULT ''      -- the fingerprint without the last of these
 );
 CREATE TABLE face (
     file TEXT PRIMARY KEY,                -- name inside faces/, without a number from sorting
@@ -81,9 +82,21 @@ CREATE TABLE changed (
 """
 
 
+_UPGRADE = """
+BEGIN;
+ALTER TABLE source ADD COLUMN content TEXT NOT NULL DEFAULT '';
+UPDATE source SET content = fingerprint;
+PRAGMA user_version = 3;
+COMMIT;
+"""
+"""From version 2, which did not know how a file had been extracted: as by default, it is supposed."""
+
+_SUPERSEDED = "found anew with other settings"
+
+
 @dataclass(frozen=True)
 class Source:
-    """A video or picture that faces are taken from, and how far the work on it has come."""
+    """A video or picture that faces are taken from in some way, and how far the work on it has come."""
 
     id: int
     path: Path
@@ -162,6 +175,14 @@ class Faceset(AbstractContextManager["Faceset"]):
             )
         try:
             database, version = open_database(path)
+            if version == 2:
+                database.executescript(_UPGRADE)
+                version = _VERSION
+        except sqlite3.OperationalError as error:
+            raise FaceError(
+                f"the faceset database {path} cannot be opened ({error})",
+                "Check that its folder may be written to, and that no other program has it open",
+            ) from error
         except sqlite3.Error as error:
             raise FaceError(
                 f"the faceset database {path} cannot be read ({error})",
@@ -198,13 +219,16 @@ class Faceset(AbstractContextManager["Faceset"]):
             self._listed = {name.rpartition("~")[2]: name for name in present}
         return self._listed
 
-    def source(self, path: Path, frames: tuple[int, int | None] = (0, None)) -> Source:
-        """The entry of this video or picture for this frame range, made if it is new."""
-        key = fingerprint(path, frames)
+    def source(self, path: Path, frames: tuple[int, int | None] = (0, None), way: str = "") -> Source:
+        """The entry of this video or picture for this frame range, made if it is new; `way` says how its faces are
+        found and judged, where that is not as by default."""
+        content = fingerprint(path, frames)
+        key = fingerprint(path, frames, way) if way else content
         with self._transaction():
             self._db.execute(
-                "INSERT INTO source (path, fingerprint, next_frame) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (str(path), key, frames[0]),
+                "INSERT INTO source (path, fingerprint, next_frame, content) VALUES (?, ?, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                (str(path), key, frames[0], content),
             )
         row = self._db.execute(
             "SELECT id, path, next_frame, finished FROM source WHERE fingerprint = ?", (key,)
@@ -234,9 +258,20 @@ class Faceset(AbstractContextManager["Faceset"]):
             self._db.execute("UPDATE source SET next_frame = ? WHERE id = ?", (next_frame, source.id))
 
     def finish(self, source: Source) -> None:
-        """Note that nothing of `source` is left to look at."""
+        """Note that nothing of `source` is left to look at, and that it is the way in which its file was last wanted:
+        faces that the same file gave in other ways are rejected for it, which `undo` takes back."""
         with self._transaction():
             self._db.execute("UPDATE source SET finished = 1 WHERE id = ?", (source.id,))
+        rows = self._db.execute(
+            "SELECT file, source, reason FROM face WHERE source IN"
+            " (SELECT id FROM source WHERE content = (SELECT content FROM source WHERE id = ?))",
+            (source.id,),
+        ).fetchall()
+        states: dict[str, str | None] = {
+            file: _SUPERSEDED for file, whose, r in rows if whose != source.id and r is None
+        }
+        states |= {file: None for file, whose, reason in rows if whose == source.id and reason == _SUPERSEDED}
+        self.mark(f"extract {source.path.name} with other settings", states)
 
     def records(self, kept_only: bool = False) -> list[FaceRecord]:
         """All faces in the order of their sources and frames; those whose picture was deleted by hand left out."""

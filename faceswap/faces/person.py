@@ -10,6 +10,9 @@ from faceswap.faces.identity import SAME_PERSON, Embedding, distance, typical
 from faceswap.faces.trackfile import Track
 from faceswap.types import Face
 
+STRANGER = "somebody else"
+"""Why a face is rejected that is not of the person whom a faceset is about."""
+
 
 def main_person(tracks: Sequence[Track]) -> Embedding | None:
     """Who is seen most and largest, counting all tracks of the same face together; None where there is nobody."""

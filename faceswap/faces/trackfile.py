@@ -172,7 +172,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
             yield FrameFaces(index, Fraction(time), bool(cut), tuple(here))
 
     def tracks(self, analysis: Analysis) -> list[Track]:
-        """All faces that were followed, the one seen most first."""
+        """All faces that were followed, the one seen most and largest first."""
         seen = self._db.execute(
             "SELECT track, COUNT(*), AVG(size) FROM face WHERE source = ? GROUP BY track"
             " ORDER BY SUM(size) DESC, track",

@@ -29,7 +29,7 @@ class SequenceWriter:
         self._seal = seal
         self._folder = out.with_name(f".{out.name}.partial")
         note = self._folder / "signature"
-        if out.exists() and not (out.is_dir() and all(_is_frame(path) for path in out.iterdir())):
+        if out.exists() and not _is_sequence(out):
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")
         try:
             if self._folder.exists() and (not note.is_file() or note.read_text() != signature):
@@ -83,6 +83,14 @@ class SequenceWriter:
 
 def _name(number: int) -> str:
     return f"{number:06d}.png"
+
+
+def _is_sequence(folder: Path) -> bool:
+    """Whether a folder holds what a SequenceWriter leaves there: frames from 0 on, none missing, and nothing else."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()} - {"signature"}
+    return names == {_name(number) for number in range(len(names))}
 
 
 def _is_frame(path: Path) -> bool:

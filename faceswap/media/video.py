@@ -130,17 +130,16 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
                 yield Frame(image=image, index=index, time=ticks * info.time_base)
 
 
-def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> list[Frame]:
+def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
     """About `count` frames, evenly from those between `start` and `stop`, without decoding all that lies between.
 
     Their indices are estimated from their times where single frames last shorter or longer. Of a video that does not
-    say how long it is, the first ones come. Raises MediaError.
+    say how long it is, the first ones come. Raises MediaError on the first `next`.
     """
     info = probe(path)
     known = start + count if info.frame_count is None else info.frame_count
     span = max(0, min(known, known if stop is None else stop) - start)
     wanted = sorted({start + int(span * (i + 0.5) / count) for i in range(count if span else 0)})
-    frames = []
     with open_video(path) as container:
         stream = video_stream(container, path)
         reformatter = VideoReformatter()
@@ -153,8 +152,7 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
             picture = next(later, None)
             if picture is not None:
                 at = ticks if picture.pts is None else picture.pts
-                frames.append(Frame(_upright_rgb(picture, info, reformatter), index, at * info.time_base))
-    return frames
+                yield Frame(_upright_rgb(picture, info, reformatter), index, at * info.time_base)
 
 
 def open_video(path: Path) -> InputContainer:

@@ -1,6 +1,7 @@
 """Joining finished pieces of video with the sound of their source: packets are copied, never encoded again.
 
-A segment is a NUT file with the video alone: the one simple container that keeps any time base exactly.
+A segment is a file with the video alone: NUT, the one simple container that keeps any time base exactly, or MOV for
+ProRes, which NUT does not know.
 """
 
 from __future__ import annotations
@@ -57,30 +58,54 @@ def check_tracks(source: VideoInfo, out: Path) -> None:
                 raise OutputError(f"A {out.suffix} file cannot hold the audio of {source.path} ({name})", "Use .mkv")
 
 
-def join(segments: Sequence[Segment], source: VideoInfo, whole: Path, muxer: str) -> None:
+def join(segments: Sequence[Segment], source: VideoInfo, whole: Path, muxer: str, part: bool = False) -> None:
     """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
 
-    Audio packets keep their bytes and times; chapters, titles and languages come along.
+    Audio packets keep their bytes and times; chapters, titles and languages come along. Of a `part` of the source the
+    times begin at zero, only the sound that belongs to it comes along, and no chapters.
     Raises OSError or av.FFmpegError if it cannot be written.
     """
     last = segments[-1].ticks[-1]
     ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
+    span = _Span(segments[0].ticks[0] * source.time_base, ends[-1] * source.time_base) if part else _Span()
     with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
         tracks = _tracks_to_copy(origin, muxer)
-        starts = [segments[0].ticks[0] * source.time_base, *map(_start, tracks)]
+        starts = [segments[0].ticks[0] * source.time_base - span.begin, *(span.start(track) for track in tracks)]
         with av.open(str(whole), "w", format=muxer, options=_muxer_options(muxer, starts)) as output:
             video = output.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = source.time_base
             video.codec_context.framerate = source.frame_rate  # Matroska would note the ticks as the rate
             copies = {track.index: _add_copy(output, track) for track in tracks}
-            _copy_tags(origin, output)
+            _copy_tags(origin, output, chapters=not part)
             packets = merge(
-                _video_packets(segments, ends, video, source.time_base),
-                _copied_packets(origin, tracks, copies),
+                _video_packets(segments, ends, video, source.time_base, round(span.begin / source.time_base)),
+                _copied_packets(origin, tracks, copies, span),
                 key=_decoding_time,
             )
             for packet in packets:
                 output.mux(packet)
+
+
+@dataclass(frozen=True)
+class _Span:
+    """The seconds of the source that are copied, and what becomes zero."""
+
+    begin: Fraction = Fraction(0)
+    end: Fraction | None = None
+    """None: all of the source, whatever its times."""
+
+    def start(self, track: Stream) -> Fraction:
+        """About when the copy of a track starts, as exactly as it counts."""
+        base = track.time_base or Fraction(1)
+        return (track.start_time or 0) * base if self.end is None else base
+
+    def is_before(self, packet: Packet[Any]) -> bool:
+        """Whether a packet begins too early: it cannot be cut."""
+        return self.end is not None and _decoding_time(packet) < self.begin
+
+    def is_behind(self, packet: Packet[Any]) -> bool:
+        """Whether a packet begins too late."""
+        return self.end is not None and _decoding_time(packet) >= self.end
 
 
 def _ticks(packet: Packet[VideoStream], time_base: Fraction) -> int:
@@ -90,10 +115,6 @@ def _ticks(packet: Packet[VideoStream], time_base: Fraction) -> int:
 
 def _decoding_time(packet: Packet[Any]) -> Fraction:
     return (packet.dts or 0) * packet.time_base
-
-
-def _start(track: Stream) -> Fraction:
-    return (track.start_time or 0) * (track.time_base or Fraction(1))
 
 
 def _accepts(muxer: str, track: Stream, packet: Packet[Any] | None = None) -> bool:
@@ -133,10 +154,11 @@ def _add_copy(output: OutputContainer, track: Stream) -> Stream:
     return copy
 
 
-def _copy_tags(origin: InputContainer, output: OutputContainer) -> None:
+def _copy_tags(origin: InputContainer, output: OutputContainer, chapters: bool) -> None:
     tags = {key: value for key, value in origin.metadata.items() if key.lower() not in _CONTAINER_TAGS}
     output.metadata.update(tags)
-    output.set_chapters(origin.chapters())
+    if chapters:
+        output.set_chapters(origin.chapters())
 
 
 def _last_duration(source: VideoInfo, last: int) -> int:
@@ -153,9 +175,10 @@ def _last_duration(source: VideoInfo, last: int) -> int:
 
 
 def _video_packets(
-    segments: Sequence[Segment], ends: Sequence[int], video: VideoStream, time_base: Fraction
+    segments: Sequence[Segment], ends: Sequence[int], video: VideoStream, time_base: Fraction, zero: int
 ) -> Iterator[Packet[Any]]:
-    """The segments' packets in decoding order, with decoding times that increase across segments.
+    """The segments' packets in decoding order, with decoding times that increase across segments; tick `zero` of the
+    source becomes none.
 
     The n-th packet is decoded at the time of the n-th shown frame less one constant: strictly increasing, and never
     later than the packet's own frame is shown.
@@ -167,23 +190,30 @@ def _video_packets(
             stored = (packet for packet in container.demux(video=0) if packet.size)
             for packet, shown in zip(stored, segment.ticks, strict=True):
                 own = _ticks(packet, time_base)
-                packet.pts, packet.dts, packet.duration = own, shown - delay, following[own] - own
+                packet.pts, packet.dts, packet.duration = own - zero, shown - delay - zero, following[own] - own
                 packet.time_base = time_base
                 packet.stream = video
                 yield packet
 
 
 def _copied_packets(
-    origin: InputContainer, tracks: Sequence[Stream], copies: dict[int, Stream]
+    origin: InputContainer, tracks: Sequence[Stream], copies: dict[int, Stream], span: _Span
 ) -> Iterator[Packet[Any]]:
-    """The tracks' packets as they are; only a decoding time that does not increase, which no muxer takes, is moved."""
+    """The tracks' packets of a span as they are; only a decoding time that does not increase, which no muxer takes, is
+    moved."""
     latest: dict[int, int] = {}
+    ended: set[int] = set()
     for packet in origin.demux(*tracks) if tracks else ():
-        if packet.dts is None:
+        if packet.dts is None or span.is_before(packet):
             continue
-        index = packet.stream_index
-        packet.dts = max(packet.dts, latest.get(index, packet.dts - 1) + 1)
-        packet.pts = packet.dts if packet.pts is None else max(packet.pts, packet.dts)
+        index, zero = packet.stream_index, round(span.begin / packet.time_base)
+        if span.is_behind(packet):
+            ended.add(index)
+            if ended == copies.keys():  # not all that follows need be read
+                return
+            continue
+        packet.dts = max(packet.dts - zero, latest.get(index, packet.dts - zero - 1) + 1)
+        packet.pts = packet.dts if packet.pts is None else max(packet.pts - zero, packet.dts)
         latest[index] = packet.dts
         packet.stream = copies[index]
         yield packet

@@ -42,6 +42,7 @@ def open_writer(
     *,
     encoding: Encoding = _DEFAULT,
     segment_frames: int = 60,
+    part: bool = False,
     signature: str,
     seal: Seal | None = None,
 ) -> SegmentedWriter:
@@ -52,6 +53,8 @@ def open_writer(
         source: gives size, time base and, at the end, audio, subtitles and chapters.
         encoding: how to encode it.
         segment_frames: how many frames an interruption can cost at most.
+        part: whether only some of the source's frames are to be written: then the output begins at zero, with the
+            sound that belongs to these frames.
         signature: names everything that decides the pictures (input, model, settings): work that was begun under
             another signature, or with other arguments here, is thrown away.
         seal: what the whole file goes through before it appears.
@@ -68,7 +71,7 @@ def open_writer(
     with _output_errors(out):
         _prepare_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, encoding.kind.segment, source.time_base)
-    return SegmentedWriter(out, source, encoding, segment_frames, folder, segments, seal)
+    return SegmentedWriter(out, source, encoding, segment_frames, part, folder, segments, seal)
 
 
 def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encoding: Encoding = _DEFAULT) -> None:
@@ -103,6 +106,7 @@ class SegmentedWriter:
         source: VideoInfo,
         encoding: Encoding,
         segment_frames: int,
+        part: bool,
         folder: Path,
         segments: list[Segment],
         seal: Seal | None,
@@ -111,6 +115,7 @@ class SegmentedWriter:
         self._source = source
         self._encoding = encoding
         self._segment_frames = segment_frames
+        self._part = part
         self._folder = folder
         self._segments = segments
         self._seal = seal
@@ -200,7 +205,7 @@ class SegmentedWriter:
             self._finish_segment(self._encoder)
         if not self._segments:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
-        join(self._segments, self._source, self._whole, CONTAINERS[self._out.suffix.lower()])
+        join(self._segments, self._source, self._whole, CONTAINERS[self._out.suffix.lower()], self._part)
         if self._seal:
             self._seal(self._whole, self._out.name)
         _sync(self._whole)

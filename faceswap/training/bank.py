@@ -8,6 +8,7 @@ have seen. A bank that does not fit into the device's memory lies in a file, and
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import threading
@@ -126,7 +127,8 @@ class Bank:
         self._per_step = max(1, min(config.batch_size // 2, _REFRESHED, len(faces)))
         self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4), f"corruption-{person}")
         self._own = threading.local()
-        self._made: deque[list[Future[Picture]]] = deque()
+        self._made: deque[dict[int, Future[Picture]]] = deque()
+        """By face, the fresh twins of the steps that come next."""
         place = torch.device("cpu") if folder else device
         self._faces = faces.to(place)
         self._twins: Twins = room((len(faces), 3, *faces.shape[2:]), folder).to(place)
@@ -196,25 +198,22 @@ class Bank:
     def _refresh(self, step: int) -> None:
         """Put this step's fresh twins in place and have those of a later step made."""
         start = time.perf_counter()
-        fresh = [future.result() for future in self._made.popleft()]
+        fresh = {face: made.result() for face, made in self._made.popleft().items()}
         if self._reader is None:  # else it is the reader who waits
             self.seconds_waited += time.perf_counter() - start
-        place, turn = self._twins.device, torch.tensor(self._turn(step))
-        twins = torch.stack([_planes(twin) for twin in fresh])
+        place, turn = self._twins.device, torch.tensor(list(fresh))
+        twins = torch.stack([_planes(twin) for twin in fresh.values()])
         self._twins.index_copy_(0, self._onto(place, turn), self._onto(place, twins))
         self._make(step + _AHEAD)
 
     def _make(self, step: int) -> None:
-        self._made.append([self._threads.submit(self._twin, face, step + 1) for face in self._turn(step)])
-
-    def _turn(self, step: int) -> list[int]:
-        """Whose twins step `step` refreshes: everybody's in turn."""
-        first = step * self._per_step
-        return [i % len(self._originals) for i in range(first, first + self._per_step)]
+        """Have the twins made that step `step` refreshes: everybody's in turn."""
+        turn = (face % len(self) for face in range(step * self._per_step, (step + 1) * self._per_step))
+        self._made.append({face: self._threads.submit(self._twin, face, step + 1) for face in turn})
 
     def _twin(self, face: int, steps_done: int) -> Picture:
         """The twin that `face` has once `steps_done` steps have refreshed theirs."""
-        generation = max(0, (steps_done * self._per_step - 1 - face) // len(self._originals) + 1)
+        generation = max(0, math.ceil((steps_done * self._per_step - face) / len(self)))  # how often it was its turn
         if not hasattr(self._own, "corrupt"):  # its random state is not to be shared between threads
             self._own.corrupt = Corruption(self._config.corruption, self._config.corruptions)
         picture = np.ascontiguousarray(self._originals[face, :3].permute(1, 2, 0).numpy())

@@ -112,7 +112,8 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
         "budget": dataclasses.asdict(budget),
     }
     try:
-        shutil.rmtree(fresh, ignore_errors=True)
+        for left in parent.glob(f"*{_UNFINISHED}"):  # by a killed process
+            shutil.rmtree(left, ignore_errors=True)
         fresh.mkdir(parents=True)
         save_file(_on_cpu(state.average.state_dict()), fresh / "weights.safetensors")
         save_file(_on_cpu(tensors_of(state)), fresh / "training.safetensors")
@@ -122,7 +123,9 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
         shutil.rmtree(whole, ignore_errors=True)
         fresh.replace(whole)
         _flush(parent)
-        for old in _checkpoints(folder)[_KEPT:]:
+        # Later ones are damaged: otherwise training had gone on from there.
+        later = [path for path in _checkpoints(folder) if int(path.name) > state.step]
+        for old in (*later, *_checkpoints(folder)[len(later) + _KEPT :]):
             shutil.rmtree(old, ignore_errors=True)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)

@@ -25,7 +25,7 @@ def faces_list(
     ] = False,
     json: Json = False,
 ) -> None:
-    """List faces: file, frame, time, width in pixels, sharpness, group."""
+    """List faces: file, frame, time, size in pixels, sharpness, group."""
     with job_errors():
         from faceswap_pipelines.faces import list_faces
 

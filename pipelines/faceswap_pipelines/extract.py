@@ -17,9 +17,10 @@ from faceswap.faces.align import align
 from faceswap.faces.database import lock
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import Embedding
-from faceswap.faces.person import main_person, pick, tracks_of
+from faceswap.faces.person import STRANGER, main_person, pick, tracks_of
 from faceswap.faces.quality import Measures, QualityLimits, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
+from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import is_picture, is_video, read_picture
 from faceswap.streams import batched
 from faceswap.types import AlignedFace, Frame, FrameFaces, Picture
@@ -28,7 +29,6 @@ from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.processor import one_thread_each
 
-_STRANGER = "somebody else"
 _REPEATED = "like the face before it"
 _COMMIT_EVERY = 16  # frames; what a killed extraction has to cut again at most
 
@@ -54,6 +54,12 @@ class ExtractJob:
     device: str = "auto"
     everybody: bool = False
     """Each input shows somebody else, and the one who is seen most in it is wanted: for a folder of portraits."""
+
+    @property
+    def way(self) -> str:
+        """How faces are found and judged, where that is not as by default: what differs is not done already."""
+        chosen = (self.min_face, self.person and fingerprint(self.person), self.skip_similar, self.limits)
+        return "" if chosen == (None, None, 0.0, QualityLimits()) else repr(chosen)
 
 
 @dataclass(frozen=True)
@@ -91,7 +97,9 @@ def extract(job: ExtractJob, models: Models | None = None) -> Job[ExtractResult]
         analyses: dict[Path, Analysis] = {}
         for path in inputs:
             try:
-                if path.is_file() and faceset.source(path, job.frames).finished:
+                source = faceset.source(path, job.frames, job.way) if path.is_file() else None
+                if source and source.finished:
+                    faceset.finish(source)  # it may have been extracted in another way since
                     continue
                 analyses[path] = yield from analyse(path, job.frames, tracks, finder)
             except MediaError as error:
@@ -167,12 +175,14 @@ class _Cutter:
         person: Embedding | None,
     ) -> None:
         self._job, self._faceset, self._path = job, faceset, path
-        self._source = faceset.source(path, job.frames)
+        self._source = faceset.source(path, job.frames, job.way)
         self._wanted = () if person is None else tracks_of(person, tracks.tracks(analysis))
         self._total = tracks.count(analysis, self._source.next_frame)
         self._frames = followed_frames(path, job.frames, tracks, analysis, self._source.next_frame)
         last = faceset.last_kept(self._source)
-        self._before: Picture | None = read_picture(faceset.path(last)) if last and job.skip_similar else None
+        self._before: Picture | None = None
+        if last and job.skip_similar and faceset.path(last).is_file():  # it may have been deleted by hand
+            self._before = read_picture(faceset.path(last))
 
     def cut(self) -> Job[int]:
         """Work through all frames; how many there were."""
@@ -208,7 +218,7 @@ class _Cutter:
         if reason is not None:
             return reason
         if not face.wanted:
-            return _STRANGER
+            return STRANGER
         if self._job.skip_similar:
             picture = face.aligned.image
             if self._before is not None and _difference(picture, self._before) < self._job.skip_similar:
@@ -231,7 +241,7 @@ def _why_none(inputs: Sequence[Path], rejected: dict[str, int], failed: dict[str
     if rejected:
         listed = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
         remedy = "Use sharper footage with a larger face"
-        if _STRANGER in rejected:
+        if STRANGER in rejected:
             remedy += ", or name a picture of the person with --person"
         return f"no face of {names} is good enough ({listed})", remedy
     return f"no face was found in {names}", "Use footage that shows a face, or look for smaller ones with --min-face"

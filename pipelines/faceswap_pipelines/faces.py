@@ -35,8 +35,8 @@ class FaceRow:
     file: str
     frame: int
     seconds: float
-    width: float
-    """Of its box, in pixels of the source."""
+    size: float
+    """The longer side of its box, in pixels of the source."""
     sharpness: float
     reason: str | None
     group: int | None
@@ -45,7 +45,7 @@ class FaceRow:
     @property
     def line(self) -> str:
         """For people."""
-        start = f"{self.file}  frame {self.frame:6d}  {self.seconds:9.3f} s  {self.width:5.0f} px  {self.sharpness:.3f}"
+        start = f"{self.file}  frame {self.frame:6d}  {self.seconds:9.3f} s  {self.size:5.0f} px  {self.sharpness:.3f}"
         start += "" if self.group is None else f"  group {self.group}"
         return start if self.reason is None else f"{start}  {self.reason}"
 

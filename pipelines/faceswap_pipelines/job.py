@@ -23,7 +23,7 @@ class Progress:
     total: float | None
     """None where nobody knows."""
     unit: str
-    """Of `done` and `total`: "frames", "faces" or "seconds"."""
+    """Of `done` and `total`: "frames", "seconds", "%"..., or nothing where there is nothing to count."""
     note: str = ""
     """Figures that change while the job runs."""
 

@@ -13,6 +13,7 @@ from faceswap.faces import curate
 from faceswap.faces.curate import CLOSER_THAN, Condition
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import SAME_PERSON
+from faceswap.faces.person import STRANGER
 from faceswap.media.pictures import write_picture
 from faceswap.quality.sheets import sheet
 from faceswap_pipelines.analyse import FaceFinder
@@ -20,7 +21,7 @@ from faceswap_pipelines.curate import embeddings_of, person_of, thumbnails_of
 from faceswap_pipelines.faces import COLUMNS, SIDE, SheetRow, all_records, by_reason, measures_of, sheet_rows
 from faceswap_pipelines.job import Job, pick_device
 
-STRANGER, REPEATED, SURPLUS, BY_HAND = "somebody else", "near-duplicate", "more than needed", "by hand"
+REPEATED, SURPLUS, BY_HAND = "near-duplicate", "more than needed", "by hand"
 
 
 @dataclass(frozen=True)

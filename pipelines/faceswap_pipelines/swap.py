@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
+from typing import Any
 
 from faceswap.config import to_toml
-from faceswap.errors import FaceError, OutputError
+from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.cast import Part, cast
+from faceswap.faces.database import lock
 from faceswap.faces.identity import Embedding
 from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.pictures import is_picture, read_picture, write_picture
@@ -70,43 +72,70 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
     total = None if last is None else max(0, last - first)
     seal, start_time = seal_of(job.model, job.video), time.monotonic()
     with ExitStack() as stack:
-        outputs = [_open_output(job, job.out, info, seal)]
-        outputs += [_open_output(job, job.mask_out, info, None)] if job.mask_out else []
-        for output in outputs:
-            stack.enter_context(output)
+        stack.enter_context(_only_one(job.out))
+        outputs = [stack.enter_context(_Output(_open_output(job, job.out, info, seal), first))]
+        if job.mask_out:
+            outputs.append(stack.enter_context(_Output(_open_output(job, job.mask_out, info, None), first)))
         tracks = stack.enter_context(TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")))
         analysis = yield from analyse(job.video, job.frames, tracks, finder)
         try:
             parts = parts_of(job, tracks.tracks(analysis), who, lambda: tracks.frames(analysis))
-        except FaceError:
+        except (FaceError, MediaError):
             for output in outputs:
-                output.discard()
+                output.writer.discard()
             if not tracks.tracks(analysis):  # otherwise another choice need not look for faces again
                 tracks.delete()
             raise
-        begun = done = min(output.frames_done for output in outputs)
-        begin = _warm_up(tracks, analysis, first, first + begun, look.smooth)
-        cast_frames = _roles(job, tracks, analysis, parts, begin)
+        begun = min(output.next for output in outputs)
+        cast_frames = _roles(job, tracks, analysis, parts, _warm_up(tracks, analysis, first, begun, look.smooth))
         # Reading, swapping and writing go on at the same time: the first two each in a thread of their own.
         swapped_frames = converted(cast_frames, swapper, look, job.mask_out is not None)
         frames = ahead(marked_frames(swapped_frames, job.settings.label), depth_for(info.width, info.height))
         stack.callback(frames.close)
-        samples, swapped = Samples(first + begun, last), 0
+        samples, written, swapped = Samples(begun, last), 0, 0
         render_time = time.monotonic()
-        for made in dropwhile(lambda made: made.frame.index < first + begun, frames):
+        for made in dropwhile(lambda made: made.frame.index < begun, frames):
             for output, image in zip(outputs, _images(made), strict=False):
-                if output.frames_done <= done:  # another one may have got further before it was killed
-                    output.write(image, made.frame.time)
+                output.take(made.frame, image)
             samples.offer(made)
-            done += 1
+            written += 1
             swapped += bool(made.boxes)
-            rate = (done - begun) / (time.monotonic() - render_time)
+            rate = written / (time.monotonic() - render_time)
+            done = made.frame.index + 1 - first
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
         yield Progress(f"Joining and signing {job.out.name}", 0, None, "")
         for output in outputs:  # all are whole before the first one gets its name
-            output.complete()
-    rate = (done - begun) / (time.monotonic() - start_time)
-    return SwapResult(str(job.out), done - begun, swapped, rate, samples.write(job.out, seal), _write_settings(job))
+            output.writer.complete()
+    rate = written / (time.monotonic() - start_time)
+    return SwapResult(str(job.out), written, swapped, rate, samples.write(job.out, seal), _write_settings(job))
+
+
+class _Output(AbstractContextManager["_Output"]):
+    """A file in the making, and the number of the frame that it waits for: after a kill not the same for each."""
+
+    def __init__(self, writer: SegmentedWriter | SequenceWriter, first: int) -> None:
+        self.writer, self.next = writer, first + writer.frames_done
+
+    def take(self, frame: Frame, image: Picture) -> None:
+        """Writes the picture of a frame, unless it has that already."""
+        if frame.index == self.next:
+            self.writer.write(image, frame.time)
+            self.next += 1
+
+    def __exit__(self, *error: Any) -> None:
+        self.writer.__exit__(*error)
+
+
+@contextmanager
+def _only_one(out: Path) -> Iterator[None]:
+    """Keeps every other process from writing the same output meanwhile. Raises OutputError if one does so already."""
+    path = out.with_name(f".{out.name}.lock")
+    held = lock(path, OutputError(f"{out} is being written already", "Wait for that to end, or stop it first"))
+    try:
+        yield
+    finally:
+        held.close()
+        path.unlink(missing_ok=True)
 
 
 def _roles(
@@ -122,7 +151,7 @@ def _roles(
 
 def _warm_up(tracks: TrackFile, analysis: Analysis, first: int, start: int, reach: float) -> int:
     """Where to begin, so that frame `start` has all of its neighbours within `reach` seconds, and every batch is as it
-    would have been without an interruption."""
+    would have been without an interruption: a batch's first frame, of those that are counted from `first`."""
     known = list(takewhile(lambda frame: frame.index <= start, tracks.frames(analysis, start - SETTLE)))
     if not known:
         return start
@@ -156,7 +185,10 @@ def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embed
 
 def _open_output(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:
     if path.suffix:
-        return open_writer(path, info, encoding=job.settings.encoding, signature=signature_of(job), seal=seal)
+        part = job.frames != (0, None)
+        return open_writer(
+            path, info, encoding=job.settings.encoding, part=part, signature=signature_of(job), seal=seal
+        )
     return SequenceWriter(path, signature_of(job), seal)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from faceswap.config import SwapConfig, from_dict, read_toml, to_toml
-from faceswap.errors import ConfigError, FaceError, ModelError, OutputError
+from faceswap.errors import ConfigError, FaceError, MediaError, ModelError, OutputError
 from faceswap.faces.cast import Part, check_way, choose, recognise
 from faceswap.faces.identity import Embedding
 from faceswap.faces.trackfile import Track
@@ -99,10 +99,13 @@ def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings
 
 
 def check_output(job: SwapJob) -> None:
-    """Raises OutputError if an output is there already, is the input itself, or is not what the input becomes."""
+    """Raises OutputError if an output is there already, has no folder, is the input itself, or is not what the input
+    becomes."""
     for path in (job.out, job.mask_out):
         if path is None:
             continue
+        if not path.parent.is_dir():
+            raise OutputError(f"the folder {path.parent} does not exist", "Create it or choose another place")
         if path.exists() and not job.overwrite:
             raise OutputError(f"{path} exists already", "Name another output, or add --overwrite")
         if path.exists() and job.video.exists() and path.samefile(job.video):
@@ -156,8 +159,11 @@ def pictured(job: SwapJob, finder: FaceFinder) -> Embedding | None:
 def parts_of(
     job: SwapJob, tracks: list[Track], who: Embedding | None, frames: Callable[[], Iterable[FrameFaces]]
 ) -> list[Part]:
-    """Which of the faces that were followed become whom. Raises FaceError if it is none."""
+    """Which of the faces that were followed become whom. Raises FaceError if it is none, MediaError if no frame was
+    looked at."""
     settings, way = job.settings, job.settings.face
+    if not tracks and next(iter(frames()), None) is None:
+        raise MediaError(f"{job.video} has no frame {job.frames[0]}", "Choose an earlier range of frames")
     if not tracks:
         raise FaceError(
             f"no face was found in {job.video}, so there is nothing to swap",

@@ -62,8 +62,9 @@ def job_errors() -> Iterator[None]:
             raise
         print(f"{ERROR}{error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
-    except (StoppedError, KeyboardInterrupt):
-        print(f"{STOPPED}what was done is saved. Run the same command again to go on.", file=sys.stderr)
+    except (StoppedError, KeyboardInterrupt) as stop:
+        saved = "what was done is saved" if isinstance(stop, StoppedError) else "what was saved before is kept"
+        print(f"{STOPPED}{saved}. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
 
 

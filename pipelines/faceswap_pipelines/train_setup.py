@@ -23,6 +23,7 @@ from faceswap.provenance.consent import settle_consent, write_consent
 from faceswap.training.checkpoint import (
     ModelFile,
     create_model_folder,
+    latest_checkpoint,
     load_checkpoint,
     make_model_folder,
     read_config,
@@ -82,11 +83,12 @@ def budget_of(job: TrainJob) -> Budget:
 def settled_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterator[None]:
     """Make the folder of a new model, or see that an existing one is what the job says; for the block nobody else can.
 
-    Raises ConfigError, ModelError or OutputError, each before anything is written.
+    Raises ConfigError, ModelError or OutputError; what is in the folder is still as it was then.
     """
     taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
     known = _known(job.model)
-    agreed, settled = _settle_consent(job), _settle_config(job, known, device, ranks)
+    begun = known if latest_checkpoint(job.model) else None  # nothing is lost of one that has learnt nothing yet
+    agreed, settled = _settle_consent(job), _settle_config(job, begun, device, ranks)
     make_model_folder(job.model)
     with closing(lock(job.model / _LOCK, taken)):
         if _known(job.model) != known:  # another process has begun or changed it since we looked

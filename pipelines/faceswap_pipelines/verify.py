@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,11 +62,17 @@ def _report(file: Path, authorities: str) -> Report:
     return Report(str(file), says_ai, credentials, declared, mark, problem)
 
 
-def _pictures(file: Path) -> list[Picture]:
-    images = [read_picture(file)] if is_picture(file) else [frame.image for frame in sample_frames(file, _FRAMES)]
-    if not images:
+def _pictures(file: Path) -> Iterator[Picture]:
+    """One at a time: those of a large video would fill the memory."""
+    if is_picture(file):
+        yield read_picture(file)
+        return
+    frames = sample_frames(file, _FRAMES)
+    first = next(frames, None)
+    if first is None:
         raise MediaError(f"{file} has no pictures", "Copy or download it again")
-    return images
+    yield first.image
+    yield from (frame.image for frame in frames)
 
 
 def read_authority(file: Path | None) -> str:

@@ -30,7 +30,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 from typing import Any
 
@@ -254,11 +254,24 @@ def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
         out = folder / _filled(spec.out, video, model.name)
         mask_out = None if spec.mask_out is None else folder / _filled(spec.mask_out, video, model.name)
         for path in (out, mask_out or out):
-            if any(fnmatch(str(path), str(folder / pattern)) for pattern in spec.inputs):
+            if any(path == folder / pattern or _covers(pattern, path, folder) for pattern in spec.inputs):
                 raise ConfigError(f"the output {path} would become an input", "Write outputs into another folder")
         job = SwapJob(video, model, out, settings, frame_range(spec.frames), mask_out=mask_out, min_face=spec.min_face)
         tasks.append(Task(f"swap {video} into {out}", job))
     return tasks
+
+
+def _covers(pattern: str, path: Path, folder: Path) -> bool:
+    """Whether a path, if it were there, would be among those that `glob` finds in the folder."""
+
+    def match(patterns: Sequence[str], names: Sequence[str]) -> bool:
+        if not patterns or not names:
+            return not patterns and not names
+        if patterns[0] == "**":  # any number of folders
+            return match(patterns[1:], names) or match(patterns, names[1:])
+        return fnmatch(names[0], patterns[0]) and match(patterns[1:], names[1:])
+
+    return match(Path(escape(str(folder)), pattern).parts, path.parts)
 
 
 def _filled(template: str, path: Path, model: str) -> str:
