@@ -152,6 +152,7 @@ class TestPlan:
             ("**/*.mp4", "out/{stem}.mp4", True),
             ("**/*.mp4", "out/{stem}.mkv", False),
             ("a/**/*.mp4", "out/a/{stem}.mp4", False),
+            ("a/**", "a/c/{stem}_b.mp4", True),
         ],
     )
     def test_outputs_are_no_inputs(self, pattern: str, out: str, clash: bool, studio: Studio, tmp_path: Path) -> None:

@@ -368,7 +368,9 @@ def test_too_few_faces(studio: Studio, tmp_path: Path) -> None:
     refused(command(*studio.training, "--a", tmp_path / "few", *words), "4 usable faces", "Extract more")
     refused(command(*studio.training, "--a", tmp_path / "none", *words), "not a faceset", "faceswap extract")
     # It has learnt nothing yet, so that it can still become another one.
-    assert command(*studio.training, *words, "--latent", "vae").exit_code == 0
+    refused(command(*studio.training, "--a", tmp_path / "few", *words, "--latent", "vae"), "4 usable faces")
+    assert command(*studio.training, *words).exit_code == 0
+    assert read_config(tmp_path / "m").model.latent == "vae"
     refused(command(*studio.training, *words, "--latent", "plain"), "made with latent 'vae'")
 
 
@@ -401,9 +403,12 @@ def test_unusable_outputs(studio: Studio, tmp_path: Path) -> None:
     refused(command(*words, studio.clips["a"], "--overwrite"), "input itself")
     before = sorted(tmp_path.iterdir())
     refused(command(*words, tmp_path / "o.mp4", "--mask-out", tmp_path / "mask.exe"), "mask.exe")
-    with closing(lock(tmp_path / ".o.mp4.lock", OutputError("", ""))):
-        refused(command(*words, tmp_path / "o.mp4"), "being written already", "Wait for that")
-    (tmp_path / ".o.mp4.lock").unlink()
+    assert sorted(tmp_path.iterdir()) == before
+    with closing(lock(tmp_path / ".o.lock", OutputError("", ""))):
+        refused(command(*words, tmp_path / "o.mkv"), "being written already", "Wait for that")
+        mask = ("--mask-out", tmp_path / "o.mkv")
+        refused(command(*words, tmp_path / "other.mp4", *mask), "being written already")
+    (tmp_path / ".o.lock").unlink()
     refused(command(*words[:-3], "--frames", "500:501", "--out", tmp_path / "o.mp4"), "no frame 500")
     assert sorted(tmp_path.iterdir()) == before
 

@@ -84,6 +84,10 @@ def test_of_the_ways_in_which_a_file_was_extracted_the_last_one_counts(tmp_path:
         assert len(faceset.records(kept_only=True)) == 8
         faceset.undo()
         assert kept() == {second.id}
+        faceset.undo()
+        assert kept() == {first.id}
+        faceset.finish(faceset.source(clip, way="in vain"))
+        assert kept() == {first.id}
 
 
 def test_a_faceset_of_the_version_before_is_used_on(tmp_path: Path) -> None:
@@ -91,7 +95,10 @@ def test_a_faceset_of_the_version_before_is_used_on(tmp_path: Path) -> None:
     clip.write_bytes(b"whatever")
     with Faceset.create(tmp_path / "f", 64) as faceset:
         known = faceset.source(clip)
-        faceset._db.executescript("ALTER TABLE source DROP COLUMN content; PRAGMA user_version = 2")
+        faceset._db.executescript(
+            "DROP INDEX source_content; DROP INDEX face_source;"
+            "ALTER TABLE source DROP COLUMN content; PRAGMA user_version = 2"
+        )
     with Faceset.open(tmp_path / "f") as faceset:
         assert faceset.source(clip) == known
         faceset.finish(faceset.source(clip, way="closely"))

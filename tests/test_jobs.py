@@ -135,13 +135,16 @@ def test_a_job_that_is_stopped_twice_saves_all_the_same(queue: Queue, tmp_path: 
 
 
 def test_a_full_disk_does_not_end_the_queue(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = queue.add("p", "First", ["fail"]), queue.add("p", "Second", ["done"])
+    first, second = queue.add("p", "First", ["wait"]), queue.add("p", "Second", ["done"])
 
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
+    wait_for(lambda: queue.report(first))
     monkeypatch.setattr(queue_module, "write_job", full)
-    wait_for(lambda: status(queue, first) == FAILED)
+    with pytest.raises(OSError, match="No space"):
+        queue.stop(first.id)
+    wait_for(lambda: status(queue, first) == HALTED)
     monkeypatch.setattr(queue_module, "write_job", write_job)
     wait_for(lambda: status(queue, second) == DONE)
 

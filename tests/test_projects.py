@@ -163,3 +163,9 @@ def test_what_is_typed_is_checked() -> None:
     with pytest.raises(ConfigError, match="leave out"):
         commands.reject(Path("a"), False, False, None, None)
     assert text_of(ConfigError("<b> is wrong", "Mend it")) == "&lt;b&gt; is wrong. Mend it."
+
+
+@pytest.mark.parametrize(("similar", "least"), [(0, None), (2.5, None), (0, 40), (1, 12)])
+def test_the_options_of_an_extraction_can_be_read_from_its_command(similar: float, least: float | None) -> None:
+    words = commands.extract([Path("x.mp4")], Path("a"), similar, least)
+    assert commands.extraction_options(words) == (similar or None, least)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from faceswap.errors import ConfigError
@@ -11,6 +12,7 @@ from faceswap_app.files import is_picture
 
 AUTO = "auto"  # the preset that suits the device
 LONGEST_TRAINING = 10_080.0  # minutes: a week
+_SIMILAR, _LEAST = "--skip-similar", "--min-face"
 
 
 @dataclass(frozen=True)
@@ -38,10 +40,17 @@ class Look:
 def extract(inputs: Sequence[Path], faceset: Path, skip_similar: float, min_face: float | None) -> list[str]:
     """Collect a person's faces."""
     words = ["extract", *map(str, inputs), "--out", str(faceset)]
-    words += ["--skip-similar", f"{skip_similar:g}"] if skip_similar else []
+    words += [_SIMILAR, f"{skip_similar:g}"] if skip_similar else []
     if min_face and min_face < 8:
         raise ConfigError("faces under 8 pixels cannot be found", "Ask for a width of 8 or more, or leave it empty")
-    return words + (["--min-face", f"{min_face:.0f}"] if min_face else [])
+    return words + ([_LEAST, f"{min_face:.0f}"] if min_face else [])
+
+
+def extraction_options(words: Sequence[str]) -> tuple[float | None, float | None]:
+    """`skip_similar` and `min_face` of such a command, where it says them."""
+    said = dict(pairwise(words))
+    similar, least = (float(said[name]) if name in said else None for name in (_SIMILAR, _LEAST))
+    return similar, least
 
 
 def reject(

@@ -93,11 +93,11 @@ class Queue:
             if job.status == WAITING:
                 self._keep(replace(job, status=HALTED, ended=time.time()))
             elif job.status == RUNNING:  # asked twice, it would not save
-                self._keep(replace(job, status=STOPPING))
                 process = self._alive(job)
                 if process is not None:
                     with suppress(psutil.NoSuchProcess):
                         process.terminate()
+                self._keep(replace(job, status=STOPPING))  # last: it fails where the disk is full
 
     def remove(self, key: str) -> None:
         """Forget a job that is over; what it made stays. Raises ConfigError."""

@@ -93,6 +93,8 @@ class FacesTab:
         parts = [
             Live(self._card, self._job_state, lambda project, _fresh: self._job_card(project)),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
+            Live(self._similar, self._options, lambda p, _fresh: self._options(p)[0] or 0),
+            Live(self._least, self._options, lambda p, _fresh: self._options(p)[1]),
             *self._gallery.live,
         ]
         for key, column, title, clips in zip(KEYS, self._columns, self._titles, self._clips, strict=True):
@@ -139,6 +141,11 @@ class FacesTab:
     def _runs(self, project: Project) -> bool:
         job = self._desk.queue.latest(project.name, KINDS)
         return job is not None and not job.over
+
+    def _options(self, project: Project) -> tuple[float | None, float | None]:
+        """As they were the last time: with others all footage would be gone through anew."""
+        job = self._desk.queue.latest(project.name, ("extract",))
+        return commands.extraction_options(job.arguments if job else ())
 
     def _jobs(self, project: Project) -> list[Any]:
         """The latest of each person: two are usually started at once."""

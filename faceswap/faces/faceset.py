@@ -80,16 +80,11 @@ CREATE TABLE changed (
     before TEXT                           -- the reason that it had
 );
 """
-
-
-_UPGRADE = """
-BEGIN;
-ALTER TABLE source ADD COLUMN content TEXT NOT NULL DEFAULT '';
-UPDATE source SET content = fingerprint;
-PRAGMA user_version = 3;
-COMMIT;
+_INDICES = """
+CREATE INDEX source_content ON source (content);
+CREATE INDEX face_source ON face (source, frame);
 """
-"""From version 2, which did not know how a file had been extracted: as by default, it is supposed."""
+
 
 _SUPERSEDED = "found anew with other settings"
 
@@ -150,7 +145,7 @@ class Faceset(AbstractContextManager["Faceset"]):
             (folder / "faces").mkdir(parents=True, exist_ok=True)
             if not path.exists():
                 about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size,))
-                create_database(path, _SCHEMA, _VERSION, about)
+                create_database(path, _SCHEMA + _INDICES, _VERSION, about)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
@@ -176,8 +171,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         try:
             database, version = open_database(path)
             if version == 2:
-                database.executescript(_UPGRADE)
-                version = _VERSION
+                version = _upgrade(database)
         except sqlite3.OperationalError as error:
             raise FaceError(
                 f"the faceset database {path} cannot be opened ({error})",
@@ -258,19 +252,30 @@ class Faceset(AbstractContextManager["Faceset"]):
             self._db.execute("UPDATE source SET next_frame = ? WHERE id = ?", (next_frame, source.id))
 
     def finish(self, source: Source) -> None:
-        """Note that nothing of `source` is left to look at, and that it is the way in which its file was last wanted:
-        faces that the same file gave in other ways are rejected for it, which `undo` takes back."""
+        """Note that nothing of `source` is left to look at, and that this is the way in which its file was last wanted:
+        its faces take the place of those that the same file gave in other ways, which `undo` takes back."""
+        if self._db.execute(
+            "SELECT 1 FROM source JOIN source AS own USING (content) WHERE own.id = ? AND source.id != own.id LIMIT 1",
+            (source.id,),
+        ).fetchone():
+            self._supersede(source)
         with self._transaction():
             self._db.execute("UPDATE source SET finished = 1 WHERE id = ?", (source.id,))
+
+    def _supersede(self, source: Source) -> None:
         rows = self._db.execute(
-            "SELECT file, source, reason FROM face WHERE source IN"
-            " (SELECT id FROM source WHERE content = (SELECT content FROM source WHERE id = ?))",
-            (source.id,),
+            "SELECT file, face.source, reason FROM face JOIN source ON source.id = face.source"
+            " JOIN source AS own USING (content) WHERE own.id = ? AND (reason IS NULL OR reason = ?)",
+            (source.id, _SUPERSEDED),
         ).fetchall()
-        states: dict[str, str | None] = {
-            file: _SUPERSEDED for file, whose, r in rows if whose != source.id and r is None
-        }
-        states |= {file: None for file, whose, reason in rows if whose == source.id and reason == _SUPERSEDED}
+        own = [file for file, whose, _ in rows if whose == source.id]
+        others = [file for file, whose, reason in rows if whose != source.id and reason is None]
+        if not own:  # nothing is there to take their place
+            return
+        if others:
+            with self._transaction():  # so that taking the change back takes these away, too
+                self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", [(_SUPERSEDED, file) for file in own])
+        states = dict.fromkeys(others, _SUPERSEDED) | dict.fromkeys(own)
         self.mark(f"extract {source.path.name} with other settings", states)
 
     def records(self, kept_only: bool = False) -> list[FaceRecord]:
@@ -370,6 +375,24 @@ class Faceset(AbstractContextManager["Faceset"]):
                 with suppress(FileNotFoundError):  # deleted by hand just now
                     old.rename(new)
         self._listed = None
+
+
+def _upgrade(database: sqlite3.Connection) -> int:
+    """From version 2, which did not know how a file had been extracted: as by default, it is supposed."""
+    try:
+        database.execute("BEGIN IMMEDIATE")
+        version = int(database.execute("PRAGMA user_version").fetchone()[0])
+        if version == 2:  # no other process has been faster
+            database.execute("ALTER TABLE source ADD COLUMN content TEXT NOT NULL DEFAULT ''")
+            database.execute("UPDATE source SET content = fingerprint")
+            for statement in _INDICES.strip().splitlines():
+                database.execute(statement)
+            database.execute(f"PRAGMA user_version = {_VERSION:d}")
+        database.commit()
+    except sqlite3.Error:
+        database.close()
+        raise
+    return _VERSION
 
 
 def _to_row(record: FaceRecord) -> tuple[object, ...]:

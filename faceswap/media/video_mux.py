@@ -62,15 +62,17 @@ def join(segments: Sequence[Segment], source: VideoInfo, whole: Path, muxer: str
     """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
 
     Audio packets keep their bytes and times; chapters, titles and languages come along. Of a `part` of the source the
-    times begin at zero, only the sound that belongs to it comes along, and no chapters.
+    times begin at zero, and of all that goes with them only its sound comes along.
     Raises OSError or av.FFmpegError if it cannot be written.
     """
     last = segments[-1].ticks[-1]
     ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
     span = _Span(segments[0].ticks[0] * source.time_base, ends[-1] * source.time_base) if part else _Span()
     with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
-        tracks = _tracks_to_copy(origin, muxer)
-        starts = [segments[0].ticks[0] * source.time_base - span.begin, *(span.start(track) for track in tracks)]
+        tracks = list(origin.streams.audio) if part else _tracks_to_copy(origin, source, muxer)
+        # A part's tracks start at some multiple of what they count in.
+        starts = [(track.time_base or 1) * Fraction(1 if part else track.start_time or 0) for track in tracks]
+        starts.insert(0, segments[0].ticks[0] * source.time_base - span.begin)
         with av.open(str(whole), "w", format=muxer, options=_muxer_options(muxer, starts)) as output:
             video = output.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = source.time_base
@@ -94,18 +96,25 @@ class _Span:
     end: Fraction | None = None
     """None: all of the source, whatever its times."""
 
-    def start(self, track: Stream) -> Fraction:
-        """About when the copy of a track starts, as exactly as it counts."""
-        base = track.time_base or Fraction(1)
-        return (track.start_time or 0) * base if self.end is None else base
-
-    def is_before(self, packet: Packet[Any]) -> bool:
-        """Whether a packet begins too early: it cannot be cut."""
-        return self.end is not None and _decoding_time(packet) < self.begin
-
-    def is_behind(self, packet: Packet[Any]) -> bool:
-        """Whether a packet begins too late."""
-        return self.end is not None and _decoding_time(packet) >= self.end
+    def packets(self, origin: InputContainer, tracks: Sequence[Stream]) -> Iterator[Packet[Any]]:
+        """Those of the tracks that begin in the span, and of each track the one before, which decoders need to find
+        into the sound; its time is negative then."""
+        before: dict[int, Packet[Any]] = {}
+        ended: set[int] = set()
+        for packet in origin.demux(*tracks) if tracks else ():
+            index, when = packet.stream_index, _decoding_time(packet)
+            if packet.dts is None:
+                continue
+            if self.end is not None and when < self.begin:
+                before[index] = packet
+            elif self.end is None or when < self.end:
+                if index in before:
+                    yield before.pop(index)
+                yield packet
+            else:
+                ended.add(index)
+                if len(ended) == len(tracks):  # not all that follows need be read
+                    return
 
 
 def _ticks(packet: Packet[VideoStream], time_base: Fraction) -> int:
@@ -131,9 +140,11 @@ def _accepts(muxer: str, track: Stream, packet: Packet[Any] | None = None) -> bo
     return True
 
 
-def _tracks_to_copy(origin: InputContainer, muxer: str) -> list[Stream]:
+def _tracks_to_copy(origin: InputContainer, source: VideoInfo, muxer: str) -> list[Stream]:
     optional = [*origin.streams.subtitles, *origin.streams.data]
-    return [*origin.streams.audio, *(track for track in optional if _accepts(muxer, track))]
+    with open_video(source.path) as container:  # once more: reading packets moves on in it
+        firsts = {track.index: next(container.demux(container.streams[track.index]), None) for track in optional}
+    return [*origin.streams.audio, *(track for track in optional if _accepts(muxer, track, firsts[track.index]))]
 
 
 def _muxer_options(muxer: str, starts: Sequence[Fraction]) -> dict[str, str]:
@@ -202,16 +213,9 @@ def _copied_packets(
     """The tracks' packets of a span as they are; only a decoding time that does not increase, which no muxer takes, is
     moved."""
     latest: dict[int, int] = {}
-    ended: set[int] = set()
-    for packet in origin.demux(*tracks) if tracks else ():
-        if packet.dts is None or span.is_before(packet):
-            continue
+    for packet in span.packets(origin, tracks):
+        assert packet.dts is not None
         index, zero = packet.stream_index, round(span.begin / packet.time_base)
-        if span.is_behind(packet):
-            ended.add(index)
-            if ended == copies.keys():  # not all that follows need be read
-                return
-            continue
         packet.dts = max(packet.dts - zero, latest.get(index, packet.dts - zero - 1) + 1)
         packet.pts = packet.dts if packet.pts is None else max(packet.pts - zero, packet.dts)
         latest[index] = packet.dts

@@ -54,7 +54,7 @@ def open_writer(
         encoding: how to encode it.
         segment_frames: how many frames an interruption can cost at most.
         part: whether only some of the source's frames are to be written: then the output begins at zero, with the
-            sound that belongs to these frames.
+            sound that belongs to these frames, but neither subtitles nor chapters.
         signature: names everything that decides the pictures (input, model, settings): work that was begun under
             another signature, or with other arguments here, is thrown away.
         seal: what the whole file goes through before it appears.
@@ -279,13 +279,18 @@ def _exact_times(source: VideoInfo) -> dict[str, str]:
     return {name: str(source.time_base.denominator) for name in ("movie_timescale", "video_track_timescale")}
 
 
-def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None:
+def check_kind(out: Path, encoding: Encoding) -> None:
+    """Raises OutputError if `out` is no kind of video that can be written and hold this codec."""
     if out.suffix.lower() not in CONTAINERS:
         kinds = ", ".join(CONTAINERS)
         raise OutputError(f"{out} would be a kind of video that cannot be written", f"Use one of {kinds}")
     if out.suffix.lower() not in encoding.kind.suffixes:
         kinds = ", ".join(encoding.kind.suffixes)
         raise OutputError(f"a {out.suffix} file cannot hold {encoding.codec}", f"Use one of {kinds}")
+
+
+def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None:
+    check_kind(out, encoding)
     if not out.parent.is_dir():
         raise OutputError(f"The folder {out.parent} does not exist", "Create it or choose another place")
     if out.is_dir():

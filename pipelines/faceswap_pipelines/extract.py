@@ -132,7 +132,7 @@ def _person(
         person = faceset.person
         if person is None:
             person = main_person([track for analysis in analyses.values() for track in tracks.tracks(analysis)])
-    if person is not None and faceset.person is None:
+    if person is not None and (job.person is not None or faceset.person is None):
         faceset.set_person(person)
     return person
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import dropwhile, takewhile
 from pathlib import Path
@@ -72,7 +72,9 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
     total = None if last is None else max(0, last - first)
     seal, start_time = seal_of(job.model, job.video), time.monotonic()
     with ExitStack() as stack:
-        stack.enter_context(_only_one(job.out))
+        for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
+            stack.enter_context(_only_one(place, job.out))
+        check_output(job)  # another one may have ended just now
         outputs = [stack.enter_context(_Output(_open_output(job, job.out, info, seal), first))]
         if job.mask_out:
             outputs.append(stack.enter_context(_Output(_open_output(job, job.mask_out, info, None), first)))
@@ -126,16 +128,21 @@ class _Output(AbstractContextManager["_Output"]):
         self.writer.__exit__(*error)
 
 
+def _lock_of(out: Path) -> Path:
+    """By the stem, after which tracks, sheet and settings are called, too."""
+    return out.with_name(f".{out.stem}.lock")
+
+
 @contextmanager
-def _only_one(out: Path) -> Iterator[None]:
+def _only_one(place: Path, out: Path) -> Iterator[None]:
     """Keeps every other process from writing the same output meanwhile. Raises OutputError if one does so already."""
-    path = out.with_name(f".{out.name}.lock")
-    held = lock(path, OutputError(f"{out} is being written already", "Wait for that to end, or stop it first"))
+    held = lock(place, OutputError(f"{out} is being written already", "Wait for that to end, or stop it first"))
     try:
         yield
     finally:
+        with suppress(OSError):  # Windows keeps it while it is open
+            place.unlink()
         held.close()
-        path.unlink(missing_ok=True)
 
 
 def _roles(

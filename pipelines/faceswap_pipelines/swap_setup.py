@@ -15,6 +15,7 @@ from faceswap.faces.trackfile import Track
 from faceswap.media.codecs import Encoding
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import is_picture
+from faceswap.media.video_write import check_kind
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import latest_checkpoint
 from faceswap.training.identities import identity_file, read_identities
@@ -114,6 +115,8 @@ def check_output(job: SwapJob) -> None:
             raise OutputError(
                 f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg"
             )
+        if path.suffix and not is_picture(job.video):
+            check_kind(path, job.settings.encoding)
     if job.out == job.mask_out:
         raise OutputError(f"{job.out} cannot hold both pictures and masks", "Name another --mask-out")
 

@@ -87,8 +87,7 @@ def settled_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterato
     """
     taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
     known = _known(job.model)
-    begun = known if latest_checkpoint(job.model) else None  # nothing is lost of one that has learnt nothing yet
-    agreed, settled = _settle_consent(job), _settle_config(job, begun, device, ranks)
+    agreed, settled = _settle_consent(job), _settle_config(job, known, device, ranks)
     make_model_folder(job.model)
     with closing(lock(job.model / _LOCK, taken)):
         if _known(job.model) != known:  # another process has begun or changed it since we looked
@@ -129,12 +128,17 @@ def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device,
         raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
     if "persons" in network:
         raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
-    if known is None:
-        shape = dataclasses.asdict(PRESETS[preset]) | {"persons": list(job.facesets)}
-        config = from_dict(ModelConfig, shape | network, "settings")
-        settings = from_dict(TrainConfig, training, "settings")
+    kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(TrainConfig)} if known else {}
+    if known is None or latest_checkpoint(job.model) is None:  # one that has learnt nothing can become another one
+        shape = dataclasses.asdict(known.model if known and job.preset is None else PRESETS[preset])
+        config = from_dict(ModelConfig, shape | {"persons": list(job.facesets)} | network, "settings")
+        same = known is not None and config == known.model
+        if not same:
+            kept.pop("batch_size", None)  # it was settled for the other shape
+        settings = from_dict(TrainConfig, kept | training, "settings")
+        base = known.base if known and same else base_of(config) or ""
         # What stacked pre-training does first would undo what the base weights know.
-        begun = "" if job.from_scratch or settings.stacked_steps else base_of(config) or ""
+        begun = "" if job.from_scratch or settings.stacked_steps else base
         return ModelFile(config, _checked(job, config, settings, device, ranks), begun)
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
@@ -155,7 +159,6 @@ def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device,
                 f"the model {job.model} was made with {name} {getattr(known.model, name)!r}, not {value!r}",
                 "Leave that out, or train a new model in another folder",
             )
-    kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(known.train)}
     settings = from_dict(TrainConfig, kept | training, "settings")
     return dataclasses.replace(known, train=_checked(job, known.model, settings, device, ranks))
 

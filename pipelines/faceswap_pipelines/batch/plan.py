@@ -267,8 +267,8 @@ def _covers(pattern: str, path: Path, folder: Path) -> bool:
     def match(patterns: Sequence[str], names: Sequence[str]) -> bool:
         if not patterns or not names:
             return not patterns and not names
-        if patterns[0] == "**":  # any number of folders
-            return match(patterns[1:], names) or match(patterns, names[1:])
+        if patterns[0] == "**":  # any number of folders; at the end also all that is in them
+            return not patterns[1:] or match(patterns[1:], names) or match(patterns, names[1:])
         return fnmatch(names[0], patterns[0]) and match(patterns[1:], names[1:])
 
     return match(Path(escape(str(folder)), pattern).parts, path.parts)
