@@ -114,7 +114,7 @@ def test_extract_again_does_nothing_twice(studio: Studio, tmp_path: Path) -> Non
 
 def test_what_is_extracted_in_another_way_takes_the_place_of_what_was(studio: Studio, tmp_path: Path) -> None:
     words = ("extract", studio.clips["a"], "--out", tmp_path / "f", "--frames", "0:3", "--json")
-    refused(command(*words, "--min-face", 250), "no face was found", "--min-face")
+    refused(command(*words, "--min-face", 400), "no face was found", "--min-face")
     assert json.loads(command(*words).stdout)["kept"] == 3
     said = json.loads(command(*words, "--skip-similar", 255).stdout)
     assert (said["kept"], said["rejected"]["found anew with other settings"]) == (1, 3)
