@@ -20,6 +20,8 @@ LATENTS = ("plain", "sparse", "vae", "vq", "vq2")
 DECODERS = ("separate", "conditional")
 """One decoder for each person, or one for all that is told whom to draw."""
 PIXEL_LOSSES = ("l1", "mse", "bce")
+DETAILS = (0, 2, 4, 8)
+"""By how much a detail stage can enlarge: see `faceswap.model.detail`."""
 CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches")
 """Damage that a denoising autoencoder can be asked to undo: see `faceswap.training.augment`."""
 
@@ -48,6 +50,9 @@ class ModelConfig:
     """One of DECODERS."""
     blocks: int = 0
     """Residual blocks at each size of the decoder, behind the one convolution that is always there."""
+    detail: int = 0
+    """By how much the detail stage enlarges the decoder's picture: 2, 4 or 8; 0 is none, as in models of before there
+    was one. What comes out of a swap is `detail` times `size` px."""
 
     def __post_init__(self) -> None:
         if self.size % 16 or not 32 <= self.size <= 1024:
@@ -64,12 +69,21 @@ class ModelConfig:
         _at_least("latent_size", self.latent_size, 1)
         _at_least("codes", self.codes, 2)
         _at_least("blocks", self.blocks, 0)
+        if self.detail not in DETAILS:
+            raise ConfigError(f"detail {self.detail} is none of {DETAILS}", "Choose 4, or 0 for no detail stage")
+        if self.detail * self.size > 1024:
+            raise ConfigError(f"{self.detail * self.size} px is too large a picture", "Choose a smaller size or detail")
         quantised = self.latent in ("vq", "vq2")
         if quantised and (self.tokens < 2 or self.tokens % 2 or self.latent_size % self.tokens):
             raise ConfigError(
                 f"{self.tokens} tokens cannot share a latent of {self.latent_size} numbers",
                 "Choose an even number of tokens that divides latent_size",
             )
+
+    @property
+    def output_size(self) -> int:
+        """Side of the picture that a swap gets, in pixels."""
+        return self.size * max(1, self.detail)
 
 
 @dataclass(frozen=True)
@@ -100,6 +114,8 @@ class TrainConfig:
     """Strength of the damage to pixels that the model has to undo; 0 turns it off."""
     corruptions: tuple[str, ...] = ("colour", "blur", "downscale", "noise", "jpeg", "patches")
     """Which damage: of CORRUPTIONS."""
+    detail_share: float = 0.6
+    """Share of the budget for the detail stage, behind everything else."""
     stacked_steps: int = 0
     """Steps for which each layer of the encoder is trained alone, from the picture inwards, before all are trained
     together; 0 is none."""
@@ -136,6 +152,8 @@ class TrainConfig:
             value = getattr(self, field.name)
             if isinstance(value, int | float):
                 _at_least(field.name, value, 0)
+        if self.detail_share >= 1:
+            raise ConfigError(f"detail_share {self.detail_share} leaves nothing for what comes before", "Try 0.6")
         if self.ema_spread == 0 or self.ema_spread > 0.28:
             raise ConfigError(f"ema_spread {self.ema_spread} is not above 0 and up to 0.28", "Try 0.1")
 
@@ -203,10 +221,18 @@ SETTINGS_OF: dict[str, tuple[str, ...]] = {
 }
 """Settings that only some latents have."""
 
+_LARGEST_OUTPUT = 512  # px, unless somebody asks for more
+
+
+def suitable_detail(size: int) -> int:
+    """What `ModelConfig.detail` suits pictures of `size` px: up to four times as large, where that is not too much."""
+    return next((times for times in (4, 2) if times * size <= _LARGEST_OUTPUT), 0)
+
+
 PRESETS: dict[str, ModelConfig] = {
-    "nano": ModelConfig(("a", "b")),
-    "base": ModelConfig(("a", "b"), size=128, width=16, blocks=1),
-    "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent_size=512, blocks=2),
+    "nano": ModelConfig(("a", "b"), detail=4),
+    "base": ModelConfig(("a", "b"), size=128, width=16, blocks=1, detail=4),
+    "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent_size=512, blocks=2, detail=2),
 }
 """`nano` is made for a laptop's processor; `base` is nano with one stage more at the picture's end and residual blocks,
 which takes a processor three times as long; `large` wants a GPU."""

@@ -101,4 +101,8 @@ class AlignedFace:
     @property
     def crop_points(self) -> MeshPoints:
         """The face's points in the crop's pixels."""
-        return self.face.points_after(self.to_crop)
+        return self.points_at(self.image.shape[0])
+
+    def points_at(self, side: int) -> MeshPoints:
+        """The same in a crop of `side` px."""
+        return self.face.points_after(self.to_crop.then(Similarity.resize(side / self.image.shape[0])))

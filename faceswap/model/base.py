@@ -21,6 +21,7 @@ from faceswap.config import PRESETS, ModelConfig
 from faceswap.errors import ModelError
 from faceswap.model.bottleneck import Plain
 from faceswap.model.decoder import ConditionalDecoder
+from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model, conditional
 from faceswap.model.variational import Variational
 from faceswap.weights import is_listed, weight_file
@@ -76,12 +77,12 @@ def start_from(model: SwapModel, base: Weights, codes: Sequence[Tensor]) -> None
     elif isinstance(bottleneck, Plain):
         bottleneck.shrink.load_state_dict(_under("mean", base))
     if isinstance(decoders, ConditionalDecoder):
-        decoders.decoder.load_state_dict(_under("decoder", base))
+        load_keeping_detail(decoders.decoder, _under("decoder", base))
         decoders.modulations.load_state_dict(_under("modulations", base))
         decoders.codes.copy_(torch.stack(list(codes)))
     else:
         for decoder, code in zip(decoders.values(), codes, strict=True):
-            decoder.load_state_dict(of_one_person(base, code))
+            load_keeping_detail(decoder, of_one_person(base, code))
 
 
 def _under(part: str, weights: Weights) -> dict[str, Tensor]:

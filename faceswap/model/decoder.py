@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.blocks import Features, Residual, Upsample, activation, conv, sub_pixel_conv
+from faceswap.model.detail import Detail, FineLogits
 from faceswap.model.encoder import stages
 
 _CODE = 64  # numbers that say to a conditional decoder who a person is
@@ -19,6 +21,15 @@ Logits = Float[Tensor, "batch 4 size size"]
 """R, G, B and mask: a logistic function takes them to [0, 1]."""
 Person = str | Int64[Tensor, " batch"]
 """Whom to draw, by name; or for each face another one, by number."""
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A decoder's picture, and the features that it was made of, from which the detail stage goes on."""
+
+    logits: Logits
+    features: Features
+    """At half the picture's side."""
 
 
 class Decoder(nn.Module):
@@ -41,13 +52,20 @@ class Decoder(nn.Module):
             for inputs, outputs in pairwise(widths)
         )
         self.head = nn.Sequential(sub_pixel_conv(widths[-1], 4, 3), nn.PixelShuffle(2))
+        self.detail = Detail(widths[-1], config.detail) if config.detail else None
 
-    def forward(self, features: Features) -> Logits:
+    def forward(self, features: Features) -> Drawing:
         """The one person whom it knows."""
         for stage in self.stages:
             features = stage(features)
-        logits: Tensor = self.head(features)
-        return logits
+        return Drawing(self.head(features), features)
+
+    def refine(self, drawing: Drawing) -> FineLogits:
+        """The large picture. Raises TypeError if there is no detail stage."""
+        if self.detail is None:
+            raise TypeError("this decoder has no detail stage")
+        fine: FineLogits = self.detail(drawing.features, drawing.logits)
+        return fine
 
 
 class SeparateDecoders(nn.ModuleDict):
@@ -59,12 +77,21 @@ class SeparateDecoders(nn.ModuleDict):
         for person in config.persons[1:]:  # all start from the same weights
             self[person].load_state_dict(first)
 
-    def forward(self, features: Features, person: Person) -> Logits:
+    def forward(self, features: Features, person: Person) -> Drawing:
         """Raises KeyError for an unknown person, or for many at once."""
+        drawing: Drawing = self._of(person)(features)
+        return drawing
+
+    def refine(self, drawing: Drawing, person: Person) -> FineLogits:
+        """The large picture. Raises KeyError as `forward` does."""
+        return self._of(person).refine(drawing)
+
+    def _of(self, person: Person) -> Decoder:
         if not isinstance(person, str):
             raise KeyError("each of these decoders draws one person")
-        logits: Tensor = self[person](features)
-        return logits
+        decoder: nn.Module = self[person]
+        assert isinstance(decoder, Decoder)
+        return decoder
 
 
 class ConditionalDecoder(nn.Module):
@@ -81,20 +108,23 @@ class ConditionalDecoder(nn.Module):
         self.codes = nn.Parameter(_SPREAD * torch.randn(len(config.persons), _CODE))
         self.modulations = nn.ModuleList(_Modulation(channels) for channels in stages(config)[::-1])
 
-    def forward(self, features: Features, person: Person) -> Logits:
+    def forward(self, features: Features, person: Person) -> Drawing:
         """Raises KeyError for an unknown person."""
         return self.draw(
             features, self.codes[self.numbers[person]][None] if isinstance(person, str) else self.codes[person]
         )
 
-    def draw(self, features: Features, code: Float[Tensor, "each code"]) -> Logits:
+    def draw(self, features: Features, code: Float[Tensor, "each code"]) -> Drawing:
         """Whoever the codes describe: one for all faces, or one for each."""
         first, *others = self.modulations
         features = first(features, code)
         for stage, modulation in zip(self.decoder.stages, others, strict=True):
             features = modulation(stage(features), code)
-        logits: Tensor = self.decoder.head(features)
-        return logits
+        return Drawing(self.decoder.head(features), features)
+
+    def refine(self, drawing: Drawing, person: Person) -> FineLogits:  # noqa: ARG002  # the features say who it is
+        """The large picture of whoever was drawn."""
+        return self.decoder.refine(drawing)
 
 
 class _Modulation(nn.Module):

@@ -12,13 +12,13 @@ from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.bottleneck import Bottleneck, Latent, Passage, Plain, Sparse
-from faceswap.model.decoder import ConditionalDecoder, Logits, Person, SeparateDecoders
+from faceswap.model.decoder import ConditionalDecoder, Drawing, Logits, Person, SeparateDecoders
+from faceswap.model.detail import Window, enlarged
 from faceswap.model.encoder import Encoder
 from faceswap.model.quantised import Quantised
 from faceswap.model.variational import Variational
 
 Pictures = Float[Tensor, "batch 3 size size"]
-Masks = Float[Tensor, "batch 1 size size"]
 
 _BOTTLENECKS: Mapping[str, Callable[[ModelConfig], Bottleneck]] = {
     "plain": Plain,
@@ -35,14 +35,24 @@ _DECODERS: Mapping[str, Callable[[ModelConfig], SeparateDecoders | ConditionalDe
 
 @dataclass(frozen=True)
 class Decoded:
-    """What a decoder makes of latents."""
+    """What a decoder makes of latents: whole pictures, or the same part of each."""
 
-    picture: Pictures
+    picture: Float[Tensor, "batch 3 h w"]
     """RGB, 0..1."""
-    mask: Masks
+    mask: Float[Tensor, "batch 1 h w"]
     """Which pixels are face, 0..1."""
-    logits: Pictures
+    logits: Float[Tensor, "batch 3 h w"]
     """The picture before the logistic function."""
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """What a decoder and its detail stage make of latents."""
+
+    fine: Decoded
+    """`config.output_size` px."""
+    coarse: Decoded
+    """`config.size` px."""
 
 
 class SwapModel(nn.Module):
@@ -51,6 +61,7 @@ class SwapModel(nn.Module):
     latent = model.encode(pictures)          # what the face does
     model.decode(latent, "a")                # ... done by a: reconstruction, if it was a's face
     model.decode(latent, "b")                # ... done by b: the swap
+    model.render(latent, "b")                # ... as large and as sharp as this model can
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -66,14 +77,25 @@ class SwapModel(nn.Module):
 
     def decode(self, latent: Latent, person: Person) -> Decoded:
         """The faces that `latent` describes, as `person` would look. Raises KeyError for an unknown person."""
-        return self.picture(self.decoders(self.bottleneck.decode(latent), person))
+        return picture(self.decoders(self.bottleneck.decode(latent), person).logits)
 
-    @staticmethod
-    def picture(logits: Logits) -> Decoded:
-        """What a decoder's output shows."""
-        logits = logits.float()
-        values = torch.sigmoid(logits)
-        return Decoded(values[:, :3], values[:, 3:], logits[:, :3])
+    def render(self, latent: Latent, person: Person, window: Window | None = None) -> Rendered:
+        """The same from the detail stage, and what it started from. Without one, both are the same picture.
+
+        With a `window`, only that part of the large picture is drawn.
+        """
+        drawing: Drawing = self.decoders(self.bottleneck.decode(latent), person)
+        coarse = picture(drawing.logits)
+        if not self.config.detail:
+            return Rendered(coarse, coarse)
+
+        mask = coarse.mask
+        if window is not None:
+            parts = (window.of(planes, self.config.size) for planes in (drawing.logits, drawing.features, mask))
+            logits, features, mask = parts
+            drawing = Drawing(logits, features)
+        fine = self.decoders.refine(drawing, person)
+        return Rendered(Decoded(torch.sigmoid(fine), enlarged(mask, self.config.detail), fine), coarse)
 
     def forward(
         self, pictures: Mapping[str, Pictures], noise: Float[Tensor, "everybody latent"], whose: Mapping[str, Person]
@@ -87,6 +109,21 @@ class SwapModel(nn.Module):
         passage = self.bottleneck(self.encoder(everybody * 2 - 1), noise)
         latents = torch.split(passage.latent, [len(batch) for batch in pictures.values()])
         return {p: self.decode(latent, whose[p]) for p, latent in zip(pictures, latents, strict=True)}, passage
+
+    def refined(
+        self, pictures: Mapping[str, Pictures], whose: Mapping[str, Person], window: Window | None
+    ) -> dict[str, Decoded]:
+        """The way of training for the detail stage: `window` of each batch of pictures, rebuilt as `whose` they are."""
+        everybody = torch.cat(list(pictures.values())).to(memory_format=torch.channels_last)
+        latents = torch.split(self.encode(everybody), [len(batch) for batch in pictures.values()])
+        return {p: self.render(latent, whose[p], window).fine for p, latent in zip(pictures, latents, strict=True)}
+
+
+def picture(logits: Logits) -> Decoded:
+    """What a decoder's output shows."""
+    logits = logits.float()
+    values = torch.sigmoid(logits)
+    return Decoded(values[:, :3], values[:, 3:], logits[:, :3])
 
 
 def conditional(model: SwapModel) -> ConditionalDecoder:

@@ -39,7 +39,7 @@ _SOLID = 0.9  # of the mask: only there is the frame's edge of a Poisson patch, 
 _ROOM = 4  # pixels round a patch for OpenCV's Poisson solver
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Patch:
     """A face ready to be pasted."""
 
@@ -47,6 +47,8 @@ class Patch:
     mask: Float[Tensor, "size size"]
     to_crop: Similarity
     box: FrameBox
+    sharpen: float
+    """How far it is brought to the sharpness of what it covers."""
     noise: float
     opacity: float
 
@@ -56,24 +58,48 @@ def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
 
     None for those whose mask covers nothing of it.
     """
-    if not swaps:
-        return []
-    pictures, originals, masks = (
-        torch.stack([getattr(swap, name) for swap in swaps]) for name in ("picture", "original", "mask")
+    groups: dict[int, list[int]] = defaultdict(list)
+    for number, swap in enumerate(swaps):
+        groups[swap.picture.shape[-1]].append(number)
+
+    ready: dict[int, Patch | None] = {}
+    for numbers in groups.values():
+        patches = _fitted([swaps[number] for number in numbers], config, width, height)
+        ready |= zip(numbers, patches, strict=True)
+    return [ready[number] for number in range(len(swaps))]
+
+
+def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) -> list[Patch | None]:
+    """The same for swaps whose pictures are of one size."""
+    pictures, coarse, originals, masks = (
+        torch.stack([getattr(swap, name) for swap in swaps]) for name in ("picture", "coarse", "original", "mask")
     )
     if config.scale != 1:
-        pictures = _resized(pictures, config.scale)
+        pictures, coarse = (_resized(some, config.scale) for some in (pictures, coarse))
     masks = shaped(masks, config.erode, config.feather)
-    pictures = match(pictures, _together([swap.colours for swap in swaps]), config.colour)
-    has, wanted = torch.stack([swap.sharpness for swap in swaps]).unbind(dim=1)
-    pictures = sharpened(pictures, has, has + config.sharpen * (wanted - has))
+
+    # Colours and seam at the small size; the large picture is moved as the small one is.
+    fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour)
     if config.blending == "pyramid":
-        pictures = joined(pictures, originals, masks)
+        fitted = joined(fitted, originals, functional.adaptive_avg_pool2d(masks, coarse.shape[-1]))
+    move = fitted - coarse
+    if pictures.shape != coarse.shape:
+        move = functional.interpolate(move, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
+    pictures = (pictures + move).clamp(0, 1)
+
     boxes = [face_box(mask, swap.to_crop, width, height) for mask, swap in zip(masks, swaps, strict=True)]
     return [
         None
         if box is None
-        else Patch(picture, mask, swap.to_crop, box, config.grain * swap.noise, config.opacity * swap.opacity)
+        else Patch(
+            picture=picture,
+            mask=mask,
+            to_crop=swap.to_crop,
+            box=box,
+            sharpen=config.sharpen,
+            noise=config.grain * swap.noise,
+            opacity=config.opacity * swap.opacity,
+        )
         for picture, mask, swap, box in zip(pictures, masks, swaps, boxes, strict=True)
     ]
 
@@ -130,6 +156,7 @@ def paste(
         faces, alphas = _warped([patch for _, patch in group], boxes)
         if blending == "poisson":
             faces = _poisson(faces, below, alphas)
+        faces = sharpened(faces, below, alphas, [patch.sharpen for _, patch in group])
         alphas = alphas * alphas.new_tensor([patch.opacity for _, patch in group])[:, None, None, None]
         height, width = below.shape[2:]
         noise = grain([patch.noise for _, patch in group], [seeds[at] for at, _ in group], (height, width), device)

@@ -13,6 +13,9 @@ from torch import Tensor
 from faceswap.swapping.filters import filtered
 from faceswap.types import Box, Picture
 
+Pictures = Float[Tensor, "batch 3 h w"]
+Alphas = Float[Tensor, "batch 1 h w"]
+
 _MOST = 1.0  # added to a picture, of its own fine detail; more shows as rims
 _LUMA = (0.299, 0.587, 0.114)
 _NOISE_PATCH = 128  # pixels of a face's middle from which noise is estimated
@@ -23,24 +26,17 @@ _BINOMIAL = (1, 6, 15, 20, 15, 6, 1)  # near a Gaussian of 1.2 pixels
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
-def sharpness(
-    pictures: Float[Tensor, "batch 3 size size"], masks: Float[Tensor, "batch size size"]
-) -> Float[Tensor, " batch"]:
-    """Root mean square of the fine detail (up to some three pixels wide) of the luminance under the masks, of 0..1."""
-    fine = _fine(pictures)[:, 0]
-    return ((masks * fine**2).sum(dim=(1, 2)) / masks.sum(dim=(1, 2)).clamp_min(1e-6)).sqrt()
-
-
-def sharpened(
-    pictures: Float[Tensor, "batch 3 size size"], has: Float[Tensor, " batch"], wanted: Float[Tensor, " batch"]
-) -> Float[Tensor, "batch 3 size size"]:
-    """Pictures of sharpness `has` brought towards the sharpness `wanted`, never beyond it; sharper ones stay.
+def sharpened(faces: Pictures, below: Pictures, alphas: Alphas, how_far: Sequence[float]) -> Pictures:
+    """Faces brought towards the sharpness of the pictures that they are pasted on, never beyond; sharper ones stay.
 
     Unsharp masking: some of the luminance's difference from a blurred copy is added to all channels; colours would get
-    fringes.
+    fringes. How sharp a picture is says the root mean square of that difference under the mask.
     """
-    amount = (wanted / has.clamp_min(1e-6) - 1).clamp(0, _MOST)[:, None, None, None]
-    return (pictures + amount * _fine(pictures)).clamp(0, 1)
+    fine, wanted = fine_detail(faces), fine_detail(below)
+    weight = alphas.sum(dim=(1, 2, 3)).clamp_min(1e-6)
+    has, should = (((alphas * detail**2).sum(dim=(1, 2, 3)) / weight).sqrt() for detail in (fine, wanted))
+    amount = faces.new_tensor(how_far) * (should / has.clamp_min(1e-6) - 1).clamp(0, _MOST)
+    return faces + amount[:, None, None, None] * fine
 
 
 def noise_level(image: Picture, box: Box) -> float:
@@ -78,7 +74,7 @@ def grain(
     return noise
 
 
-def _fine(pictures: Float[Tensor, "batch 3 size size"]) -> Float[Tensor, "batch 1 size size"]:
-    """The luminance's fine detail."""
+def fine_detail(pictures: Pictures) -> Alphas:
+    """The luminance's fine detail, up to some three pixels wide."""
     luma = torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
     return luma - filtered(luma, _BINOMIAL, beyond="edge")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,29 +10,29 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import functional
 
 from faceswap.errors import ModelError
 from faceswap.faces.masks import face_mask
 from faceswap.geometry import Similarity
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
-from faceswap.swapping.detail import sharpness
 from faceswap.types import AlignedFace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Swap:
     """What a decoder made of one aligned face. Tensors lie on the model's device, float32, colours are RGB in 0..1."""
 
-    picture: Float[Tensor, "3 size size"]
-    """As decoded."""
+    picture: Float[Tensor, "3 large large"]
+    """As the detail stage has drawn it, or the decoder, if the face is not larger in the video."""
+    coarse: Float[Tensor, "3 size size"]
+    """As the decoder has drawn it: what colours and light are compared on."""
     original: Float[Tensor, "3 size size"]
     """The face that it replaces."""
-    mask: Float[Tensor, "size size"]
+    mask: Float[Tensor, "large large"]
     """How much of each pixel to paste, 0..1."""
     colours: Palette
-    sharpness: Float[Tensor, 2]
-    """Of `picture` and of `original`: see `detail.sharpness`."""
     tone: tuple[float, float, float]
     """The original's mean colour under the mask, in CIE Lab."""
     to_crop: Similarity
@@ -42,6 +43,19 @@ class Swap:
     """Less where the face has just been found or will be lost soon."""
     noise: float = 0.0
     """Of the video round the face: see `detail.noise_level`."""
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """One face from the decoder, and from its detail stage."""
+
+    picture: Float[Tensor, "3 large large"]
+    coarse: Float[Tensor, "3 size size"]
+    mask: Float[Tensor, "large large"]
+
+    @property
+    def side(self) -> int:
+        return self.picture.shape[-1]
 
 
 class Swapper:
@@ -64,38 +78,67 @@ class Swapper:
         """Each face decoded as the person beside it; crops have to be `size` px."""
         if not faces:
             return []
-        originals = self._upload(np.stack([face.image for face, _ in faces])).permute(0, 3, 1, 2)
-        pictures, masks = self._decode(originals, [person for _, person in faces])
+        aligned = [face for face, _ in faces]
+        originals = self._upload(np.stack([face.image for face in aligned])).permute(0, 3, 1, 2)
+        decoded = self._decode(originals, aligned, [person for _, person in faces])
+
         # Pasted is only what is face in both pictures: beyond the target's own outline lie hair and background.
-        outlines = self._upload(np.stack([face_mask(face.crop_points, self.size) for face, _ in faces]))
-        masks = torch.minimum(masks, outlines)
-        colours = palette(pictures, originals, masks)
-        fine = torch.stack([sharpness(pictures, masks), sharpness(originals, masks)], dim=1)
-        weights = colours.weights[..., None]
-        tones = to_lab((weights * colours.theirs).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-6))
-        return [
-            Swap(
-                pictures[i],
-                originals[i],
-                masks[i],
-                Palette(colours.ours[i], colours.theirs[i], colours.weights[i]),
-                fine[i],
-                (tone[0], tone[1], tone[2]),
-                face.to_crop,
-                face.face.track,
-            )
-            for i, ((face, _), tone) in enumerate(zip(faces, tones.tolist(), strict=True))
+        masks = [
+            torch.minimum(one.mask, self._upload(face_mask(face.points_at(one.side), one.side)))
+            for one, face in zip(decoded, aligned, strict=True)
         ]
 
-    def _decode(self, originals: Tensor, persons: Sequence[str]) -> tuple[Tensor, Tensor]:
-        """Pictures and masks, each face by its own person's decoder."""
+        # What is to be compared of the old face and the new one, at the small size.
+        coarse = torch.stack([one.coarse for one in decoded])
+        small = torch.stack([functional.adaptive_avg_pool2d(mask[None], self.size)[0] for mask in masks])
+        colours = palette(coarse, originals, small)
+        weights = colours.weights[..., None]
+        tones = to_lab((weights * colours.theirs).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-6))
+
+        return [
+            Swap(
+                picture=one.picture,
+                coarse=one.coarse,
+                original=originals[i],
+                mask=masks[i],
+                colours=Palette(colours.ours[i], colours.theirs[i], colours.weights[i]),
+                tone=(tone[0], tone[1], tone[2]),
+                to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),
+                track=face.face.track,
+            )
+            for i, (one, face, tone) in enumerate(zip(decoded, aligned, tones.tolist(), strict=True))
+        ]
+
+    def _decode(self, originals: Tensor, faces: Sequence[AlignedFace], persons: Sequence[str]) -> list[_Decoded]:
+        """Each face by its own person's decoder, as large as it is worth."""
         latent = self._model.encode(originals)
-        pictures, masks = torch.empty_like(originals), torch.empty_like(originals[:, 0])
-        for person in sorted(set(persons)):
-            chosen = torch.tensor([i for i, other in enumerate(persons) if other == person], device=self._device)
-            decoded = self._model.decode(latent[chosen], person)
-            pictures[chosen], masks[chosen] = decoded.picture, decoded.mask[:, 0]
-        return pictures, masks
+        groups: dict[tuple[str, int], list[int]] = defaultdict(list)
+        for number, (face, person) in enumerate(zip(faces, persons, strict=True)):
+            groups[person, self._side_for(face)].append(number)
+
+        made: dict[int, _Decoded] = {}
+        for (person, side), numbers in groups.items():
+            chosen = latent[torch.tensor(numbers, device=self._device)]
+            made |= zip(numbers, self._drawn(chosen, person, side), strict=True)
+        return [made[number] for number in range(len(faces))]
+
+    def _drawn(self, latent: Tensor, person: str, side: int) -> list[_Decoded]:
+        if side == self.size:
+            small = self._model.decode(latent, person)
+            return [
+                _Decoded(picture, picture, mask) for picture, mask in zip(small.picture, small.mask[:, 0], strict=True)
+            ]
+        rendered = self._model.render(latent, person)
+        less = rendered.fine.picture.shape[-1] // side
+        pictures, masks = (functional.avg_pool2d(x, less) for x in (rendered.fine.picture, rendered.fine.mask))
+        return [_Decoded(*one) for one in zip(pictures, rendered.coarse.picture, masks[:, 0], strict=True)]
+
+    def _side_for(self, face: AlignedFace) -> int:
+        """The least side of a picture that shows all that the video can of this face: `size` times a power of two."""
+        wanted, side = self.size / face.to_crop.scale, self.size
+        while side < min(wanted, self._model.config.output_size):
+            side *= 2
+        return side
 
     def _upload(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self._device).float() / 255

@@ -21,7 +21,7 @@ _MASK_REACH = 0.5  # of the reach: a jaw moves faster than light and sharpness c
 
 
 def settled(frames: Iterable[Swapped], reach: float) -> Iterator[Swapped]:
-    """The same swaps, with palettes, sharpness, noise and masks averaged over `reach` seconds before and after.
+    """The same swaps, with palettes, noise and masks averaged over `reach` seconds before and after.
 
     Neighbours count less the further away they are, and the more the light on the face differs: a flash is followed
     at once. Each track is looked at for itself; none goes on beyond a cut.
@@ -43,8 +43,10 @@ def _settle(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swa
     weights = [_nearness(away, reach) * _likeness(swap, other) for away, other in near]
     total = sum(weights)
     weights = [weight / total for weight in weights]
-    masks = [_nearness(away, _MASK_REACH * reach) for away, _ in near]
     others = [other for _, other in near]
+    # Where a face has just become large enough for a larger picture, its mask is not yet averaged with smaller ones.
+    alike = [(away, other.mask) for away, other in near if other.mask.shape == swap.mask.shape]
+    masks = [_nearness(away, _MASK_REACH * reach) for away, _ in alike]
     return replace(
         swap,
         colours=Palette(
@@ -52,9 +54,8 @@ def _settle(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swa
             torch.cat([other.colours.theirs for other in others]),
             torch.cat([weight * other.colours.weights for weight, other in zip(weights, others, strict=True)]),
         ),
-        sharpness=_mean([other.sharpness for other in others], weights),
         noise=sum(weight * other.noise for weight, other in zip(weights, others, strict=True)),
-        mask=_mean([other.mask for other in others], [weight / sum(masks) for weight in masks]),
+        mask=_mean([mask for _, mask in alike], [weight / sum(masks) for weight in masks]),
     )
 
 

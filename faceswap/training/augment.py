@@ -91,6 +91,15 @@ def draw_geometry(
 
     With `flip`, input and target of about half of them are mirrored.
     """
+    theta = draw_affine(batch, affine, rng, flip)
+    target = torch.nn.functional.affine_grid(theta, [batch, 1, size, size], align_corners=False)
+    moves = torch.randn(batch, 2, _WARP_POINTS, _WARP_POINTS, generator=rng, device=rng.device) * (warp * _WARP)
+    smooth = torch.nn.functional.interpolate(moves, (size, size), mode="bicubic", align_corners=True)
+    return Geometry(target, target + smooth.permute(0, 2, 3, 1))
+
+
+def draw_affine(batch: int, affine: float, rng: torch.Generator, flip: bool = False) -> Float[Tensor, "batch 2 3"]:
+    """Random rotations, scalings and shifts, as maps from output to input in grid coordinates."""
     device = rng.device
     uniform = torch.rand(batch, 4, generator=rng, device=device) * 2 - 1
     angle = uniform[:, 0] * (affine * np.deg2rad(_ROTATION))
@@ -99,11 +108,7 @@ def draw_geometry(
     cos, sin = angle.cos() * scale, angle.sin() * scale
     side = torch.rand(batch, generator=rng, device=device).sub(0.5).sign() if flip else torch.ones_like(cos)
     across, down = torch.stack([cos, sin], 1) * side[:, None], torch.stack([-sin, cos], 1)
-    theta = torch.stack([across, down, shift], 2)
-    target = torch.nn.functional.affine_grid(theta, [batch, 1, size, size], align_corners=False)
-    moves = torch.randn(batch, 2, _WARP_POINTS, _WARP_POINTS, generator=rng, device=device) * (warp * _WARP)
-    smooth = torch.nn.functional.interpolate(moves, (size, size), mode="bicubic", align_corners=True)
-    return Geometry(target, target + smooth.permute(0, 2, 3, 1))
+    return torch.stack([across, down, shift], 2)
 
 
 def sample(

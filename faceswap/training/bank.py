@@ -24,9 +24,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
+from torch.nn import functional
 
 from faceswap.config import TrainConfig
 from faceswap.errors import OutputError
+from faceswap.model.detail import Window
 from faceswap.training.augment import Corruption, draw_geometry, sample
 from faceswap.training.chance import seed_of
 from faceswap.types import Picture
@@ -63,11 +65,14 @@ class Batch:
 
     input: Float[Tensor, "batch 3 size size"]
     """Corrupted and warped."""
-    target: Float[Tensor, "batch 3 size size"]
-    mask: Float[Tensor, "batch 1 size size"]
-    features: Float[Tensor, "batch 1 size size"]
+    target: Float[Tensor, "batch 3 h w"]
+    """Of the input's size; or of the detail stage's, and only what lies in `window`."""
+    mask: Float[Tensor, "batch 1 h w"]
+    features: Float[Tensor, "batch 1 h w"]
     persons: Int64[Tensor, " batch"] | None = None
     """Whose face each is, by number, where a batch shows many persons."""
+    window: Window | None = None
+    """What part of the input the target shows; None is all of it."""
 
 
 @runtime_checkable
@@ -228,8 +233,19 @@ def _planes(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
+def reduced(faces: Faces, side: int, place: Path | None = None) -> Faces:
+    """The faces at `side` px, or as they are if that is not less; in a file in `place`, if that is given."""
+    if side >= faces.shape[-1]:
+        return faces
+    small = room((len(faces), faces.shape[1], side, side), place)
+    for some in torch.split(torch.arange(len(faces)), _CHUNK):
+        values = functional.interpolate(faces[some].float(), size=(side, side), mode="area")
+        small[some[0] : some[-1] + 1] = values.round().to(torch.uint8)
+    return small
+
+
 def upright(faces: UInt8[Tensor, "some 5 side side"], size: int) -> Batch:
     """Faces at the model's size, neither moved nor damaged: what the model is shown is what it is to give back."""
     still = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3)
-    seen = sample(faces, torch.nn.functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
+    seen = sample(faces, functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
     return Batch(seen[:, :3], seen[:, :3], seen[:, 3:4], seen[:, 4:])

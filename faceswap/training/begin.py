@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faceswap.config import TrainConfig
 from faceswap.model.base import Weights, generic, start_from
-from faceswap.model.swap_model import SwapModel, conditional
+from faceswap.model.swap_model import SwapModel, conditional, picture
 from faceswap.training.bank import Bank, Batch
 from faceswap.training.losses import reconstruction_losses
 from faceswap.training.state import TrainState
@@ -52,7 +52,7 @@ def _fitting(model: SwapModel, shown: Batch, config: TrainConfig, each: bool) ->
     optimizer = torch.optim.Adam([codes], lr=_RATE)
     for step in range(_STEPS):
         optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
-        decoded = model.picture(decoders.draw(features, codes))
+        decoded = picture(decoders.draw(features, codes).logits)
         (codes.grad,) = torch.autograd.grad(reconstruction_losses(decoded, shown, config).total, codes)
         optimizer.step()  # the loss is a mean over faces, but Adam does not mind its scale
         yield codes.detach()

@@ -27,12 +27,14 @@ from safetensors.torch import load_file, save_file
 
 from faceswap.config import ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ModelError, OutputError
+from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.critics import Critic
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState, restore_tensors, start_training, tensors_of
 
-_VERSION = 2
+_VERSION = 3
+_READABLE = (2, 3)  # 2 is from before there were detail stages
 _KEPT = 2
 _UNFINISHED = ".unfinished"
 
@@ -49,6 +51,11 @@ class ModelFile:
     base: str = ""
     """The base weights that the model began with; none: it began with random ones."""
     version: int = _VERSION
+
+    @property
+    def from_before_detail(self) -> bool:
+        """Whether it was made when there were no detail stages, so that nobody can have decided against one."""
+        return self.version < _VERSION
 
 
 def make_model_folder(folder: Path) -> None:
@@ -87,7 +94,7 @@ def read_config(folder: Path) -> ModelFile:
         )
     values = read_toml(path)
     version = values.get("version")
-    if version != _VERSION:
+    if version not in _READABLE:
         raise ModelError(
             f"the model {folder} was made by another version of this program (format {version}, not {_VERSION})",
             "Train it again into a new folder",
@@ -106,6 +113,8 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
     about = {
         "version": _VERSION,
         "step": state.step,
+        "stage": state.stage,
+        "stage_step": state.stage_step,
         "seconds": state.seconds,
         "caution": state.caution,
         "held_out": state.held_out,
@@ -159,9 +168,11 @@ def load_checkpoint(
     about, average, training = found
     state = start_training(config.model, config.train, device, ranks, more_critics, compiled)
     try:
-        state.average.load_state_dict(average)
+        load_keeping_detail(state.average, average)
         restore_tensors(state, training)
         state.step, state.seconds = int(about["step"]), float(about["seconds"])
+        # A checkpoint of before there were stages is one of the first.
+        state.stage, state.stage_step = str(about.get("stage", state.stage)), int(about.get("stage_step", 0))
         state.caution = float(about["caution"])
         state.held_out = [(int(step), float(loss)) for step, loss in about["held_out"]]
         return state, Budget(**about["budget"])
@@ -176,7 +187,7 @@ def load_model(folder: Path, device: torch.device) -> SwapModel:
     def read(checkpoint: Path) -> SwapModel:
         _read_about(checkpoint)
         model = build_model(config.model)
-        model.load_state_dict(load_file(checkpoint / "weights.safetensors"))
+        load_keeping_detail(model, load_file(checkpoint / "weights.safetensors"))
         return model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     model = _newest_readable(folder, read)
@@ -221,7 +232,7 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 def _read_about(checkpoint: Path) -> dict[str, Any]:
     about: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
-    if about["version"] != _VERSION:
+    if about["version"] not in _READABLE:
         raise ValueError(f"format {about['version']}, not {_VERSION}")
     return about
 

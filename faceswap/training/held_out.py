@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faceswap.config import TrainConfig
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Faces, upright
+from faceswap.training.bank import Faces, reduced, upright
 from faceswap.training.losses import reconstruction_losses
 
 MEASURE_EVERY = 100  # steps
@@ -32,7 +32,7 @@ def held_out_loss(model: SwapModel, faces: Mapping[str, Faces], config: TrainCon
     losses: list[Tensor] = []
     for person, theirs in faces.items():
         for some in torch.split(theirs, _CHUNK):
-            batch = upright(some.to(device), model.config.size)
+            batch = upright(reduced(some, round(1.5 * model.config.size)).to(device), model.config.size)
             loss = reconstruction_losses(model.decode(model.encode(batch.input), person), batch, config).total
             losses.append(loss * len(some) / (len(theirs) * len(faces)))
     return float(torch.stack(losses).sum())

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from faceswap.config import TrainConfig
 from faceswap.model.bottleneck import Latent, Passage
+from faceswap.model.decoder import Person
 from faceswap.model.swap_model import Decoded, SwapModel
 from faceswap.training.bank import Batch
 from faceswap.training.precision import multiplies_in_bfloat16
@@ -20,6 +21,7 @@ from faceswap.training.precision import multiplies_in_bfloat16
 _BACKGROUND = 0.05  # weight of a pixel outside the face: enough to keep the mask's soft edge clean
 _WINDOW, _SIGMA = 11, 1.5  # of the structural similarity, as published
 _C1, _C2 = 0.01**2, 0.03**2
+_LUMA = (0.299, 0.587, 0.114)
 
 Scalar = Float[Tensor, ""]
 Planes = Float[Tensor, "batch channels h w"]
@@ -49,11 +51,15 @@ class Outcome:
     latent: Mapping[str, Scalar]
     """What is known of the latent, by name: `elbo` and `kl` in nats a face, `perplexity`, `active`..."""
     decoded: Mapping[str, Decoded]
-    passage: Passage
+    passage: Passage | None
+    """None where the bottleneck does not learn."""
 
 
 class Objective(nn.Module):
-    """From a batch of each person to the loss: the part of a training step that is differentiated."""
+    """From a batch of each person to the loss: the part of a training step that is differentiated.
+
+    Of the coarse stage: everything but the detail stages.
+    """
 
     def __init__(self, model: SwapModel, config: TrainConfig, device: torch.device) -> None:
         super().__init__()
@@ -64,8 +70,7 @@ class Objective(nn.Module):
         """`beta` is the weight of the KL divergence in this step, `noise` as in SwapModel.forward."""
         inputs = {person: batch.input for person, batch in batches.items()}
         with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
-            whose = {p: p if batch.persons is None else batch.persons for p, batch in batches.items()}
-            decoded, passage = self.model(inputs, noise, whose)
+            decoded, passage = self.model(inputs, noise, whose_are(batches))
         persons = {p: reconstruction_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
         rebuilding = torch.stack([losses.total for losses in persons.values()]).sum()
         values = next(iter(inputs.values()))[0].numel()
@@ -82,11 +87,55 @@ class Objective(nn.Module):
         return torch.stack(each).mean()
 
 
+class DetailObjective(nn.Module):
+    """The same of the detail stage, where the decoders learn from faces as they are, at the large size."""
+
+    def __init__(self, model: SwapModel, config: TrainConfig, device: torch.device) -> None:
+        super().__init__()
+        self.model, self.config = model, config
+        self._device, self._half = device.type, multiplies_in_bfloat16(device)
+
+    def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> Outcome:  # noqa: ARG002  # as Objective
+        """Nothing is left to chance: `noise` and `beta` are not used."""
+        with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
+            inputs = {p: batch.input for p, batch in batches.items()}
+            window = next(iter(batches.values())).window
+            decoded = self.model.refined(inputs, whose_are(batches), window)
+        persons = {p: detail_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
+        total = torch.stack([losses.total for losses in persons.values()]).sum()
+        return Outcome(total, persons, {}, decoded, None)
+
+
+def whose_are(batches: Mapping[str, Batch]) -> dict[str, Person]:
+    """As whom each batch is to be drawn."""
+    return {p: p if batch.persons is None else batch.persons for p, batch in batches.items()}
+
+
+def detail_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
+    """The pixel loss and 1 - SSIM, weighted as in `reconstruction_losses`. Structure is the luminance's: colours are
+    right by now. The mask is as it was."""
+    weight = _importance(batch, config)
+    pixel = weighted_mean(pixel_errors(decoded, batch.target, config), weight)
+    structure = weighted_mean(1 - ssim_map(luminance(decoded.picture), luminance(batch.target)), weight)
+    mask = (decoded.mask.detach() - batch.mask).abs().mean()
+    return Losses(pixel, structure, mask, pixel + config.structure_weight * structure)
+
+
+def luminance(pictures: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 1 h w"]:
+    """The weighted mean of red, green and blue (ITU-R BT.601)."""
+    return torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
+
+
+def _importance(batch: Batch, config: TrainConfig) -> Float[Tensor, "batch 1 h w"]:
+    """How much each pixel counts: those of the face, above all of eyes and mouth."""
+    face = _BACKGROUND + (1 - _BACKGROUND) * batch.mask
+    return face * (1 + config.feature_weight * batch.features)
+
+
 def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
     """The weighted sum of the pixel loss, 1 - SSIM and the mask's L1; the first two count face pixels, above all
     eyes and mouth."""
-    face = _BACKGROUND + (1 - _BACKGROUND) * batch.mask
-    weight = face * (1 + config.feature_weight * batch.features)
+    weight = _importance(batch, config)
     pixel = weighted_mean(pixel_errors(decoded, batch.target, config), weight)
     structure = weighted_mean(1 - ssim_map(decoded.picture, batch.target), weight)
     mask = (decoded.mask - batch.mask).abs().mean()

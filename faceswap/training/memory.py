@@ -11,7 +11,7 @@ from faceswap.config import ModelConfig, TrainConfig
 from faceswap.errors import TrainingError
 from faceswap.model.swap_model import SwapModel
 from faceswap.training.bank import Batch
-from faceswap.training.losses import Objective
+from faceswap.training.stages import DETAIL, StageKind, kinds_of
 
 _WANTED = {"cpu": 8, "cuda": 64}  # faces of each person: a processor learns most per minute from small batches
 _COPIES = 10  # of the weights: themselves, gradients, two moments, average, and the state that the guard remembers
@@ -51,24 +51,38 @@ def settle_batch_size(model: ModelConfig, config: TrainConfig, device: torch.dev
 def bytes_needed(model: ModelConfig, config: TrainConfig) -> tuple[int, int]:
     """Bytes that training takes in any case, and those for each face of each person in a batch, in float32.
 
-    The second are what a step keeps for its way back, counted on tensors without content.
+    The second are what a step of the hungriest stage keeps for its way back, counted on tensors without content.
     """
     with torch.device("meta"):
         network = SwapModel(model)
-        objective = Objective(network, config, torch.device("cpu"))
-        picture, plane = (torch.rand(1, channels, model.size, model.size) for channels in (3, 1))
-        batches = {person: Batch(picture, picture, plane, plane) for person in model.persons}
-        noise = torch.rand(len(batches), network.bottleneck.length)
-        weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
-        kept: dict[int, int] = {}
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            if storage._cdata not in weights:
-                kept[storage._cdata] = storage.nbytes()
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-            objective(batches, noise, torch.ones(()))
+        each = max(_bytes_kept(network, config, kind) for kind in kinds_of(model))
     parameters = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
-    return _COPIES * parameters, 2 * sum(kept.values())  # as much again for the gradients on the way back
+    return _COPIES * parameters, 2 * each  # as much again for the gradients on the way back
+
+
+def _bytes_kept(network: SwapModel, config: TrainConfig, kind: StageKind) -> int:
+    """Bytes that a step of a stage keeps for one face of each person."""
+    model = network.config
+    objective = kind.objective(network, config, torch.device("cpu"))
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(kind.learns(name))
+
+    # A face of each person, without content.
+    size = model.output_size if kind.name == DETAIL else model.size
+    picture, target, plane = (
+        torch.rand(1, *shape) for shape in ((3,) + (model.size,) * 2, (3, size, size), (1, size, size))
+    )
+    batches = {person: Batch(picture, target, plane, plane) for person in model.persons}
+    noise = torch.rand(len(batches), network.bottleneck.length)
+    weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
+    kept: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage._cdata not in weights:
+            kept[storage._cdata] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        objective(batches, noise, torch.ones(()))
+    return sum(kept.values())

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from faceswap.config import ModelConfig, TrainConfig
-from faceswap.model.swap_model import Pictures, SwapModel, conditional
+from faceswap.model.swap_model import Pictures, SwapModel, conditional, picture
 from faceswap.model.variational import Variational
 from faceswap.training.bank import Batch
 from faceswap.training.begin import fit_codes
@@ -31,7 +31,7 @@ _UNKNOWN = 14  # one in so many people is not trained on
 def network_of(preset: ModelConfig, persons: int) -> ModelConfig:
     """The network that learns from `persons` people."""
     names = tuple(f"p{number}" for number in range(persons * LIKENESSES))
-    return dataclasses.replace(preset, persons=names, latent="vae", decoder="conditional")
+    return dataclasses.replace(preset, persons=names, latent="vae", decoder="conditional", detail=0)
 
 
 def hold_out(persons: Sequence[int], seed: int) -> Bool[np.ndarray, " faces"]:
@@ -55,7 +55,8 @@ def measure_unknown(model: SwapModel, shown: Batch, config: TrainConfig) -> Unkn
     """Find the code of each face in `shown`, then rebuild it."""
     codes = fit_codes(model, shown, config)
     with torch.no_grad():
-        decoded = model.picture(conditional(model).draw(model.bottleneck.decode(model.encode(shown.input)), codes))
+        features = model.bottleneck.decode(model.encode(shown.input))
+        decoded = picture(conditional(model).draw(features, codes).logits)
         loss = reconstruction_losses(decoded, shown, config).total
         likeness = weighted_mean(ssim_map(decoded.picture, shown.target), shown.mask)
     return Unknown(float(loss), float(likeness), codes)

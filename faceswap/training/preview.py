@@ -1,4 +1,5 @@
-"""What the model can do now, as rows of pictures: each person as they are, rebuilt, and as everybody else."""
+"""What the model can do now, as rows of pictures: each person as they are, rebuilt, and as everybody else; and rebuilt
+without the detail stage."""
 
 from __future__ import annotations
 
@@ -8,33 +9,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from faceswap.model.swap_model import SwapModel, conditional
+from faceswap.model.swap_model import SwapModel, conditional, picture
 from faceswap.training.bank import Bank, Batch
+from faceswap.training.close_ups import CloseUps
 from faceswap.types import Picture
 
 Row = tuple[str, list[Picture]]
 
 
 @torch.inference_mode()
-def preview_rows(model: SwapModel, banks: Mapping[str, Bank], columns: int = 8) -> list[Row]:
+def preview_rows(model: SwapModel, banks: Mapping[str, Bank | CloseUps], columns: int = 6) -> list[Row]:
     """For each person: `columns` of their faces, evenly from the bank, and what each decoder makes of them; faces that
     nobody has shown, if the latent can be sampled."""
     rows: list[Row] = []
     for person, bank in banks.items():
-        faces = bank.shown(columns).target
-        latent = model.encode(faces)
-        rows.append((person, _pictures(faces)))
-        for other in (person, *(p for p in banks if p != person)):
-            decoded = model.decode(latent, other)
-            rows.append(
-                (f"{person} as {other}" if other != person else f"{person} rebuilt", _pictures(decoded.picture))
-            )
-            if other == person:
-                rows.append((f"{person} mask", _pictures(decoded.mask.expand(-1, 3, -1, -1))))
+        # As filmed, and rebuilt.
+        shown = bank.shown(columns)
+        latent = model.encode(shown.input)
+        rebuilt = model.render(latent, person)
+        rows.append((person, _pictures(shown.target)))
+        rows.append((f"{person} rebuilt", _pictures(rebuilt.fine.picture)))
+        if model.config.detail:
+            rows.append((f"{person} before the detail stage", _pictures(rebuilt.coarse.picture)))
+        rows.append((f"{person} mask", _pictures(rebuilt.coarse.mask.expand(-1, 3, -1, -1))))
+
+        # As the others.
+        others = [other for other in banks if other != person]
+        swapped = [model.render(latent, other).fine.picture for other in others]
+        rows += [(f"{person} as {other}", _pictures(faces)) for other, faces in zip(others, swapped, strict=True)]
+
     if model.bottleneck.generative:
         for person, bank in banks.items():
             drawn = model.bottleneck.sample(columns, torch.Generator(bank.device).manual_seed(0))
-            rows.append((f"{person}, drawn from the latent space", _pictures(model.decode(drawn, person).picture)))
+            pictures = model.render(drawn, person).fine.picture
+            rows.append((f"{person}, drawn from the latent space", _pictures(pictures)))
     return rows
 
 
@@ -50,7 +58,7 @@ def shown_as(model: SwapModel, shown: Batch, codes: Tensor) -> list[Row]:
     }
     rows = [("people who are not trained on, acting", _pictures(shown.target))]
     for title, code in whose.items():
-        rows.append((title, _pictures(model.picture(decoder.draw(features, code)).picture)))
+        rows.append((title, _pictures(picture(decoder.draw(features, code).logits).picture)))
     return rows
 
 

@@ -12,12 +12,14 @@ from torch.nn.parallel import DistributedDataParallel
 
 from faceswap.config import ModelConfig, TrainConfig
 from faceswap.model.decoder import ConditionalDecoder
+from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.bank import Batch
 from faceswap.training.critics import Adversary, Critic
-from faceswap.training.losses import Objective, Outcome
+from faceswap.training.losses import Outcome
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
+from faceswap.training.stages import COARSE, StageKind, kinds_of
 
 _CODE_RATE = 20.0  # times the learning rate: a code learns only from its own person's faces
 
@@ -58,9 +60,14 @@ class TrainState:
     optimizer: torch.optim.AdamW
     config: TrainConfig
     objective: Callable[[Mapping[str, Batch], Tensor, Tensor], Outcome]
-    """`Objective` with the model in it, compiled and shared among ranks as the device and they ask for."""
+    """The stage's, with the model in it, compiled and shared among ranks as the device and they ask for."""
     critics: Sequence[Critic] = ()
     ranks: Ranks = field(default_factory=Ranks)
+    compiled: bool = False
+    stage: str = COARSE
+    """By name, the stage that the last step belonged to."""
+    stage_step: int = 0
+    """The step with which it began."""
     step: int = 0
     seconds: float = 0.0
     """Spent in training so far, all stretches together."""
@@ -100,15 +107,37 @@ def start_training(
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
-    objective: torch.nn.Module = Objective(model, config, device)
+    critics = list(more_critics)
+    if config.adversarial > 0:
+        critics.append(Adversary(config, model_config.persons, device, ranks))
+    kind = kinds_of(model_config)[0]
+    objective = _prepared(model, config, kind, ranks, compiled)
+    return TrainState(model, average, optimizer, config, objective, critics, ranks, compiled)
+
+
+def enter(state: TrainState, kind: StageKind) -> None:
+    """Have the next steps belong to a stage of this kind; nothing changes for one that goes on.
+
+    A stage begins with the averaged weights: those that stand still in it are what a swap will use.
+    """
+    if state.stage != kind.name:
+        state.model.load_state_dict(state.average.state_dict())
+        state.stage, state.stage_step = kind.name, state.step
+    state.objective = _prepared(state.model, state.config, kind, state.ranks, state.compiled)
+
+
+def _prepared(model: SwapModel, config: TrainConfig, kind: StageKind, ranks: Ranks, compiled: bool) -> torch.nn.Module:
+    """The objective of a stage, with only what learns in it free to do so."""
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(kind.learns(name))
+        parameter.grad = None
+
+    objective = kind.objective(model, config, next(model.parameters()).device)
     if compiled:
         objective.compile(fullgraph=True, dynamic=False)
     if ranks.world > 1:
         objective = DistributedDataParallel(objective, gradient_as_bucket_view=True)
-    critics = list(more_critics)
-    if config.adversarial > 0:
-        critics.append(Adversary(config, model_config.persons, device, ranks))
-    return TrainState(model, average, optimizer, config, objective, critics, ranks)
+    return objective
 
 
 def tensors_of(state: TrainState) -> dict[str, Tensor]:
@@ -121,7 +150,7 @@ def tensors_of(state: TrainState) -> dict[str, Tensor]:
 
 def restore_tensors(state: TrainState, kept: Mapping[str, Tensor]) -> None:
     """Put back what `tensors_of` gave. Raises KeyError or RuntimeError if it is of another model."""
-    state.model.load_state_dict(_under("model", kept))
+    load_keeping_detail(state.model, _under("model", kept))
     for critic in state.critics:
         critic.restore(_under(critic.name, kept))
     restore_moments(state.optimizer, state.model.named_parameters(), kept)

@@ -1,17 +1,17 @@
 """Training, to be read top to bottom: the loop, which is a generator, and one step.
 
-    for metrics in train(state, banks, budget):     # the caller saves, shows, stops
+    for metrics in train(state, stages, budget):    # the caller saves, shows, stops
         ...
 
-What changes is in state.py; what a step makes small is in losses.py. All randomness depends on (seed, step), so that
-2N steps equal N steps, a save, a load, and N steps.
+What changes is in state.py; what a training consists of is in stages.py; what a step makes small is in losses.py. All
+randomness depends on (seed, step), so that 2N steps equal N steps, a save, a load, and N steps.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +21,14 @@ from torch import Tensor
 from faceswap.config import TrainConfig
 from faceswap.model.bottleneck import Assigned
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Batch, Source
+from faceswap.training.bank import Batch
 from faceswap.training.chance import seed_of
 from faceswap.training.critics import pairs_of
 from faceswap.training.guard import Guard
 from faceswap.training.losses import Losses, Outcome
 from faceswap.training.ranks import Ranks
-from faceswap.training.state import Budget, TrainState
+from faceswap.training.stages import Stage, stage_at
+from faceswap.training.state import Budget, TrainState, enter
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Metrics:
     """What one step was like. Tensors stay on the device, so that nobody waits for them who does not read them."""
 
     step: int
+    stage: str
+    """By name: see `faceswap.training.stages`."""
     seconds: float
     progress: float
     """Of the budget, 0..1."""
@@ -49,34 +52,45 @@ class Metrics:
     """Seconds that steps have waited for data since this stretch began."""
 
 
-def train(state: TrainState, banks: Mapping[str, Source], budget: Budget) -> Iterator[Metrics]:
-    """Train until `budget` is used up, one step per item. `banks` has one bank per person of the model, or a single one
-    whose batches say whose each face is.
+def train(state: TrainState, stages: Sequence[Stage], budget: Budget) -> Iterator[Metrics]:
+    """Train until `budget` is used up, one step per item.
 
     Raises TrainingError if it diverges again and again.
     """
     before, rate = time.perf_counter(), 0.0
     guard = Guard(state)
+    entered = None
     while (progress := _progress(state, budget)) < 1:
-        difficulty = 1 - state.config.easing * progress
-        learning_rate = schedule(state.config, state.step - budget.start_step, progress)
-        batches = {person: bank.batch(state.step, difficulty) for person, bank in banks.items()}
-        outcome, sound = train_step(state, batches, learning_rate, progress)
+        # What is due.
+        stage, done = stage_at(stages, progress)
+        if stage is not entered:
+            enter(state, stage.kind)
+            entered, rate = stage, 0.0
+        since = state.step - max(state.stage_step, budget.start_step)
+        learning_rate = schedule(state.config, since, done)
+
+        # The step.
+        difficulty = 1 - state.config.easing * done
+        batches = {person: bank.batch(state.step, difficulty) for person, bank in stage.banks.items()}
+        outcome, sound = train_step(state, batches, learning_rate, done if stage.kind.critics else None)
         guard.watch(sound)
+
+        # What it was like.
         now = time.perf_counter()
         took, before = now - before, now
         state.seconds += took
         faces = state.ranks.world * sum(len(batch.input) for batch in batches.values())
         rate = faces / took if rate == 0 else rate + 0.1 * (faces / took - rate)
         yield Metrics(
-            state.step,
-            state.seconds,
-            budget.progress(state.step, state.seconds),
-            {person: losses.detach() for person, losses in outcome.persons.items()},
-            {name: value.detach() for name, value in outcome.latent.items()},
-            learning_rate,
-            rate,
-            sum(bank.seconds_waited for bank in banks.values()),
+            step=state.step,
+            stage=state.stage,
+            seconds=state.seconds,
+            progress=budget.progress(state.step, state.seconds),
+            losses={person: losses.detach() for person, losses in outcome.persons.items()},
+            latent={name: value.detach() for name, value in outcome.latent.items()},
+            learning_rate=learning_rate,
+            faces_per_second=rate,
+            waited=sum(bank.seconds_waited for stage in stages for bank in stage.banks.values()),
         )
         del outcome  # not to be kept while the next step makes its own
         before = time.perf_counter()  # what the caller does meanwhile is not training time
@@ -89,16 +103,20 @@ def _progress(state: TrainState, budget: Budget) -> float:
 
 
 def train_step(
-    state: TrainState, batches: Mapping[str, Batch], learning_rate: float, progress: float = 0.0
+    state: TrainState, batches: Mapping[str, Batch], learning_rate: float, progress: float | None = 0.0
 ) -> tuple[Outcome, Tensor]:
-    """One optimizer step on one batch per person; what came of it, and whether the gradient was finite and so used."""
+    """One optimizer step on one batch per person; what came of it, and whether the gradient was finite and so used.
+
+    `progress` is the stage's, for the critics; None where they have no say.
+    """
     state.model.train()
     rng = torch.Generator(state.device).manual_seed(seed_of(state.config.seed, state.step))
     outcome = state.objective(batches, _noise(state, batches, rng), _beta(state))
-    pairs = pairs_of(outcome.decoded, batches) if state.critics else {}
+    critics = state.critics if progress is not None else ()
+    pairs = pairs_of(outcome.decoded, batches) if critics else {}
     loss = outcome.total
-    for critic in state.critics:
-        loss = loss + critic.loss(pairs, progress)
+    for critic in critics:
+        loss = loss + critic.loss(pairs, progress or 0.0)
 
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's
@@ -109,11 +127,13 @@ def train_step(
     state.optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]  # skips the step, without being waited for
     state.optimizer.step()
 
-    state.model.bottleneck.learn([_everybodys(a, state.ranks, len(batches)) for a in outcome.passage.assigned], rng)
-    for critic in state.critics:
-        critic.learn(pairs, progress)
+    if outcome.passage is not None:
+        assigned = [_everybodys(a, state.ranks, len(batches)) for a in outcome.passage.assigned]
+        state.model.bottleneck.learn(assigned, rng)
+    for critic in critics:
+        critic.learn(pairs, progress or 0.0)
     state.step += 1
-    update_average(state.average, state.model, state.step, state.config.ema_spread)
+    update_average(state.average, state.model, state.step - state.stage_step, state.config.ema_spread)
     return outcome, sound
 
 

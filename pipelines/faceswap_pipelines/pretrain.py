@@ -38,6 +38,7 @@ from faceswap.training.guard import clear_about_memory
 from faceswap.training.portraits import PortraitBank
 from faceswap.training.pretrain import EVERYBODY, hold_out, mean_log_variance, measure_unknown, network_of
 from faceswap.training.preview import Row, shown_as
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train
 from faceswap_pipelines.curate import embeddings_of
@@ -167,7 +168,7 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
 
     recorder = Recorder(folder, job.save_every, state, preview, tensorboard=False)
     with clear_about_memory(config), recording(recorder, [budget]):
-        for metrics in train(state, {EVERYBODY: bank}, budget):
+        for metrics in train(state, coarse_only(state.model.config, {EVERYBODY: bank}), budget):
             recorder.note(metrics, budget)
             yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
     found = measure_unknown(state.average, strange, config)

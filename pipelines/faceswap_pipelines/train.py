@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 
 from faceswap.model.base import load_base
-from faceswap.training.bank import Bank, Faces
+from faceswap.training.bank import Bank, Faces, reduced
 from faceswap.training.begin import begin_with
 from faceswap.training.checkpoint import read_config
+from faceswap.training.close_ups import CloseUps
 from faceswap.training.guard import clear_about_memory
 from faceswap.training.held_out import MEASURE_EVERY, has_plateaued, held_out_loss, split
 from faceswap.training.identities import write_identities
 from faceswap.training.preview import preview_rows
 from faceswap.training.ranks import open_ranks
 from faceswap.training.stacked import pretrain_stacked
+from faceswap.training.stages import COARSE, DETAIL, plan
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics, train
 from faceswap_pipelines.job import Job, Progress, pick_device
@@ -25,6 +27,7 @@ from faceswap_pipelines.train_record import Recorder, recording
 from faceswap_pipelines.train_setup import TrainJob, budget_of, open_state, settled_folder
 
 _SETTLING = 4  # a training that has reached its plateau goes on for a quarter of its steps, ever more slowly
+_CLOSING_DETAIL = 0.6  # share of the detail stage in what comes behind a plateau
 
 
 @dataclass(frozen=True)
@@ -65,25 +68,31 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         stack.enter_context(clear_about_memory(state.config))
         if not budget.until_plateau:
             state.held_out.clear()  # of an earlier training; this one learns from all faces
-        place = place_for(job.facesets, round(MARGIN * config.size), device, job.model)
-        banks, held_out = {}, {}
+        side = round(MARGIN * config.output_size)
+        place = place_for(job.facesets, side, device, job.model)
+        banks: dict[str, Bank] = {}
+        close_ups: dict[str, CloseUps] = {}
+        held_out = {}
         for number, person in enumerate(config.persons):
-            faces = yield from load_faces(job.facesets[person], round(MARGIN * config.size), place, person)
+            faces = yield from load_faces(job.facesets[person], side, place, person)
             if budget.until_plateau:
                 faces, held_out[person] = split(faces)
             share = ranks.share(state.config.batch_size)
-            bank = Bank(faces, config.size, state.config, number, state.step, device, share, place)
-            stack.callback(bank.close)
-            banks[person] = bank
+            small = reduced(faces, round(MARGIN * config.size), place)
+            banks[person] = Bank(small, config.size, state.config, number, state.step, device, share, place)
+            stack.callback(banks[person].close)
+            close_ups[person] = CloseUps(faces, config, state.config, number, device, share)
+            stack.callback(close_ups[person].close)
         if state.step == 0:
             yield from _begin(state, banks, read_config(job.model).base)
+        shown = close_ups if config.detail else banks
         recorder = Recorder(
-            job.model, job.save_every, state, partial(preview_rows, state.average, banks), job.tensorboard
+            job.model, job.save_every, state, partial(preview_rows, state.average, shown), job.tensorboard
         )
         budgets = [budget]
         stack.enter_context(recording(recorder, budgets))
         metrics = None
-        for metrics in _trained(state, banks, budgets, held_out):
+        for metrics in _trained(state, banks, close_ups, budgets, held_out):
             recorder.note(metrics, budgets[-1])
             yield _progress(metrics, budgets[-1], state)
     return TrainResult(
@@ -111,21 +120,31 @@ def _begin(state: TrainState, banks: Mapping[str, Bank], base: str) -> Job[None]
 
 
 def _trained(
-    state: TrainState, banks: Mapping[str, Bank], budgets: list[Budget], held_out: Mapping[str, Faces]
+    state: TrainState,
+    banks: Mapping[str, Bank],
+    close_ups: Mapping[str, CloseUps],
+    budgets: list[Budget],
+    held_out: Mapping[str, Faces],
 ) -> Iterator[Metrics]:
-    """Train for each of `budgets`; to one that ends at a plateau another is added, in which training settles."""
+    """Train for each of `budgets`; to one that ends at a plateau another is added, in which training settles, and
+    detail is learnt."""
+    config = state.model.config
     for budget in budgets:
-        steps = train(state, banks, budget)
+        closing = budget.until_plateau and not budget.endless
+        share = _CLOSING_DETAIL if closing else state.config.detail_share
+        steps = train(state, plan(config, banks, close_ups, share), budget)
         while not (enough := budget.endless and has_plateaued(state.held_out, budget.start_step)):
             metrics = next(steps, None)
             if metrics is None:
                 break
-            if held_out and state.step % MEASURE_EVERY == 0:
+            if held_out and state.stage == COARSE and state.step % MEASURE_EVERY == 0:
                 loss = held_out_loss(state.average, held_out, state.config, state.device)
                 state.held_out.append((state.step, state.ranks.agreed(loss, state.device)))
             yield metrics
         if enough:
             settling = max(MEASURE_EVERY, (state.step - budget.start_step) // _SETTLING)
+            if config.detail:
+                settling = round(settling / (1 - _CLOSING_DETAIL))
             budgets.append(Budget(settling, None, state.step, state.seconds, until_plateau=True))
 
 
@@ -141,8 +160,9 @@ def _progress(metrics: Metrics, budget: Budget, state: TrainState) -> Progress:
     if state.held_out:
         note += f"  held out {state.held_out[-1][1]:.4f}"
     if budget.steps is not None:
-        title = "Settling" if budget.until_plateau else "Training"
+        title = "Sharpening" if metrics.stage == DETAIL else "Settling" if budget.until_plateau else "Training"
         return Progress(title, metrics.step - budget.start_step, budget.steps, "steps", note)
     if budget.seconds is None:
         return Progress("Training until the plateau", metrics.step - budget.start_step, None, "steps", note)
-    return Progress("Training", metrics.seconds - budget.start_seconds, budget.seconds, "seconds", note)
+    title = "Sharpening" if metrics.stage == DETAIL else "Training"
+    return Progress(title, metrics.seconds - budget.start_seconds, budget.seconds, "seconds", note)

@@ -18,6 +18,7 @@ from faceswap.quality.charts import Curve, curves
 from faceswap.quality.sheets import sheet
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.preview import Row
+from faceswap.training.stages import DETAIL
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics
 from faceswap.types import Picture
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 _PREVIEW_GROWTH = 1.25  # each preview waits this much longer than the one before, so that a night leaves few files
+_LARGEST_PREVIEW = 256  # pixels of a face's side
 _NOTE_EVERY = 1.0, 2000  # seconds between two lines of stats.jsonl, and into how many parts a long training is cut
 _PARTS = ("pixel", "structure", "mask", "total")
 
@@ -73,7 +75,7 @@ class Recorder:
             return
         save_checkpoint(self._model, self._state, budget)
         self._saved_step = self._state.step
-        picture = sheet(self._rows(), side=128)
+        picture = sheet(self._rows(), side=min(_LARGEST_PREVIEW, max(128, self._state.model.config.output_size)))
         write_marked(self.preview, picture, self._seal)
         write_picture(self.preview.with_name("losses.png"), _plot(self._stats))
         if self._state.seconds >= self._next_preview:
@@ -147,6 +149,7 @@ def _as_line(metrics: Metrics, held_out: list[tuple[int, float]]) -> dict[str, o
     }
     return {
         "step": metrics.step,
+        "stage": metrics.stage,
         "seconds": round(metrics.seconds, 2),
         "losses": losses,
         "latent": {name: _rounded(value) for name, value in metrics.latent.items()},
@@ -175,17 +178,22 @@ def _flat(values: Mapping[str, object], above: str = "") -> dict[str, float]:
 
 
 def _plot(stats: Path) -> Picture:
-    """Every figure of stats.jsonl over the steps: a panel for each part of the loss and each of the latent's."""
-    series: dict[str, list[tuple[float, float]]] = {}
+    """Every figure of stats.jsonl over the steps: a panel for each part of the loss and each of the latent's.
+
+    The detail stage has panels of its own: its losses are those of larger pictures.
+    """
+    series: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for line in read_stats(stats):
+        stage = "detail: " if line.get("stage") == DETAIL else ""
         for name, value in _flat(line).items():
-            series.setdefault(name, []).append((float(str(line["step"])), value))
+            series.setdefault((stage, name), []).append((float(str(line["step"])), value))
+
     panels: dict[str, list[Curve]] = {}
-    for name, points in series.items():
+    for (stage, name), points in series.items():
         group, _, rest = name.partition("/")
         if group == "losses":
             person, _, part = rest.partition("/")
-            panels.setdefault(f"{part} loss", []).append(Curve(person, points))
+            panels.setdefault(f"{stage}{part} loss", []).append(Curve(person, points))
         elif group in ("latent", "held_out"):
             panels.setdefault(rest or "held-out loss", []).append(Curve("", points))
     return curves(panels, "steps")

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict
+from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict, suitable_detail
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.faces.database import lock
 from faceswap.faces.identity import SAME_PERSON, distance
@@ -131,6 +131,8 @@ def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device,
     kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(TrainConfig)} if known else {}
     if known is None or latest_checkpoint(job.model) is None:  # one that has learnt nothing can become another one
         shape = dataclasses.asdict(known.model if known and job.preset is None else PRESETS[preset])
+        if known is None or job.preset is not None or "size" in network:
+            shape["detail"] = suitable_detail(network.get("size", shape["size"]))
         config = from_dict(ModelConfig, shape | {"persons": list(job.facesets)} | network, "settings")
         same = known is not None and config == known.model
         if not same:
@@ -151,6 +153,9 @@ def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device,
         raise ModelError(
             f"the model {job.model} began with base weights", "Leave out --from-scratch, or name a new model folder"
         )
+    if known.from_before_detail:
+        detail = network.get("detail", suitable_detail(known.model.size))
+        known = ModelFile(dataclasses.replace(known.model, detail=detail), known.train, known.base)
     for name in ("size", "width", "max_width", "latent_size", "blocks") if job.preset else ():
         network.setdefault(name, getattr(PRESETS[preset], name))
     for name, value in network.items():
