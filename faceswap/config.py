@@ -158,9 +158,9 @@ class TrainConfig:
             raise ConfigError(f"ema_spread {self.ema_spread} is not above 0 and up to 0.28", "Try 0.1")
 
 
-COLOURS = ("linear", "reinhard", "histogram", "transport", "none")
+COLOURS = ("light", "linear", "reinhard", "histogram", "transport", "none")
 """How a swapped face takes on the colours of the one that it replaces: see `faceswap.swapping.color`."""
-BLENDINGS = ("pyramid", "alpha", "poisson")
+BLENDINGS = ("band", "pyramid", "alpha", "poisson")
 """How it is joined to the picture round it: see `faceswap.swapping.blend`."""
 
 
@@ -169,9 +169,9 @@ class SwapConfig:
     """How a swapped face is fitted into the picture. Lengths are shares of a crop's side, which is a little more than
     the height of the face."""
 
-    colour: str = "linear"
+    colour: str = "light"
     """One of COLOURS."""
-    blending: str = "pyramid"
+    blending: str = "band"
     """One of BLENDINGS."""
     opacity: float = 1.0
     """1 shows the swapped face alone, 0 the one in the video."""

@@ -32,6 +32,7 @@ from faceswap.training.losses import (
 )
 from faceswap.training.preview import preview_rows
 from faceswap.training.ranks import Ranks
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import start_training
 from tiny import CONFIG, CPU, SMALL, open_banks, run_steps, weights
 
@@ -410,7 +411,7 @@ for latent in LATENTS:
     state.objective.compile(fullgraph=True, dynamic=False, backend="eager")
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]
     banks = {p: Bank(faces, 32, config, i, 0, cpu) for i, p in enumerate("ab")}
-    for metrics in train(state, banks, Budget(steps=3)):
+    for metrics in train(state, coarse_only(state.model.config, banks), Budget(steps=3)):
         pass
     for bank in banks.values():
         bank.close()

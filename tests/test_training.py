@@ -29,6 +29,7 @@ from faceswap.training.guard import Guard, clear_about_memory
 from faceswap.training.held_out import has_plateaued, held_out_loss, split
 from faceswap.training.memory import bytes_needed, settle_batch_size
 from faceswap.training.stacked import pretrain_stacked
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, restore_tensors, start_training, tensors_of
 from faceswap.training.step import schedule, train, train_step
 from tiny import CONFIG, CPU, SMALL, mean_loss, open_banks, run_steps, same, spots, weights
@@ -98,7 +99,7 @@ def test_gradients_that_are_no_numbers_are_not_used_and_broken_weights_are_put_b
     state = start_training(SMALL, CONFIG, CPU)
     with open_banks() as banks:
         losses = []
-        for number, metrics in enumerate(train(state, banks, Budget(steps=80))):
+        for number, metrics in enumerate(train(state, coarse_only(state.model.config, banks), Budget(steps=80))):
             losses.append(mean_loss([metrics]))
             if number == 5:
                 before = weights(state.model)
@@ -119,7 +120,7 @@ def test_gradients_that_are_no_numbers_are_not_used_and_broken_weights_are_put_b
 def test_training_that_diverges_again_and_again_is_given_up() -> None:
     state = start_training(SMALL, CONFIG, CPU)
     with open_banks() as banks, pytest.raises(TrainingError, match="diverges"):
-        for _ in train(state, banks, Budget(steps=400)):
+        for _ in train(state, coarse_only(state.model.config, banks), Budget(steps=400)):
             torch.nn.init.constant_(next(state.model.encoder.parameters()), torch.nan)
 
 
@@ -160,7 +161,7 @@ def test_exhausted_memory_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(state, "objective", exhausted)
     told = pytest.raises(TrainingError, match=r"batches of 4 faces.*--batch")
     with open_banks() as banks, told, clear_about_memory(CONFIG):
-        list(train(state, banks, Budget(steps=1)))
+        list(train(state, coarse_only(state.model.config, banks), Budget(steps=1)))
 
 
 def test_a_batch_size_is_chosen_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import torch
 from faceswap.config import ModelConfig, TrainConfig
 from faceswap.model.swap_model import SwapModel
 from faceswap.training.bank import Bank, Faces, Sample
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics, train
 
@@ -47,7 +48,7 @@ def open_banks(
 def run_steps(state: TrainState, steps: int, budget: Budget | None = None) -> list[Metrics]:
     """The metrics of `steps` steps, or fewer if the budget ends before."""
     with open_banks(state.step, state.config, state.model.config) as banks:
-        loop = train(state, banks, budget or Budget(steps=state.step + steps, start_step=0))
+        loop = train(state, coarse_only(state.model.config, banks), budget or Budget(steps=state.step + steps, start_step=0))
         return [metrics for _, metrics in zip(range(steps), loop, strict=False)]
 
 

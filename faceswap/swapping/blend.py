@@ -23,7 +23,7 @@ from faceswap.swapping.color import Palette, match
 from faceswap.swapping.detail import grain, sharpened
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
-from faceswap.swapping.seam import joined
+from faceswap.swapping.seam import closed, joined
 from faceswap.types import Picture
 
 FrameBox = tuple[int, int, int, int]
@@ -79,9 +79,10 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
     masks = shaped(masks, config.erode, config.feather)
 
     # Colours and seam at the small size; the large picture is moved as the small one is.
-    fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour)
-    if config.blending == "pyramid":
-        fitted = joined(fitted, originals, functional.adaptive_avg_pool2d(masks, coarse.shape[-1]))
+    own = torch.stack([swap.features for swap in swaps])
+    fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour, own)
+    if join := {"band": closed, "pyramid": joined}.get(config.blending):
+        fitted = join(fitted, originals, functional.adaptive_avg_pool2d(masks, coarse.shape[-1]))
     move = fitted - coarse
     if pictures.shape != coarse.shape:
         move = functional.interpolate(move, size=pictures.shape[-2:], mode="bilinear", align_corners=False)

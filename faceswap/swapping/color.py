@@ -14,6 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
+from faceswap.swapping.filters import filtered, gaussian
+
 Pixels = Float[Tensor, "*batch pixels 3"]
 """sRGB in 0..1, or CIE Lab with L in 0..100 where a name says so."""
 Pictures = Float[Tensor, "batch 3 size size"]
@@ -27,6 +29,12 @@ _PALEST = 0.5
 _QUANTILES = 17
 _DARK = 0.1  # of 0..1: far below it, shades of black count as one
 _FLAT = 1e-6  # variance below which a palette counts as of one colour
+_LEAST_WEIGHT = 0.5  # of a palette: with less nothing is compared
+_TRUST_ROUNDS = 3
+_FEATURE_CONTRAST = 0.2  # of logarithms of brightness: what differs by twice as much from most places is no light
+_LIGHT_REACH = 0.15  # of the crop's side, a quarter of a face: standard deviation of the average over places
+_LIGHT_DOUBT = 0.1  # of the weight of a place that is known: where there is less, light is taken to be as elsewhere
+_MOST_LOCAL = 0.25  # by which light may differ between places, in logarithms
 _ROUNDS = 8  # of sliced transport: it moves less and less
 
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
@@ -47,24 +55,66 @@ class Palette:
 
 
 def palette(pictures: Pictures, originals: Pictures, masks: Float[Tensor, "batch size size"]) -> Palette:
-    """What to compare of decoded pictures and of the faces they replace, RGB in 0..1, under masks in 0..1."""
+    """What to compare of decoded pictures and of the faces they replace, RGB in 0..1, under masks in 0..1.
+
+    The places are those of a grid of `_SIDE` rows and columns, row by row.
+    """
     reduced = functional.adaptive_avg_pool2d(torch.cat([pictures, originals, masks[:, None]], dim=1), _SIDE).flatten(2)
     return Palette(reduced[:, :3].mT, reduced[:, 3:6].mT, reduced[:, 6])
 
 
-def match(pictures: Pictures, colours: Palette, method: str) -> Pictures:
+def match(pictures: Pictures, colours: Palette, method: str, own: Float[Tensor, "batch size size"]) -> Pictures:
     """The pictures (RGB, 0..1) with the colours of the faces that they replace, by one of `config.COLOURS`.
 
-    A face whose palette weighs nothing keeps its colours.
+    `own` says (0..1) where a face has colours of its own, which are lit, but not tinted: eyes, teeth and lips. A face
+    whose palette weighs nothing keeps its colours.
     """
     if method == "none":
         return pictures
+    if method == "light":
+        return relit(pictures, colours, own)
     moves = {"linear": linear, "reinhard": reinhard, "histogram": histogram, "transport": transport}
     pixels = pictures.flatten(2).mT
-    known = (colours.weights.sum(dim=-1) > 0.5)[:, None, None]
+    known = (colours.weights.sum(dim=-1) > _LEAST_WEIGHT)[:, None, None]
     moved: Tensor = torch.where(known, moves[method](pixels, colours), pixels).clamp(0, 1)
     matched: Pictures = moved.mT.reshape(pictures.shape)
     return matched
+
+
+def relit(pictures: Pictures, colours: Palette, own: Float[Tensor, "batch size size"]) -> Pictures:
+    """The light that falls on the replaced faces, and its colour: a factor for each channel that changes slowly, over
+    a quarter of a face. Features, a beard or brows, are not light: places whose ratio of brightness lies far from that
+    of most others count little, and the factor cannot differ much between places.
+    """
+    ours, theirs = to_log(colours.ours), to_log(colours.theirs)
+    ratio, weights = theirs - ours, colours.weights
+
+    # What most places say.
+    trusted = weights
+    for _ in range(_TRUST_ROUNDS):
+        mean = _mean(ratio, trusted)
+        away = (ratio - mean).mean(dim=-1)
+        trusted = weights * torch.exp(-((away / _FEATURE_CONTRAST) ** 2) / 2)
+    mean = _mean(ratio, trusted)
+
+    # How light differs from place to place. Palettes of several frames lie one behind the other.
+    shape = (len(pictures), -1, _SIDE, _SIDE)
+    sums = (trusted[..., None] * (ratio - mean)).reshape(*shape, 3).sum(dim=1).permute(0, 3, 1, 2)
+    total = trusted.reshape(shape).sum(dim=1)[:, None]
+    taps = gaussian(_LIGHT_REACH * _SIDE)
+    local = filtered(sums, taps) / (filtered(total, taps) + _LIGHT_DOUBT * total.amax(dim=(2, 3), keepdim=True))
+    field = mean.mT[..., None] + _MOST_LOCAL * torch.tanh(local / _MOST_LOCAL)
+
+    field = functional.interpolate(field, size=pictures.shape[-2:], mode="bicubic", align_corners=False)
+    field = torch.lerp(field, field.mean(dim=1, keepdim=True), own[:, None])
+    known = (weights.sum(dim=-1) > _LEAST_WEIGHT)[:, None, None, None]
+    lit = (to_log(pictures) + field).exp() - _DARK
+    return torch.where(known, lit, pictures).clamp(0, 1)
+
+
+def _mean(values: Pixels, weights: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch 1 3"]:
+    shares = weights / weights.sum(dim=-1, keepdim=True).clamp_min(1e-6)
+    return (shares[..., None] * values).sum(dim=-2, keepdim=True)
 
 
 def linear(pixels: Pixels, colours: Palette) -> Pixels:

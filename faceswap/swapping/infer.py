@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.errors import ModelError
-from faceswap.faces.masks import face_mask
+from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.geometry import Similarity
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
@@ -32,7 +32,10 @@ class Swap:
     """The face that it replaces."""
     mask: Float[Tensor, "large large"]
     """How much of each pixel to paste, 0..1."""
+    features: Float[Tensor, "size size"]
+    """Where eyes and mouth are in `coarse`, 0..1."""
     colours: Palette
+    """Of the skin."""
     tone: tuple[float, float, float]
     """The original's mean colour under the mask, in CIE Lab."""
     to_crop: Similarity
@@ -88,10 +91,11 @@ class Swapper:
             for one, face in zip(decoded, aligned, strict=True)
         ]
 
-        # What is to be compared of the old face and the new one, at the small size.
+        # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])
         small = torch.stack([functional.adaptive_avg_pool2d(mask[None], self.size)[0] for mask in masks])
-        colours = palette(coarse, originals, small)
+        features = self._upload(np.stack([feature_mask(face.crop_points, self.size) for face in aligned]))
+        colours = palette(coarse, originals, small * (1 - features))
         weights = colours.weights[..., None]
         tones = to_lab((weights * colours.theirs).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-6))
 
@@ -101,6 +105,7 @@ class Swapper:
                 coarse=one.coarse,
                 original=originals[i],
                 mask=masks[i],
+                features=features[i],
                 colours=Palette(colours.ours[i], colours.theirs[i], colours.weights[i]),
                 tone=(tone[0], tone[1], tone[2]),
                 to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),

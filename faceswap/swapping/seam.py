@@ -7,15 +7,28 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from faceswap.swapping.filters import filtered
+from faceswap.swapping.filters import filtered, gaussian
 
 Masks = Float[Tensor, "batch size size"]
 Pictures = Float[Tensor, "batch 3 size size"]
 
 _HALVING, _SMOOTHING = (1, 3, 3, 1), (1, 2, 1)  # binomial filters
 _SHRINKING = 2.0  # at a pyramid's coarser levels the seam lies further inside the face, by this factor of the blur
+_BAND = 0.03  # of the crop's side: standard deviation of the blur in a closed seam
 _COARSEST = 16  # pixels a side: the pyramid's top
 _KNOWN = 4.0  # times the share of a pyramid's pixel that the mask covers: from 1 on it counts as known
+
+
+def closed(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
+    """The pictures, changed in a narrow band along the mask's edge, so that pasting them leaves no seam there: the
+    difference to what they are pasted on, blurred, is taken away, the more the nearer the edge. Everything further
+    inside, and all that is finer than the band, stays the face's own."""
+    taps = gaussian(_BAND * masks.shape[-1])
+    weight = masks[:, None]
+    blurred = filtered(weight, taps)
+    difference = filtered(weight * (pictures - originals), taps) / blurred.clamp_min(1e-3)
+    inside = (1 - _SHRINKING * (1 - blurred)).clamp(0, 1)
+    return (pictures - (1 - inside) * difference).clamp(0, 1)
 
 
 def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:

@@ -24,6 +24,7 @@ from faceswap.media.pictures import write_picture
 from faceswap.quality.charts import Curve, curves
 from faceswap.training.bank import Bank, Faces
 from faceswap.training.losses import ssim_map, weighted_mean
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training
 from faceswap.training.step import train
 
@@ -38,7 +39,7 @@ def ours(train_on: Mapping[str, Faces], test: Mapping[str, Faces], minutes: floa
     config = TrainConfig(batch_size=8)
     banks = {p: Bank(faces, SIZE, config, i, 0, CPU) for i, (p, faces) in enumerate(train_on.items())}
     state, found, due = start_training(PRESETS["nano"], config, CPU), {p: [] for p in test}, EVERY
-    for metrics in train(state, banks, Budget(seconds=minutes * 60)):
+    for metrics in train(state, coarse_only(state.model.config, banks), Budget(seconds=minutes * 60)):
         if metrics.seconds >= due or metrics.progress >= 1:
             due += EVERY
             quality = measure(state.average, test)

@@ -30,6 +30,7 @@ from faceswap.config import PRESETS, TrainConfig
 from faceswap.training.bank import Bank
 from faceswap.training.checkpoint import create_model_folder, save_checkpoint
 from faceswap.training.precision import multiplies_in_bfloat16
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train, train_step
 from faceswap_pipelines.processor import keep_freed_memory
@@ -53,7 +54,7 @@ def row(preset: str, batch: int, device: torch.device, seconds: float) -> dict[s
     state = start_training(config, settings, device, compiled=device.type == "cuda")
     state.step = uncompiled.step  # banks are asked for one step after the other
     steps, start, waited, took = -_WARM_UP, 0.0, 0.0, 0.0
-    for metrics in train(state, banks, Budget(steps=10**9, start_step=state.step)):
+    for metrics in train(state, coarse_only(state.model.config, banks), Budget(steps=10**9, start_step=state.step)):
         steps += 1
         if steps == 0:
             start, waited = _clock(device), metrics.waited

@@ -1,0 +1,129 @@
+"""How sharp a swapped video is, whose face it shows, and whether it moves as the old one did.
+
+    uv run python tests/benchmarks/sharpness.py SWAPPED VIDEO WANTED [--frames 310:377]
+
+VIDEO is what was swapped, WANTED shows the person whose face was put in. Prints, over the frames given (of VIDEO;
+SWAPPED has to begin with the same frame as VIDEO, or with --begins):
+
+- fine detail: variance of the Laplacian of the luminance in the hull of eyes, brows and mouth, swap over video;
+- boiling: mean change from frame to frame of what is finer than a 5 px mean there, relative to how much of it there
+  is, swap over video;
+- mouth, eyes: correlation of how far they are open before and after, by the face mesh;
+- identity: distance of the swap from WANTED and from VIDEO's person, the share of the way from the one to the other
+  (0: VIDEO's person, 1: WANTED), and the share of frames that are nearer to WANTED.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from faceswap.faces.identity import Identifier, distance, typical
+from faceswap.faces.landmarks import (
+    LEFT_BROW,
+    LEFT_EYE,
+    LIPS_OUTER,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    FaceMesh,
+    eye_opening,
+    five_points,
+    mouth_opening,
+)
+from faceswap.media.video import read_frames
+from faceswap.types import Face, Picture
+from faceswap_pipelines.analyse import FaceFinder
+
+CPU = torch.device("cpu")
+HULL = [*LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW, *LIPS_OUTER]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("swapped", type=Path)
+    parser.add_argument("video", type=Path)
+    parser.add_argument("wanted", type=Path)
+    parser.add_argument("--frames", default="0:", help="of VIDEO, as FIRST:STOP")
+    parser.add_argument("--begins", type=int, default=0, help="the frame of VIDEO with which SWAPPED begins")
+    arguments = parser.parse_args()
+
+    first, _, stop = arguments.frames.partition(":")
+    start, end = int(first or 0), int(stop) if stop else None
+    before = [frame.image for frame in read_frames(arguments.video, start, end)]
+    moved = start - arguments.begins
+    after = [frame.image for frame in read_frames(arguments.swapped, moved, moved + len(before))]
+    wanted = [frame.image for frame in read_frames(arguments.wanted)][::5]
+
+    finder = FaceFinder(CPU)
+    old, target = faces_of(finder, before), faces_of(finder, wanted)
+    new = FaceMesh(CPU).locate_each(list(zip(after, old, strict=True)))
+    hulls = [hull(image, face) for image, face in zip(before, old, strict=True)]
+
+    laplacians = [[laplacian(image, inside) for image, inside in zip(some, hulls, strict=True)] for some in (after, before)]
+    print(f"fine detail: {np.mean(np.array(laplacians[0]) / np.array(laplacians[1])):.2f} of the video's")
+    print(f"boiling: {boiling(after, hulls) / boiling(before, hulls):.2f} of the video's")
+    for name, opening in (("mouth", mouth_opening), ("eyes", lambda points: sum(eye_opening(points)))):
+        values = [[opening(face.points) for face in some] for some in (old, new)]
+        print(f"{name}: r {np.corrcoef(values)[0, 1]:.2f}")
+    print_identity(before, old, after, new, wanted, target)
+
+
+def faces_of(finder: FaceFinder, images: list[Picture]) -> list[Face]:
+    """The largest face of each picture."""
+    _, frames = finder.look_at(images)
+    return [max(faces.faces, key=lambda face: face.size) for _, faces in frames]
+
+
+def hull(image: Picture, face: Face) -> np.ndarray:
+    """Which pixels lie in the hull of eyes, brows and mouth."""
+    mask = np.zeros(image.shape[:2], np.uint8)
+    cv2.fillPoly(mask, [cv2.convexHull(face.points[HULL, :2].astype(np.int32))], 1)
+    return mask.astype(bool)
+
+
+def luminance(image: Picture) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+
+def laplacian(image: Picture, inside: np.ndarray) -> float:
+    return float(cv2.Laplacian(luminance(image), cv2.CV_32F)[inside].var())
+
+
+def boiling(images: list[Picture], hulls: list[np.ndarray]) -> float:
+    fine = [luminance(image) - cv2.blur(luminance(image), (5, 5)) for image in images]
+    pairs = list(zip(fine, fine[1:], hulls[1:], strict=False))
+    change = np.mean([np.abs(b - a)[inside].mean() for a, b, inside in pairs])
+    return float(change / np.mean([np.abs(b)[inside].mean() for _, b, inside in pairs]))
+
+
+def print_identity(
+    before: list[Picture],
+    old: list[Face],
+    after: list[Picture],
+    new: list[Face],
+    wanted: list[Picture],
+    target: list[Face],
+) -> None:
+    identifier = Identifier(CPU)
+
+    def known(images: list[Picture], faces: list[Face]) -> list[np.ndarray]:
+        return list(identifier.embed([(image, five_points(f.points)) for image, f in zip(images, faces, strict=True)]))
+
+    source, goal, swapped = known(before, old), known(wanted, target), known(after, new)
+    source_typical, goal_typical = typical(np.stack(source)), typical(np.stack(goal))
+    to_goal = np.array([distance(one, goal_typical) for one in swapped])
+    to_source = np.array([distance(one, source_typical) for one in swapped])
+    apart = goal_typical - source_typical
+    way = np.array([(one - source_typical) @ apart / (apart @ apart) for one in swapped])
+    print(
+        f"identity: {to_goal.mean():.2f} from the wanted person, {to_source.mean():.2f} from the replaced one;"
+        f" {way.mean():.2f} of the way; nearer to the wanted one in {np.mean(to_goal < to_source):.0%} of the frames"
+    )
+
+
+if __name__ == "__main__":
+    main()
