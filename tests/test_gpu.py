@@ -46,7 +46,10 @@ def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(
     planes = torch.stack([Sample(face, mask, mask).planes() for face in faces])
     banks = {p: Bank(planes, 64, SETTINGS, i, 0, gpu) for i, p in enumerate("ab")}
     state, budget = start_training(config, SETTINGS, gpu, compiled=compiled), Budget(steps=80)
-    totals = [sum(float(loss.total) for loss in metrics.losses.values()) for metrics in train(state, coarse_only(state.model.config, banks), budget)]
+    totals = [
+        sum(float(loss.total) for loss in metrics.losses.values())
+        for metrics in train(state, coarse_only(state.model.config, banks), budget)
+    ]
     for bank in banks.values():
         bank.close()
     assert np.mean(totals[-5:]) < 0.5 * np.mean(totals[:5])

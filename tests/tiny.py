@@ -48,7 +48,9 @@ def open_banks(
 def run_steps(state: TrainState, steps: int, budget: Budget | None = None) -> list[Metrics]:
     """The metrics of `steps` steps, or fewer if the budget ends before."""
     with open_banks(state.step, state.config, state.model.config) as banks:
-        loop = train(state, coarse_only(state.model.config, banks), budget or Budget(steps=state.step + steps, start_step=0))
+        loop = train(
+            state, coarse_only(state.model.config, banks), budget or Budget(steps=state.step + steps, start_step=0)
+        )
         return [metrics for _, metrics in zip(range(steps), loop, strict=False)]
 
 

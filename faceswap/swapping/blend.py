@@ -79,8 +79,7 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
     masks = shaped(masks, config.erode, config.feather)
 
     # Colours and seam at the small size; the large picture is moved as the small one is.
-    own = torch.stack([swap.features for swap in swaps])
-    fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour, own)
+    fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour)
     if join := {"band": closed, "pyramid": joined}.get(config.blending):
         fitted = join(fitted, originals, functional.adaptive_avg_pool2d(masks, coarse.shape[-1]))
     move = fitted - coarse
@@ -215,24 +214,29 @@ def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictur
     ]
     shape = boxes[0][3] - boxes[0][1], boxes[0][2] - boxes[0][0]
     # OpenCV does the same, and on a processor takes a quarter of the time.
-    both = sampled_by_opencv(both, moves, shape) if both.device.type == "cpu" else sampled(both, moves, shape)
-    return both[:, :3], both[:, 3:]
+    smooth = zoom == 1 and patches[0].to_crop.scale < 1  # a picture that is enlarged a little is not to be blurred
+    sample = sampled_by_opencv if both.device.type == "cpu" else sampled
+    both = sample(both, moves, shape, "bicubic" if smooth else "bilinear")
+    return both[:, :3], both[:, 3:].clamp(0, 1)
 
 
-def sampled(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int]) -> Tensor:
-    """Where each pixel of pictures of `shape` (height, width) is taken to by its move, the value there; linear."""
+def sampled(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int], mode: str = "bilinear") -> Tensor:
+    """Where each pixel of pictures of `shape` (height, width) is taken to by its move, the value there; `mode` is
+    bilinear or bicubic."""
     size, (height, width) = pictures.shape[-1], shape
     rows = [(2 * m.a / size, 2 * m.b / size, (2 * m.tx + 1) / size - 1, (2 * m.ty + 1) / size - 1) for m in moves]
     a, b, tx, ty = pictures.new_tensor(rows)[:, :, None, None].unbind(dim=1)
     x = torch.arange(width, device=pictures.device)[None, None, :]
     y = torch.arange(height, device=pictures.device)[None, :, None]
     where = torch.stack([(a * x + tx) - b * y, b * x + (a * y + ty)], dim=-1)
-    return functional.grid_sample(pictures, where, mode="bilinear", padding_mode="border", align_corners=False)
+    return functional.grid_sample(pictures, where, mode=mode, padding_mode="border", align_corners=False)
 
 
-def sampled_by_opencv(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int]) -> Tensor:
+def sampled_by_opencv(
+    pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int], mode: str = "bilinear"
+) -> Tensor:
     """The same as `sampled`, on a processor."""
-    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    how = (cv2.INTER_CUBIC if mode == "bicubic" else cv2.INTER_LINEAR) | cv2.WARP_INVERSE_MAP
     made = np.empty((len(moves), pictures.shape[1], *shape), np.float32)
     for out, picture, move in zip(made, pictures.permute(0, 2, 3, 1).contiguous().numpy(), moves, strict=True):
         warped = cv2.warpAffine(picture, move.matrix, shape[::-1], flags=how, borderMode=cv2.BORDER_REPLICATE)

@@ -63,16 +63,15 @@ def palette(pictures: Pictures, originals: Pictures, masks: Float[Tensor, "batch
     return Palette(reduced[:, :3].mT, reduced[:, 3:6].mT, reduced[:, 6])
 
 
-def match(pictures: Pictures, colours: Palette, method: str, own: Float[Tensor, "batch size size"]) -> Pictures:
+def match(pictures: Pictures, colours: Palette, method: str) -> Pictures:
     """The pictures (RGB, 0..1) with the colours of the faces that they replace, by one of `config.COLOURS`.
 
-    `own` says (0..1) where a face has colours of its own, which are lit, but not tinted: eyes, teeth and lips. A face
-    whose palette weighs nothing keeps its colours.
+    A face whose palette weighs nothing keeps its colours.
     """
     if method == "none":
         return pictures
     if method == "light":
-        return relit(pictures, colours, own)
+        return relit(pictures, colours)
     moves = {"linear": linear, "reinhard": reinhard, "histogram": histogram, "transport": transport}
     pixels = pictures.flatten(2).mT
     known = (colours.weights.sum(dim=-1) > _LEAST_WEIGHT)[:, None, None]
@@ -81,7 +80,7 @@ def match(pictures: Pictures, colours: Palette, method: str, own: Float[Tensor, 
     return matched
 
 
-def relit(pictures: Pictures, colours: Palette, own: Float[Tensor, "batch size size"]) -> Pictures:
+def relit(pictures: Pictures, colours: Palette) -> Pictures:
     """The light that falls on the replaced faces, and its colour: a factor for each channel that changes slowly, over
     a quarter of a face. Features, a beard or brows, are not light: places whose ratio of brightness lies far from that
     of most others count little, and the factor cannot differ much between places.
@@ -106,7 +105,6 @@ def relit(pictures: Pictures, colours: Palette, own: Float[Tensor, "batch size s
     field = mean.mT[..., None] + _MOST_LOCAL * torch.tanh(local / _MOST_LOCAL)
 
     field = functional.interpolate(field, size=pictures.shape[-2:], mode="bicubic", align_corners=False)
-    field = torch.lerp(field, field.mean(dim=1, keepdim=True), own[:, None])
     known = (weights.sum(dim=-1) > _LEAST_WEIGHT)[:, None, None, None]
     lit = (to_log(pictures) + field).exp() - _DARK
     return torch.where(known, lit, pictures).clamp(0, 1)

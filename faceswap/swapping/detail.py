@@ -16,7 +16,7 @@ from faceswap.types import Box, Picture
 Pictures = Float[Tensor, "batch 3 h w"]
 Alphas = Float[Tensor, "batch 1 h w"]
 
-_MOST = 1.0  # added to a picture, of its own fine detail; more shows as rims
+_MOST = 3.0  # added to a picture, of its own fine detail; more shows as rims
 _LUMA = (0.299, 0.587, 0.114)
 _NOISE_PATCH = 128  # pixels of a face's middle from which noise is estimated
 _LEAST_GRAIN = 0.3  # of 255 levels: less is not seen

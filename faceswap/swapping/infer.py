@@ -32,8 +32,6 @@ class Swap:
     """The face that it replaces."""
     mask: Float[Tensor, "large large"]
     """How much of each pixel to paste, 0..1."""
-    features: Float[Tensor, "size size"]
-    """Where eyes and mouth are in `coarse`, 0..1."""
     colours: Palette
     """Of the skin."""
     tone: tuple[float, float, float]
@@ -105,7 +103,6 @@ class Swapper:
                 coarse=one.coarse,
                 original=originals[i],
                 mask=masks[i],
-                features=features[i],
                 colours=Palette(colours.ours[i], colours.theirs[i], colours.weights[i]),
                 tone=(tone[0], tone[1], tone[2]),
                 to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),

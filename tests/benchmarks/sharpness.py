@@ -63,7 +63,9 @@ def main() -> None:
     new = FaceMesh(CPU).locate_each(list(zip(after, old, strict=True)))
     hulls = [hull(image, face) for image, face in zip(before, old, strict=True)]
 
-    laplacians = [[laplacian(image, inside) for image, inside in zip(some, hulls, strict=True)] for some in (after, before)]
+    laplacians = [
+        [laplacian(image, inside) for image, inside in zip(some, hulls, strict=True)] for some in (after, before)
+    ]
     print(f"fine detail: {np.mean(np.array(laplacians[0]) / np.array(laplacians[1])):.2f} of the video's")
     print(f"boiling: {boiling(after, hulls) / boiling(before, hulls):.2f} of the video's")
     for name, opening in (("mouth", mouth_opening), ("eyes", lambda points: sum(eye_opening(points)))):
