@@ -32,7 +32,6 @@ from faceswap.training.losses import (
 )
 from faceswap.training.preview import preview_rows
 from faceswap.training.ranks import Ranks
-from faceswap.training.stages import coarse_only
 from faceswap.training.state import start_training
 from tiny import CONFIG, CPU, SMALL, open_banks, run_steps, weights
 
@@ -397,6 +396,7 @@ COMPILED = """
 import dataclasses, sys, torch
 from faceswap.config import DECODERS, LATENTS, ModelConfig, TrainConfig
 from faceswap.training.bank import Bank
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training
 from faceswap.training.step import train
 

@@ -19,7 +19,6 @@ from conftest import Studio
 from faceswap.errors import ConfigError
 from faceswap.training.checkpoint import load_checkpoint
 from faceswap.training.ranks import Ranks
-from faceswap.training.stages import coarse_only
 from faceswap.training.state import start_training, tensors_of
 from tiny import CONFIG, CPU, SMALL, run_steps
 
@@ -31,6 +30,7 @@ import dataclasses, sys, torch
 from pathlib import Path
 from safetensors.torch import save_file
 from faceswap.training.ranks import open_ranks
+from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training, tensors_of
 from faceswap.training.step import train
 from tiny import CONFIG, CPU, SMALL, open_banks

@@ -20,10 +20,10 @@ from faceswap.streams import around
 from faceswap.swapping.blend import paste, prepare, sampled, sampled_by_opencv, shaped
 from faceswap.swapping.color import Palette, linear, match, palette, reinhard, to_lab, to_log, to_rgb
 from faceswap.swapping.convert import Converted, Role, converted
-from faceswap.swapping.detail import grain, noise_level, sharpened, sharpness
+from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swap, Swapper
-from faceswap.swapping.seam import joined
+from faceswap.swapping.seam import closed, joined
 from faceswap.swapping.settle import settled
 from faceswap.types import Face, Frame, FrameFaces
 from heads import head
@@ -55,7 +55,16 @@ def a_swap(mask: torch.Tensor, to_crop: Similarity = FROM_FRAME, picture: torch.
     original = smooth(3)
     colours = palette(picture[None], original[None], mask[None])
     one = Palette(colours.ours[0], colours.theirs[0], colours.weights[0])
-    return Swap(picture, original, mask, one, torch.tensor([0.01, 0.02]), (50.0, 0.0, 0.0), to_crop, 1)
+    return Swap(
+        picture=picture,
+        coarse=picture,
+        original=original,
+        mask=mask,
+        colours=one,
+        tone=(50.0, 0.0, 0.0),
+        to_crop=to_crop,
+        track=1,
+    )
 
 
 def pasted(swap: Swap, config: SwapConfig = PLAIN, frame: np.ndarray = FRAME) -> np.ndarray:
@@ -176,8 +185,27 @@ class TestSeam:
         made = joined(stripes, torch.full_like(stripes, 0.5), spot()[None])
         assert (made - stripes)[:, :, 23:41, 25:39].abs().max() < 0.02
 
+    def test_a_closed_seam_is_gone_at_the_edge_and_nothing_has_changed_inside(self) -> None:
+        ours, theirs = smooth(1)[None] * 0.5 + 0.3, smooth(2)[None] * 0.5 + 0.2
+        mask = torch.zeros((1, SIDE, SIDE))
+        mask[:, 12:52, 12:52] = 1
+        made = closed(ours, theirs, mask)
+        assert torch.equal(made[:, :, 24:40, 24:40], ours[:, :, 24:40, 24:40])
+        edge = (0, slice(None), slice(24, 40), 12)
+        assert (made - theirs)[edge].abs().mean() < 0.3 * (ours - theirs)[edge].abs().mean()
+
 
 class TestColour:
+    def test_light_is_matched_and_a_beard_is_not(self) -> None:
+        """Theirs is ours under a dimmer, warmer light, with a dark beard."""
+        ours, mask = smooth(1)[None] * 0.1 + 0.5, torch.ones((1, SIDE, SIDE))
+        lit = ours * torch.tensor([0.9, 0.8, 0.7])[None, :, None, None]
+        bearded = lit.clone()
+        bearded[:, :, 48:] *= 0.3
+        made = match(ours, palette(ours, bearded, mask), "light")
+        assert (made - lit).abs().mean() < 0.25 * (ours - lit).abs().mean()
+        assert (made - lit)[:, :, 52:].abs().mean() < 0.3 * (bearded - lit)[:, :, 52:].abs().mean()
+
     def test_lab_is_what_opencv_says_and_back(self) -> None:
         rgb = torch.rand((500, 3), generator=torch.Generator().manual_seed(0))
         theirs = cv2.cvtColor(rgb.numpy()[None], cv2.COLOR_RGB2Lab)[0]
@@ -221,13 +249,14 @@ class TestColour:
 
 class TestDetail:
     def test_sharpening_brings_a_blurred_face_nearer_and_never_beyond(self) -> None:
-        mask = torch.ones((1, SIDE, SIDE))
+        mask = torch.ones((1, 1, SIDE, SIDE))
         sharp = (smooth(1) * 0.6 + 0.2 * torch.rand((3, SIDE, SIDE), generator=torch.Generator().manual_seed(0)))[None]
         blurred = functional.avg_pool2d(functional.pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        has, wanted = sharpness(blurred, mask), sharpness(sharp, mask)
-        after = sharpness(sharpened(blurred, has, wanted), mask)
-        assert has < after <= wanted * 1.001
-        assert torch.equal(sharpened(sharp, wanted, has), sharp)  # nothing is blurred
+        after = sharpened(blurred, sharp, mask, [1.0])
+        has, got, wanted = (float(fine_detail(x).square().mean()) for x in (blurred, after, sharp))
+        assert has < got <= wanted * 1.001
+        assert torch.equal(sharpened(sharp, blurred, mask, [1.0]), sharp)  # nothing is blurred
+        assert torch.equal(sharpened(blurred, sharp, mask, [0.0]), blurred)
 
     @pytest.mark.parametrize("level", [0.0, 2.0, 6.0])
     def test_the_noise_of_a_picture_is_found_and_added(self, level: float) -> None:
@@ -257,8 +286,8 @@ class TestSettling:
         # Rising evenly, with noise on it: the noise goes, the slope stays.
         truth = np.linspace(0.02, 0.06, 40)
         noisy = truth + RNG.normal(0, 0.004, 40)
-        swaps = [replace(a_swap(spot()), sharpness=torch.tensor([value, value])) for value in noisy]
-        got = np.array([float(swaps[0].sharpness[0]) for _, swaps in settled(frames_of(swaps), 0.2)])
+        swaps = [replace(a_swap(spot()), noise=value) for value in noisy]
+        got = np.array([swaps[0].noise for _, swaps in settled(frames_of(swaps), 0.2)])
         middle = slice(6, -6)
         assert np.abs(got - truth)[middle].mean() < 0.6 * np.abs(noisy - truth)[middle].mean()
         assert abs((got - truth)[middle].mean()) < 0.001

@@ -17,7 +17,7 @@ from faceswap.model.encoder import stages
 _CODE = 64  # numbers that say to a conditional decoder who a person is
 _SPREAD = 0.3  # their standard deviation before training: near each other, so that alike people can stay there
 
-Logits = Float[Tensor, "batch 4 size size"]
+Logits = Float[Tensor, "batch 4 _ _"]
 """R, G, B and mask: a logistic function takes them to [0, 1]."""
 Person = str | Int64[Tensor, " batch"]
 """Whom to draw, by name; or for each face another one, by number."""
@@ -29,7 +29,7 @@ class Drawing:
 
     logits: Logits
     features: Features
-    """At half the picture's side."""
+    """At half the picture's side, or that part of them which the logits show."""
 
 
 class Decoder(nn.Module):

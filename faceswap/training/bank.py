@@ -233,7 +233,7 @@ def _planes(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-def reduced(faces: Faces, side: int, place: Path | None = None) -> Faces:
+def reduced(faces: Faces, side: int, place: Path | None = None) -> UInt8[Tensor, "faces 5 less less"]:
     """The faces at `side` px, or as they are if that is not less; in a file in `place`, if that is given."""
     if side >= faces.shape[-1]:
         return faces

@@ -31,6 +31,7 @@ from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.critics import Critic
 from faceswap.training.ranks import Ranks
+from faceswap.training.stages import COARSE
 from faceswap.training.state import Budget, TrainState, restore_tensors, start_training, tensors_of
 
 _VERSION = 3
@@ -166,13 +167,13 @@ def load_checkpoint(
     if found is None:
         return None
     about, average, training = found
-    state = start_training(config.model, config.train, device, ranks, more_critics, compiled)
+    stage = str(about.get("stage", COARSE))  # one of before there were stages is in the first
+    state = start_training(config.model, config.train, device, ranks, more_critics, compiled, stage)
     try:
         load_keeping_detail(state.average, average)
         restore_tensors(state, training)
         state.step, state.seconds = int(about["step"]), float(about["seconds"])
-        # A checkpoint of before there were stages is one of the first.
-        state.stage, state.stage_step = str(about.get("stage", state.stage)), int(about.get("stage_step", 0))
+        state.stage_step = int(about.get("stage_step", 0))
         state.caution = float(about["caution"])
         state.held_out = [(int(step), float(loss)) for step, loss in about["held_out"]]
         return state, Budget(**about["budget"])

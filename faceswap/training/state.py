@@ -89,8 +89,9 @@ def start_training(
     ranks: Ranks | None = None,
     more_critics: Sequence[Critic] = (),
     compiled: bool = False,
+    stage: str = COARSE,
 ) -> TrainState:
-    """A fresh model and optimizer on `device`; `config.batch_size` has to be settled.
+    """A fresh model and optimizer on `device`, in this stage; `config.batch_size` has to be settled.
 
     `compiled` has torch make kernels of its own for the objective at the first step, which takes about a minute. On a
     processor nothing is gained by that: the time goes into convolutions.
@@ -110,19 +111,18 @@ def start_training(
     critics = list(more_critics)
     if config.adversarial > 0:
         critics.append(Adversary(config, model_config.persons, device, ranks))
-    kind = kinds_of(model_config)[0]
+    kind = next(kind for kind in kinds_of(model_config) if kind.name == stage)
     objective = _prepared(model, config, kind, ranks, compiled)
-    return TrainState(model, average, optimizer, config, objective, critics, ranks, compiled)
+    return TrainState(model, average, optimizer, config, objective, critics, ranks, compiled, stage)
 
 
 def enter(state: TrainState, kind: StageKind) -> None:
-    """Have the next steps belong to a stage of this kind; nothing changes for one that goes on.
+    """Have a stage of this kind begin with the next step.
 
-    A stage begins with the averaged weights: those that stand still in it are what a swap will use.
+    It begins with the averaged weights: those that stand still in it are what a swap will use.
     """
-    if state.stage != kind.name:
-        state.model.load_state_dict(state.average.state_dict())
-        state.stage, state.stage_step = kind.name, state.step
+    state.model.load_state_dict(state.average.state_dict())
+    state.stage, state.stage_step = kind.name, state.step
     state.objective = _prepared(state.model, state.config, kind, state.ranks, state.compiled)
 
 

@@ -59,13 +59,12 @@ def train(state: TrainState, stages: Sequence[Stage], budget: Budget) -> Iterato
     """
     before, rate = time.perf_counter(), 0.0
     guard = Guard(state)
-    entered = None
     while (progress := _progress(state, budget)) < 1:
         # What is due.
         stage, done = stage_at(stages, progress)
-        if stage is not entered:
+        if stage.kind.name != state.stage:
             enter(state, stage.kind)
-            entered, rate = stage, 0.0
+            rate = 0.0
         since = state.step - max(state.stage_step, budget.start_step)
         learning_rate = schedule(state.config, since, done)
 
