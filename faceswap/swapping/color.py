@@ -175,7 +175,7 @@ def transport(pixels: Pixels, colours: Palette) -> Pixels:
     return to_rgb(pixels)
 
 
-def to_log(rgb: Pixels) -> Pixels:
+def to_log(rgb: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
     """The logarithms of sRGB values, which are moved up a little, since black has none."""
     return (rgb.clamp_min(0) + _DARK).log()
 
