@@ -81,7 +81,8 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(latent: str,
         ):  # other biases hardly know where to go
             moved = float((value - start[name]).abs().mean())
             apart = float((value - together[name]).abs().mean())
-            assert apart <= 0.01 * moved + 1e-6, name
+            # Sums in another order round otherwise: with AVX-512 up to 0.012 of a move was seen, a mistake makes more than 1.
+            assert apart <= 0.02 * moved + 1e-6, name
 
 
 def test_ranks_share_batches_evenly_or_not_at_all() -> None:

@@ -20,9 +20,9 @@ KINDS = ("train",)
 _NEW = "a new model"
 _PRESETS = [
     ("what suits this computer: nano, or base with a GPU", commands.AUTO),
-    ("nano: 64 px, good soonest", "nano"),
-    ("base: 128 px, sharper; three times as long on a processor", "base"),
-    ("large: 256 px, wants a GPU", "large"),
+    ("nano: 256 px, good soonest", "nano"),
+    ("base: 512 px, sharper; three times as long on a processor", "base"),
+    ("large: 512 px from a larger network, wants a GPU", "large"),
 ]
 _LATENTS = [
     ("plain: the default", "plain"),

@@ -125,7 +125,7 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="nano (64 px), base (128), large (256): for a new model.", show_default="nano; base with a GPU"
+            help="nano (256 px), base and large (512): for a new model.", show_default="nano; base with a GPU"
         ),
     ] = None,
     minutes: Annotated[
