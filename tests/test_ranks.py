@@ -81,7 +81,7 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(latent: str,
         ):  # other biases hardly know where to go
             moved = float((value - start[name]).abs().mean())
             apart = float((value - together[name]).abs().mean())
-            # Sums in another order round otherwise: with AVX-512 up to 0.012 of a move was seen, a mistake makes more than 1.
+            # Sums in another order are rounded otherwise: with AVX-512 0.012 of a move was seen.
             assert apart <= 0.02 * moved + 1e-6, name
 
 
