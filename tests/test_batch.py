@@ -434,7 +434,8 @@ def test_the_script_in_the_readme_runs(studio: Studio, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     assert "12 frames swapped" in done.stdout
-    assert "Training 2" in done.stdout
+    assert "Training 1" in done.stdout
+    assert "Sharpening 2" in done.stdout
     assert (tmp_path / "swapped.mp4").is_file()
 
 

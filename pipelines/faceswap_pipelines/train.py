@@ -91,9 +91,10 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         )
         budgets = [budget]
         stack.enter_context(recording(recorder, budgets))
-        metrics = None
+        metrics, latent = None, {}
         for metrics in _trained(state, banks, close_ups, budgets, held_out):
             recorder.note(metrics, budgets[-1])
+            latent = metrics.latent or latent  # of the coarse stage: in the next one it does not change
             yield _progress(metrics, budgets[-1], state)
     return TrainResult(
         str(job.model),
@@ -101,7 +102,7 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         state.seconds / 60,
         metrics.faces_per_second if metrics else 0.0,
         _losses(metrics) if metrics else {},
-        {name: float(value) for name, value in metrics.latent.items()} if metrics else {},
+        {name: float(value) for name, value in latent.items()},
         state.held_out[-1][1] if state.held_out else None,
         metrics.waited if metrics else 0.0,
         str(recorder.preview),
