@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from faceswap.faces.align import align, crop_transform
+from faceswap.faces.align import align, crop_transform, natural_side
 from faceswap.faces.landmarks import LIPS_OUTER, FaceMesh, five_points, mean_mesh
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.steady import steadied
@@ -68,6 +68,13 @@ def test_the_crop_does_not_depend_on_how_the_frame_lies() -> None:
     straight = align(big, face, 96).image.astype(int)
     same = align(tilted, Face(face.points_after(tilt), 1.0), 96).image.astype(int)
     assert np.abs(straight - same)[16:80, 16:80].mean() < 1.5
+
+
+def test_a_face_is_as_large_in_a_crop_of_its_natural_side_as_in_the_frame() -> None:
+    points = head(Similarity(30.0, 12.0, 200.0, 180.0)).points
+    side = natural_side(points)
+    assert crop_transform(points, round(side)).scale == pytest.approx(1, abs=1 / side)
+    assert natural_side(points * 2) == pytest.approx(2 * side)
 
 
 @pytest.mark.parametrize("angles", [(0, 0, 0), (35, 0, 0), (-35, 10, 20)])

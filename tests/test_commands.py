@@ -263,8 +263,8 @@ def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: 
     assert (known.model.latent, known.model.decoder, known.model.latent_size) == ("vae", "conditional", 32)
     assert (known.train.batch_size, known.train.seed, known.train.beta) == (2, 5, 4.0)
     assert known.train.corruptions == ("blur", "masking")
-    assert command(*words, "--set", "beta=1", "--set", "adversarial=0.1", "--steps", 2).exit_code == 0
-    assert read_config(model).train == dataclasses.replace(known.train, beta=1.0, adversarial=0.1)
+    assert command(*words, "--set", "beta=1", "--set", "perceptual=0.1", "--steps", 2).exit_code == 0
+    assert read_config(model).train == dataclasses.replace(known.train, beta=1.0, perceptual=0.1)
     refused(command(*words, "--latent", "vq", "--steps", 2), "made with latent 'vae', not 'vq'")
     refused(command(*words, "--preset", "base", "--steps", 2), "made with size 32, not 128")
     refused(
@@ -273,10 +273,8 @@ def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: 
         "--latent sparse",
     )
     refused(command(*words, "--set", "persons=c,d", "--steps", 2), "--person NAME=FACESET")
-    refused(command(*words, "--vgg", tmp_path / "vgg", "--steps", 2), "not asked for")
     refused(command(*words, "--set", "gamma=2", "--steps", 2), "no setting 'gamma'", "beta", "width")
     refused(command(*words, "--set", "beta", "--steps", 2), "NAME=VALUE")
-    refused(command(*words, "--set", "perceptual=1", "--steps", 2), "VGG-16", "--vgg")
     lines = [json.loads(line) for line in (model / "stats.jsonl").read_text().splitlines()]
     assert all({"kl", "elbo"} <= set(line["latent"]) for line in lines)
     assert read_picture(model / "previews" / "losses.png").shape[1] == 1000

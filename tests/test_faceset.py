@@ -14,6 +14,7 @@ from faceswap.faces.align import align
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.quality import measure
 from faceswap.geometry import Similarity
+from faceswap.media.pictures import read_picture
 from faceswap.types import AlignedFace
 from heads import head
 
@@ -50,6 +51,17 @@ def test_records_come_back_as_they_were(tmp_path: Path) -> None:
         last = faceset.last_kept(again)
         assert last is not None
         assert last.frame == 8
+
+
+def test_crops_are_as_large_as_they_are(tmp_path: Path) -> None:
+    (tmp_path / "clip.mp4").write_bytes(b"whatever")
+    for size in (64, None):
+        with Faceset.create(tmp_path / str(size), size) as faceset:
+            source = faceset.source(tmp_path / "clip.mp4")
+            faceset.add(source, [a_face(source.id, 0)], next_frame=1)
+            (record,) = faceset.records()
+            assert faceset.crop_size == size
+            assert record.side == read_picture(faceset.path(record)).shape[0] == 64
 
 
 def test_the_same_footage_is_known_again_after_a_move_but_not_after_an_edit(tmp_path: Path) -> None:
@@ -122,6 +134,8 @@ def test_other_sizes_and_damaged_databases_are_refused(tmp_path: Path) -> None:
     Faceset.create(tmp_path / "f", 64).close()
     with pytest.raises(OutputError, match="crops of 64 px"):
         Faceset.create(tmp_path / "f", 128)
+    with Faceset.create(tmp_path / "f", None) as faceset:  # whatever it has will do
+        assert faceset.crop_size == 64
     (tmp_path / "f" / "faceset.db").write_bytes(b"not a database, not at all" * 40)
     with pytest.raises(FaceError, match="cannot be read"):
         Faceset.open(tmp_path / "f")

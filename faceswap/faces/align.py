@@ -32,6 +32,11 @@ def crop_transform(points: MeshPoints, size: int) -> Similarity:
     return Similarity(a, b, _CENTRE[0] * size - 0.5 - float(x), _CENTRE[1] * size - 0.5 - float(y))
 
 
+def natural_side(points: MeshPoints) -> float:
+    """The side of the crop in which the face with these mesh `points` is neither enlarged nor reduced."""
+    return rigid(points).scale / _UNIT
+
+
 def align(image: Picture, face: Face, size: int) -> AlignedFace:
     """Cut `face` out of `image`, upright, as a `size` x `size` crop."""
     to_crop = crop_transform(face.points, size)

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from faceswap.errors import FaceError, OutputError
+from faceswap.faces.align import natural_side
 from faceswap.faces.database import create_database, open_database, transaction
 from faceswap.faces.identity import Embedding
 from faceswap.faces.quality import Measures
@@ -38,7 +39,7 @@ from faceswap.types import AlignedFace, Face
 _VERSION = 3
 _SCHEMA = """
 CREATE TABLE about (
-    crop_size INTEGER NOT NULL,
+    crop_size INTEGER NOT NULL,           -- side of every crop; 0: each is as large as its face in the footage
     person BLOB                           -- whose faces these are: 128 float64, little-endian
 );
 CREATE TABLE source (
@@ -120,6 +121,11 @@ class FaceRecord:
     """The group of look-alikes that it was put into, 1 for the largest, once somebody has asked for groups."""
 
     @property
+    def side(self) -> int:
+        """Of the crop, in pixels."""
+        return round(self.to_crop.scale * natural_side(self.face.points))
+
+    @property
     def kept(self) -> bool:
         """Whether training uses it."""
         return self.reason is None
@@ -132,11 +138,13 @@ class Faceset(AbstractContextManager["Faceset"]):
         self.folder = folder
         self._db = database
         self._listed: dict[str, str] | None = None
-        self.crop_size: int = database.execute("SELECT crop_size FROM about").fetchone()[0]
+        self.crop_size: int | None = database.execute("SELECT crop_size FROM about").fetchone()[0] or None
+        """Side of every crop in pixels; None: each is as large as its face in the footage."""
 
     @classmethod
-    def create(cls, folder: Path, crop_size: int) -> Faceset:
-        """Make the faceset at `folder` with crops of `crop_size` px, or open the one that is there.
+    def create(cls, folder: Path, crop_size: int | None) -> Faceset:
+        """Make the faceset at `folder` with crops of `crop_size` px, or as large as each face in the footage; or open
+        the one that is there. None will then do for every size.
 
         Raises OutputError if the folder cannot be written or holds crops of another size.
         """
@@ -144,18 +152,19 @@ class Faceset(AbstractContextManager["Faceset"]):
         try:
             (folder / "faces").mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size,))
+                about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size or 0,))
                 create_database(path, _SCHEMA + _INDICES, _VERSION, about)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
             ) from error
         faceset = cls.open(folder)
-        if faceset.crop_size != crop_size:
+        if crop_size not in (None, faceset.crop_size):
             faceset.close()
+            holds = f"of {faceset.crop_size} px" if faceset.crop_size else "as large as the footage has them"
             raise OutputError(
-                f"the faceset {folder} holds crops of {faceset.crop_size} px, not {crop_size}",
-                f"Use --size {faceset.crop_size}, or another folder",
+                f"the faceset {folder} holds crops {holds}, not of {crop_size} px",
+                "Leave out --size, or name another folder",
             )
         return faceset
 
@@ -285,10 +294,6 @@ class Faceset(AbstractContextManager["Faceset"]):
         rows = self._db.execute("SELECT * FROM face ORDER BY source, frame, file")
         records = (_from_row(row) for row in rows if row[0] in present)
         return [record for record in records if record.kept or not kept_only]
-
-    def count_kept(self) -> int:
-        """How many faces are kept, without reading them; those whose picture was deleted by hand still count."""
-        return int(self._db.execute("SELECT count(*) FROM face WHERE reason IS NULL").fetchone()[0])
 
     def named(self, files: Iterable[str]) -> list[FaceRecord]:
         """The faces of these files, as they are called now or were before sorting, with or without their folder.

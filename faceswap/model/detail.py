@@ -25,6 +25,7 @@ CoarseLogits = Float[Tensor, "batch 4 _ _"]
 FineLogits = Float[Tensor, "batch 3 _ _"]
 """R, G and B: a logistic function takes them to [0, 1]. The mask stays the coarse one."""
 _COLOURS = 3
+_ABOVE, _BESIDE = 1 / 16, 1 / 8  # shares of a crop's side in which there is no face
 _BY_CHANNEL = torch.contiguous_format  # of large pictures: losses and fitting walk through them channel by channel
 
 
@@ -45,6 +46,12 @@ class Window:
             for begin, end in ((self.top, self.bottom), (self.left, self.right))
         )
         return planes[..., rows, columns]
+
+
+def face_window(size: int) -> Window:
+    """Where faces lie in crops of `size` px, as a rule: only there are details learnt and drawn."""
+    above, beside = (2 * int(size * share / 2) for share in (_ABOVE, _BESIDE))
+    return Window(top=above, bottom=size, left=beside, right=size - beside)
 
 
 class Detail(nn.Module):
@@ -88,9 +95,14 @@ def is_detail(name: str) -> bool:
 
 
 def load_keeping_detail(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights that may be from before there was a detail stage: then the module keeps the one it has.
+    """Load weights whose detail stage may be another one, or none: then the module keeps what it has in its place.
 
-    Raises RuntimeError for weights of another shape, as `load_state_dict` does.
+    Raises RuntimeError where other weights are not the module's, as `load_state_dict` does.
     """
     kept = {name: value for name, value in module.state_dict().items() if is_detail(name)}
-    module.load_state_dict(kept | dict(weights))
+    fitting = {
+        name: value
+        for name, value in weights.items()
+        if not is_detail(name) or (name in kept and kept[name].shape == value.shape)
+    }
+    module.load_state_dict(kept | fitting)

@@ -35,6 +35,7 @@ _FEATURE_CONTRAST = 0.2  # of logarithms of brightness: what differs by twice as
 _LIGHT_REACH = 0.15  # of the crop's side, a quarter of a face: standard deviation of the average over places
 _LIGHT_DOUBT = 0.1  # of the weight of a place that is known: where there is less, light is taken to be as elsewhere
 _MOST_LOCAL = 0.25  # by which light may differ between places, in logarithms
+_SPARED_LIGHT = 0.5  # share of a change of brightness that eyes and mouths take part in
 _ROUNDS = 8  # of sliced transport: it moves less and less
 
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
@@ -78,6 +79,15 @@ def match(pictures: Pictures, colours: Palette, method: str) -> Pictures:
     moved: Tensor = torch.where(known, moves[method](pixels, colours), pixels).clamp(0, 1)
     matched: Pictures = moved.mT.reshape(pictures.shape)
     return matched
+
+
+def sparing(pictures: Pictures, matched: Pictures, features: Float[Tensor, "batch size size"]) -> Pictures:
+    """The `matched` pictures, but where `features` says so with the colours that they had: another skin does not
+    change the colour of eyes, teeth and lips. Of a change of brightness half stays, since it may be light."""
+    before = to_log(pictures)
+    move = to_log(matched) - before
+    spared = _SPARED_LIGHT * move.mean(dim=1, keepdim=True)
+    return ((before + torch.lerp(move, spared.expand_as(move), features[:, None])).exp() - _DARK).clamp(0, 1)
 
 
 def relit(pictures: Pictures, colours: Palette) -> Pictures:

@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.errors import ModelError
-from faceswap.faces.masks import face_mask, feature_mask
+from faceswap.faces.masks import bare_mask, face_mask, feature_mask
 from faceswap.geometry import Similarity
+from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
 from faceswap.types import AlignedFace
@@ -32,6 +33,8 @@ class Swap:
     """The face that it replaces."""
     mask: Float[Tensor, "large large"]
     """How much of each pixel to paste, 0..1."""
+    features: Float[Tensor, "size size"]
+    """Which pixels are eyes and mouth, 0..1: what keeps its own colour."""
     colours: Palette
     """Of the skin."""
     tone: tuple[float, float, float]
@@ -92,7 +95,10 @@ class Swapper:
         # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])
         small = torch.stack([functional.adaptive_avg_pool2d(mask[None], self.size)[0] for mask in masks])
-        features = self._upload(np.stack([feature_mask(face.crop_points, self.size) for face in aligned]))
+        features, bare = (
+            self._upload(np.stack([draw(face.crop_points, self.size) for face in aligned]))
+            for draw in (feature_mask, bare_mask)
+        )
         colours = palette(coarse, originals, small * (1 - features))
         weights = colours.weights[..., None]
         tones = to_lab((weights * colours.theirs).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-6))
@@ -103,6 +109,7 @@ class Swapper:
                 coarse=one.coarse,
                 original=originals[i],
                 mask=masks[i],
+                features=bare[i],
                 colours=Palette(colours.ours[i], colours.theirs[i], colours.weights[i]),
                 tone=(tone[0], tone[1], tone[2]),
                 to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),
@@ -130,10 +137,12 @@ class Swapper:
             return [
                 _Decoded(picture, picture, mask) for picture, mask in zip(small.picture, small.mask[:, 0], strict=True)
             ]
-        rendered = self._model.render(latent, person)
-        less = rendered.fine.picture.shape[-1] // side
-        pictures, masks = (functional.avg_pool2d(x, less) for x in (rendered.fine.picture, rendered.fine.mask))
-        return [_Decoded(*one) for one in zip(pictures, rendered.coarse.picture, masks[:, 0], strict=True)]
+        window = face_window(self.size)
+        rendered = self._model.render(latent, person, window)
+        whole = enlarged(torch.cat([rendered.coarse.picture, rendered.coarse.mask], dim=1), self._model.config.detail)
+        window.of(whole, self.size)[:, :3] = rendered.fine.picture
+        whole = functional.avg_pool2d(whole, whole.shape[-1] // side)
+        return [_Decoded(one[:3], coarse, one[3]) for one, coarse in zip(whole, rendered.coarse.picture, strict=True)]
 
     def _side_for(self, face: AlignedFace) -> int:
         """The least side of a picture that shows all that the video can of this face: `size` times a power of two."""

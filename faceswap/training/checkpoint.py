@@ -15,7 +15,7 @@ import dataclasses
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,7 +29,6 @@ from faceswap.config import ModelConfig, TrainConfig, from_dict, read_toml, to_t
 from faceswap.errors import ModelError, OutputError
 from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
-from faceswap.training.critics import Critic
 from faceswap.training.ranks import Ranks
 from faceswap.training.stages import COARSE
 from faceswap.training.state import Budget, TrainState, restore_tensors, start_training, tensors_of
@@ -150,7 +149,6 @@ def load_checkpoint(
     folder: Path,
     device: torch.device,
     ranks: Ranks | None = None,
-    more_critics: Sequence[Critic] = (),
     compiled: bool = False,
 ) -> tuple[TrainState, Budget] | None:
     """The newest readable state of the model in `folder`, on `device`; None if none was saved yet.
@@ -168,7 +166,7 @@ def load_checkpoint(
         return None
     about, average, training = found
     stage = str(about.get("stage", COARSE))  # one of before there were stages is in the first
-    state = start_training(config.model, config.train, device, ranks, more_critics, compiled, stage)
+    state = start_training(config.model, config.train, device, ranks, compiled, stage)
     try:
         load_keeping_detail(state.average, average)
         restore_tensors(state, training)

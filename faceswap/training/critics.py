@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from jaxtyping import Float
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from faceswap.config import TrainConfig
-from faceswap.errors import ConfigError
 from faceswap.model.swap_model import Decoded
 from faceswap.training.bank import Batch
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
+from faceswap.weights import weight_file
 
 Scalar = Float[Tensor, ""]
 Pictures = Float[Tensor, "batch 3 h w"]
 Pairs = Mapping[str, tuple[Pictures, Pictures]]
 """By person: decoded faces and their targets, RGB 0..1, black outside the target's face."""
+
+_PEEPHOLE = 96  # pixels a side
+_SHARE = 0.5  # of the faces that are looked at through it
+_SCALES = (1, 3, 6, 10)  # of MobileNetV2: its last layers at 1/2, 1/4, 1/8 and 1/16 of the side
 
 
 @runtime_checkable
@@ -47,57 +50,65 @@ class Critic(Protocol):
         """Put back what `tensors` gave."""
 
 
-def pairs_of(decoded: Mapping[str, Decoded], batches: Mapping[str, Batch]) -> dict[str, tuple[Pictures, Pictures]]:
-    """What critics look at."""
-    return {p: (decoded[p].picture * batch.mask, batch.target * batch.mask) for p, batch in batches.items()}
+def pairs_of(
+    decoded: Mapping[str, Decoded], batches: Mapping[str, Batch], seed: int
+) -> dict[str, tuple[Pictures, Pictures]]:
+    """What critics look at: at small pictures as a whole, at large ones through a peephole, and only at some of them.
+
+    Texture is the same all over the face, so that it need not be judged everywhere at once.
+    """
+    chance = np.random.default_rng(seed)
+    top, left = (
+        chance.integers(max(1, side - _PEEPHOLE + 1)) for side in next(iter(batches.values())).target.shape[-2:]
+    )
+    rows, columns = slice(top, top + _PEEPHOLE), slice(left, left + _PEEPHOLE)
+    pairs = {}
+    for person, batch in batches.items():
+        some = slice(None) if batch.window is None else slice(math.ceil(len(batch.target) * _SHARE))
+        mask = batch.mask[some, :, rows, columns]
+        ours, theirs = decoded[person].picture[some, :, rows, columns], batch.target[some, :, rows, columns]
+        pairs[person] = ours * mask, theirs * mask
+    return pairs
 
 
 class Perceptual:
-    """Distance between features of VGG-16 (Johnson et al., 2016), which was trained on photographs.
+    """Distance between features of a network that was trained on photographs (Johnson et al., 2016): MobileNetV2
+    (Sandler et al., 2018), which is small enough to ship.
 
-    Its weights do not ship. `weights` is the file that this writes, on a machine with a network:
-
-        import torchvision, safetensors.torch
-        vgg = torchvision.models.vgg16(weights="IMAGENET1K_V1").features
-        safetensors.torch.save_file(vgg.state_dict(), "vgg16.safetensors")
-
-    Raises ConfigError if it cannot be read.
+    A blurred picture is far from a sharp one by it, and a slightly shifted one near.
     """
 
     name = "perceptual"
-    _LAYERS = (3, 8, 15, 22)  # the last of each of the first four scales, behind its rectifier
 
-    def __init__(self, weight: float, weights: Path, device: torch.device) -> None:
-        from torchvision.models import vgg16  # not above: a second of importing that few need
-
-        with torch.device("meta"):  # its own random weights would fill half a gigabyte
-            features = vgg16().features[: self._LAYERS[-1] + 1]
-        try:
-            known = load_file(weights)
-            features.load_state_dict({name: known[name] for name in features.state_dict()}, assign=True)
-        except (OSError, SafetensorError, KeyError, RuntimeError) as error:
-            raise ConfigError(
-                f"the perceptual loss needs the weights of VGG-16, and {weights} does not hold them ({error})",
-                "The README says how to make this file; or leave the perceptual loss out",
-            ) from error
-        self._features = features.to(device).eval().requires_grad_(False)
+    def __init__(self, weight: float, device: torch.device) -> None:
+        known = {name: value.float() for name, value in load_file(weight_file("perceptual")).items()}
+        features = looking_glass()
+        features.load_state_dict(known, assign=True, strict=False)  # BatchNorm's count of batches is not kept
+        self._features = features.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._weight = weight
         self._mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
         self._deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
 
     def loss(self, pairs: Pairs, progress: float) -> Scalar:  # noqa: ARG002  # the same from the start to the end
-        """The mean absolute difference of the features at four scales, summed over scales and persons."""
-        losses = [self._distance(decoded, target) for decoded, target in pairs.values()]
-        return self._weight * torch.stack(losses).sum()
+        """The mean absolute difference of the features, relative to the target's, summed over scales and persons."""
+        decoded, targets = (torch.cat([pair[i] for pair in pairs.values()]) for i in (0, 1))
+        with torch.no_grad():
+            wanted = self._looked_at(targets)
+        distances = [
+            (ours - theirs).abs().mean() / theirs.abs().mean().clamp_min(1e-6)
+            for ours, theirs in zip(self._looked_at(decoded), wanted, strict=True)
+        ]
+        return self._weight * len(pairs) * torch.stack(distances).mean()
 
-    def _distance(self, decoded: Pictures, target: Pictures) -> Scalar:
-        both = (torch.cat([decoded, target]) - self._mean) / self._deviation
-        distances = []
+    def _looked_at(self, pictures: Pictures) -> list[Tensor]:
+        """What it sees at each of its scales."""
+        seen = ((pictures - self._mean) / self._deviation).contiguous(memory_format=torch.channels_last)
+        scales = []
         for number, layer in enumerate(self._features):
-            both = layer(both)
-            if number in self._LAYERS:
-                distances.append(F.l1_loss(*both.chunk(2)))
-        return torch.stack(distances).sum()
+            seen = layer(seen)
+            if number in _SCALES:
+                scales.append(seen)
+        return scales
 
     def learn(self, pairs: Pairs, progress: float) -> None:
         """It knows all that it will ever know."""
@@ -108,6 +119,15 @@ class Perceptual:
 
     def restore(self, kept: Mapping[str, Tensor]) -> None:
         """Nothing was kept."""
+
+
+def looking_glass() -> nn.Sequential:
+    """The first layers of MobileNetV2, without their weights."""
+    from torchvision.models import mobilenet_v2  # not above: a second of importing that few need
+
+    with torch.device("meta"):
+        layers: nn.Sequential = mobilenet_v2().features[: _SCALES[-1] + 1]
+    return layers
 
 
 class Adversary:

@@ -11,7 +11,7 @@ from faceswap.config import ModelConfig, TrainConfig
 from faceswap.errors import TrainingError
 from faceswap.model.swap_model import SwapModel
 from faceswap.training.bank import Batch
-from faceswap.training.stages import DETAIL, StageKind, kinds_of
+from faceswap.training.stages import COARSE, DETAIL, KINDS, StageKind
 
 _WANTED = {"cpu": 8, "cuda": 64}  # faces of each person: a processor learns most per minute from small batches
 _COPIES = 10  # of the weights: themselves, gradients, two moments, average, and the state that the guard remembers
@@ -55,7 +55,8 @@ def bytes_needed(model: ModelConfig, config: TrainConfig) -> tuple[int, int]:
     """
     with torch.device("meta"):
         network = SwapModel(model)
-        each = max(_bytes_kept(network, config, kind) for kind in kinds_of(model))
+        stages = (COARSE, DETAIL) if model.detail else (COARSE,)
+        each = max(_bytes_kept(network, config, KINDS[stage]) for stage in stages)
     parameters = sum(parameter.numel() * parameter.element_size() for parameter in network.parameters())
     return _COPIES * parameters, 2 * each  # as much again for the gradients on the way back
 

@@ -15,11 +15,11 @@ from faceswap.model.decoder import ConditionalDecoder
 from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.bank import Batch
-from faceswap.training.critics import Adversary, Critic
+from faceswap.training.critics import Adversary, Critic, Perceptual
 from faceswap.training.losses import Outcome
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
-from faceswap.training.stages import COARSE, StageKind, kinds_of
+from faceswap.training.stages import COARSE, KINDS, StageKind
 
 _CODE_RATE = 20.0  # times the learning rate: a code learns only from its own person's faces
 
@@ -87,7 +87,6 @@ def start_training(
     config: TrainConfig,
     device: torch.device,
     ranks: Ranks | None = None,
-    more_critics: Sequence[Critic] = (),
     compiled: bool = False,
     stage: str = COARSE,
 ) -> TrainState:
@@ -108,11 +107,12 @@ def start_training(
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
-    critics = list(more_critics)
+    critics: list[Critic] = []
+    if config.perceptual > 0:
+        critics.append(Perceptual(config.perceptual, device))
     if config.adversarial > 0:
         critics.append(Adversary(config, model_config.persons, device, ranks))
-    kind = next(kind for kind in kinds_of(model_config) if kind.name == stage)
-    objective = _prepared(model, config, kind, ranks, compiled)
+    objective = _prepared(model, config, KINDS[stage], ranks, compiled)
     return TrainState(model, average, optimizer, config, objective, critics, ranks, compiled, stage)
 
 

@@ -66,12 +66,12 @@ def train(state: TrainState, stages: Sequence[Stage], budget: Budget) -> Iterato
             enter(state, stage.kind)
             rate = 0.0
         since = state.step - max(state.stage_step, budget.start_step)
-        learning_rate = schedule(state.config, since, done)
+        learning_rate = stage.kind.pace * schedule(state.config, since, done)
 
         # The step.
         difficulty = 1 - state.config.easing * done
         batches = {person: bank.batch(state.step, difficulty) for person, bank in stage.banks.items()}
-        outcome, sound = train_step(state, batches, learning_rate, done if stage.kind.critics else None)
+        outcome, sound = train_step(state, batches, learning_rate, done if stage.critics else None)
         guard.watch(sound)
 
         # What it was like.
@@ -109,10 +109,11 @@ def train_step(
     `progress` is the stage's, for the critics; None where they have no say.
     """
     state.model.train()
-    rng = torch.Generator(state.device).manual_seed(seed_of(state.config.seed, state.step))
+    seed = seed_of(state.config.seed, state.step)
+    rng = torch.Generator(state.device).manual_seed(seed)
     outcome = state.objective(batches, _noise(state, batches, rng), _beta(state))
     critics = state.critics if progress is not None else ()
-    pairs = pairs_of(outcome.decoded, batches) if critics else {}
+    pairs = pairs_of(outcome.decoded, batches, seed) if critics else {}
     loss = outcome.total
     for critic in critics:
         loss = loss + critic.loss(pairs, progress or 0.0)

@@ -79,7 +79,10 @@ def extract(
     inputs: Annotated[list[Path], typer.Argument(help="Videos, pictures, or folders of them.", metavar="VIDEO|DIR...")],
     out: Annotated[Path, typer.Option(help="The faceset: a folder, made or added to.")],
     frames: Frames = "",
-    size: Annotated[int, typer.Option(min=64, max=1024, help="Side of the crops in pixels.")] = 256,
+    size: Annotated[
+        int | None,
+        typer.Option(min=64, max=1024, help="Side of the crops in pixels.", show_default="as large as each face is"),
+    ] = None,
     person: Annotated[
         Path | None,
         typer.Option(metavar="PICTURE", help="Shows whose faces are wanted.", show_default="whoever is seen most"),
@@ -160,9 +163,6 @@ def train(
             help="Any other setting, repeatable: beta=4, pixel_loss=mse, corruption=0... MODEL/config.toml shows all.",
         ),
     ] = None,
-    vgg: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Weights of VGG-16, for --set perceptual=0.1.")
-    ] = None,
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Write MODEL/tensorboard, too.")] = False,
     save_every: Annotated[float, typer.Option(min=0, help="Seconds between checkpoints.")] = 30.0,
     device: Device = "auto",
@@ -191,7 +191,6 @@ def train(
             resume,
             from_scratch,
             {name: value for name, value in named.items() if value is not None} | settings(set_ or []),
-            vgg,
             tensorboard,
             device,
             save_every,

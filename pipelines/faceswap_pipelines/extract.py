@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from faceswap.errors import FaceError, MediaError, OutputError
-from faceswap.faces.align import align
+from faceswap.faces.align import align, natural_side
 from faceswap.faces.database import lock
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import Embedding
@@ -23,13 +23,14 @@ from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import is_picture, is_video, read_picture
 from faceswap.streams import batched
-from faceswap.types import AlignedFace, Frame, FrameFaces, Picture
+from faceswap.types import AlignedFace, Face, Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.models import Models
 from faceswap_pipelines.processor import one_thread_each
 
 _REPEATED = "like the face before it"
+_SIDES = 64, 768  # pixels of the smallest and the largest crop, where their faces decide
 _COMMIT_EVERY = 16  # frames; what a killed extraction has to cut again at most
 
 
@@ -42,8 +43,9 @@ class ExtractJob:
     out: Path
     frames: FrameRange = (0, None)
     """Of each video."""
-    size: int = 256
-    """Side of the crops, in pixels."""
+    size: int | None = None
+    """Side of the crops, in pixels; None: as of the faceset's other crops, for a new one as large as each face is in
+    the footage."""
     min_face: int | None = None
     """Width in pixels of the smallest face to look for; None: an eighth of the frame's short side."""
     person: Path | None = None
@@ -201,8 +203,13 @@ class _Cutter:
 
     def _measured(self, frame: Frame, followed: FrameFaces) -> list[_Measured]:
         main = pick(followed.faces, self._wanted)
-        aligned = [align(frame.image, face, self._job.size) for face in followed.faces]
+        aligned = [align(frame.image, face, self._side_of(face)) for face in followed.faces]
         return [_Measured(frame, face, measure(face), face.face is main) for face in aligned]
+
+    def _side_of(self, face: Face) -> int:
+        """Of its crop, in pixels."""
+        least, most = _SIDES
+        return self._faceset.crop_size or max(least, min(most, round(natural_side(face.points))))
 
     def _record(self, face: _Measured) -> FaceRecord:
         frame, aligned = face.frame, face.aligned

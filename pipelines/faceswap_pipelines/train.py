@@ -7,6 +7,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
+from torch import Tensor
+
 from faceswap.model.base import load_base
 from faceswap.training.bank import Bank, Faces, reduced
 from faceswap.training.begin import begin_with
@@ -91,7 +93,8 @@ def train_model(job: TrainJob) -> Job[TrainResult]:
         )
         budgets = [budget]
         stack.enter_context(recording(recorder, budgets))
-        metrics, latent = None, {}
+        metrics: Metrics | None = None
+        latent: Mapping[str, Tensor] = {}
         for metrics in _trained(state, banks, close_ups, budgets, held_out):
             recorder.note(metrics, budgets[-1])
             latent = metrics.latent or latent  # of the coarse stage: in the next one it does not change

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -34,7 +34,8 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
     needed = 0
     for folder in facesets.values():
         with Faceset.open(folder) as faceset:
-            needed += faceset.count_kept() * _BYTES * min(side, faceset.crop_size) ** 2
+            records = faceset.records(kept_only=True)
+            needed += len(records) * _BYTES * _side(records, side) ** 2
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None
@@ -51,8 +52,8 @@ def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
 
 
 def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Job[Faces]:
-    """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the crops' own
-    size if that is less; in memory, or in a file in `place`.
+    """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the size of the
+    largest crop if that is less; in memory, or in a file in `place`.
 
     Raises FaceError if there are too few.
     """
@@ -64,16 +65,22 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
                 " (a few hundred are good)",
                 "Extract more footage of this person into it",
             )
-        side = min(side, faceset.crop_size)
+        side = _side(records, side)
         faces = room((len(records), 5, side, side), place)
 
         def load(number: int, record: FaceRecord) -> None:
             crop = read_picture(faceset.path(record))
             points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
-            picture = cv2.resize(crop, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+            how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
+            picture = cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
             faces[number] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
 
         for done, _ in enumerate(pool.map(load, range(len(records)), records)):
             if done % 32 == 0:
                 yield Progress(f"Loading faces of {person or folder.name}", done, len(records), "faces")
         return faces
+
+
+def _side(records: Sequence[FaceRecord], most: int) -> int:
+    """The side at which to load these faces: `most`, if one of them is so large."""
+    return min(most, max((record.side for record in records), default=most))

@@ -28,7 +28,6 @@ from faceswap.training.checkpoint import (
     make_model_folder,
     read_config,
 )
-from faceswap.training.critics import Critic, Perceptual
 from faceswap.training.identities import read_identities
 from faceswap.training.memory import settle_batch_size
 from faceswap.training.ranks import Ranks
@@ -58,8 +57,6 @@ class TrainJob:
     settings: Mapping[str, Any] = field(default_factory=dict)
     """By name, for fields of ModelConfig or TrainConfig: in place of the preset's and the defaults. Those of an
     existing network cannot be changed any more, those of its training can."""
-    vgg: Path | None = None
-    """Weights for the perceptual loss: see `faceswap.training.critics`."""
     tensorboard: bool = False
     device: str = "auto"
     save_every: float = 30.0
@@ -179,7 +176,6 @@ def _checked(
                 f"{name} has no effect on a {model.latent} latent",
                 f"Leave it out, or train a model with --latent {latents[0]}",
             )
-    _critics(job, settings, device)
     settled = settle_batch_size(model, settings, device, ranks.world)
     ranks.share(settled.batch_size)
     return settled
@@ -192,11 +188,10 @@ def _names(kind: type[Any]) -> set[str]:
 def open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks) -> tuple[TrainState, Budget]:
     """The state to go on from, a fresh one for a new model, and the budget of this run."""
     known = read_config(job.model)
-    critics = _critics(job, known.train, device)
     compiled = device.type == "cuda" and can_compile() and _worth_compiling(wanted)
-    loaded = load_checkpoint(job.model, device, ranks, critics, compiled)
+    loaded = load_checkpoint(job.model, device, ranks, compiled)
     if loaded is None:
-        return start_training(known.model, known.train, device, ranks, critics, compiled), wanted
+        return start_training(known.model, known.train, device, ranks, compiled), wanted
     state, before = loaded
     unfinished = before.progress(state.step, state.seconds) < 1
     if unfinished and _same(before, wanted):
@@ -209,19 +204,6 @@ def _same(before: Budget, wanted: Budget) -> bool:
     if before.until_plateau:
         return wanted.until_plateau
     return (before.steps, before.seconds, False) == (wanted.steps, wanted.seconds, wanted.until_plateau)
-
-
-def _critics(job: TrainJob, settings: TrainConfig, device: torch.device) -> list[Critic]:
-    if settings.perceptual == 0:
-        if job.vgg is not None:
-            raise ConfigError("the weights of VGG-16 are not asked for", "Add --set perceptual=0.1, or leave out --vgg")
-        return []
-    if job.vgg is None:
-        raise ConfigError(
-            "the perceptual loss needs the weights of VGG-16, which do not ship",
-            "Name their file with --vgg (the README says how to make it), or set perceptual=0",
-        )
-    return [Perceptual(settings.perceptual, job.vgg, device)]
 
 
 def can_compile() -> bool:

@@ -2,9 +2,9 @@
 
     uv run python tests/benchmarks/base_weights.py --train a=FACESET b=FACESET --test a=FACESET b=FACESET --out DIR
 
-Prints a table: SSIM of held-out faces and mask overlap of each person; of the swaps in both directions, whether mouth
-and eyes follow, whose faces and whose colours they are. DIR holds the models and a sheet of held-out faces of each. On
-the README's machine 277 steps of nano take half a minute, 1,110 two.
+Prints a table: SSIM of held-out faces, small and large, fine detail and mask overlap of each person; of the swaps in
+both directions, whether mouth and eyes follow, whose faces and whose colours they are. DIR holds the models and a sheet
+of held-out faces of each. On the README's machine 277 steps of nano take half a minute, 1,110 two.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ def main() -> None:
     parser.add_argument("--begin", nargs="+", choices=["random", "base"], default=["random", "base"])
     arguments = parser.parse_args()
     keep_freed_memory()
-    test = load(named(arguments.test), PRESETS[arguments.preset].size)
+    test = load(named(arguments.test), PRESETS[arguments.preset].output_size)
     kind = f"{arguments.preset}_{arguments.latent}_{arguments.decoder}"
     print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {kind}")
-    print("| steps | from | SSIM | mask IoU | " + " | ".join(_MEASURES) + " |")
-    print("|---" * (4 + len(_MEASURES)) + "|")
+    print("| steps | from | SSIM | of the large face | fine detail | mask IoU | " + " | ".join(_MEASURES) + " |")
+    print("|---" * (6 + len(_MEASURES)) + "|")
     facesets = named(arguments.train)
     for steps in arguments.steps:
         for begun in arguments.begin:
@@ -64,10 +64,11 @@ def main() -> None:
             found = [", ".join(f"{getattr(swap, name):.2f}" for swap in swaps) for name in _MEASURES]
             print(
                 f"| {steps} | {begun} | {', '.join(f'{q.face:.3f}' for q in quality)}"
+                f" | {', '.join(f'{q.large:.3f}' for q in quality)} | {', '.join(f'{q.detail:.2f}' for q in quality)}"
                 f" | {min(q.overlap for q in quality):.3f} | {' | '.join(found)} |",
                 flush=True,
             )
-            write_picture(folder.with_suffix(".png"), sheet(rows(model, test), side=160))
+            write_picture(folder.with_suffix(".png"), sheet(rows(model, test), side=256))
 
 
 if __name__ == "__main__":

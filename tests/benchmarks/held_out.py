@@ -2,8 +2,9 @@
 
     uv run python tests/benchmarks/held_out.py MODEL a=FACESET b=FACESET
 
-For each person: structural similarity (SSIM) of the rebuilt crop with the true one, at the model's size, over the
-face mask (what a swap pastes) and over the whole crop, and the mask's intersection over union. For each swap, which has
+For each person: structural similarity (SSIM) of the rebuilt crop with the true one, at the coarse size, over the face
+mask (what a swap pastes) and over the whole crop; that of the luminance of the large picture, with the detail stage,
+and how much fine detail it has by the true one; and the mask's intersection over union. For each swap, which has
 no true picture: whether its mouth and eyes open where the source's do, whose face it is, and whose colour it has. And a
 sheet of pictures.
 """
@@ -19,15 +20,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional
 
 from faceswap.faces.identity import Identifier, distance, typical
 from faceswap.faces.landmarks import FaceMesh, eye_opening, five_points, mouth_opening
 from faceswap.media.pictures import write_picture
-from faceswap.model.swap_model import SwapModel
+from faceswap.model.swap_model import Decoded, Rendered, SwapModel
 from faceswap.quality.sheets import sheet
 from faceswap.training.bank import Faces
 from faceswap.training.checkpoint import load_model
-from faceswap.training.losses import ssim_map, weighted_mean
+from faceswap.training.losses import luminance, ssim_map, weighted_mean
 from faceswap_pipelines.job import run
 from faceswap_pipelines.train_data import load_faces
 
@@ -46,6 +48,10 @@ class Quality:
     """SSIM over the face mask."""
     crop: float
     """SSIM over the whole crop."""
+    large: float
+    """SSIM of the large picture's luminance over the face mask."""
+    detail: float
+    """Energy of what is finer than a 5 px mean in the large picture, rebuilt by true."""
     overlap: float
     """Of the mask with the true one: intersection over union."""
 
@@ -73,24 +79,49 @@ def load(facesets: Mapping[str, Path], side: int) -> dict[str, Faces]:
 
 @torch.inference_mode()
 def measure(model: SwapModel, faces: Mapping[str, Faces]) -> dict[str, Quality]:
-    """By person; `faces` have the model's size."""
-    measured, device = {}, next(model.parameters()).device
-    for person, theirs in faces.items():
-        true, mask = theirs[:, :3].float().to(device) / 255, theirs[:, 3:4].to(device) > 127
-        rebuilt = model.decode(model.encode(true), person)
-        likeness, found = ssim_map(rebuilt.picture, true), rebuilt.mask > 0.5
-        overlap = (mask & found).sum() / (mask | found).sum()
-        measured[person] = Quality(float(weighted_mean(likeness, mask.float())), float(likeness.mean()), float(overlap))
-    return measured
+    """By person; `faces` have the size of the model's large picture."""
+    device = next(model.parameters()).device
+    return {person: _quality(*_rebuilt(model, theirs.to(device), person)) for person, theirs in faces.items()}
+
+
+def _rebuilt(model: SwapModel, faces: Faces, person: str) -> tuple[Rendered, torch.Tensor, torch.Tensor]:
+    """What the model makes of faces, and these themselves with their masks, 0..1: large and reduced."""
+    large, size = model.config.output_size, model.config.size
+    true = functional.interpolate(faces.float() / 255, size=(large, large), mode="bilinear")
+    small = functional.adaptive_avg_pool2d(true[:, :4], size)
+    made = [model.render(model.encode(some), person) for some in small[:, :3].split(32)]
+    return Rendered(_together([m.fine for m in made]), _together([m.coarse for m in made])), true, small
+
+
+def _together(decoded: list[Decoded]) -> Decoded:
+    return Decoded(*(torch.cat([getattr(one, name) for one in decoded]) for name in ("picture", "mask", "logits")))
+
+
+def _quality(made: Rendered, true: torch.Tensor, small: torch.Tensor) -> Quality:
+    likeness, mask, found = ssim_map(made.coarse.picture, small[:, :3]), small[:, 3:] > 0.5, made.coarse.mask > 0.5
+    inside = (true[:, 3:4] > 0.5).float()
+    seen, wanted = luminance(made.fine.picture), luminance(true[:, :3])
+    fine = [((x - functional.avg_pool2d(x, 5, 1, 2)) ** 2 * inside).sum() for x in (seen, wanted)]
+    return Quality(
+        float(weighted_mean(likeness, mask.float())),
+        float(likeness.mean()),
+        float(weighted_mean(ssim_map(seen, wanted), inside)),
+        float(fine[0] / fine[1]),
+        float((mask & found).sum() / (mask | found).sum()),
+    )
 
 
 @torch.inference_mode()
 def measure_swaps(model: SwapModel, faces: Mapping[str, Faces]) -> dict[tuple[str, str], SwapQuality]:
-    """By who is shown and whom they are decoded as; `faces` have the model's size."""
+    """By who is shown and whom they are decoded as; `faces` are as for `measure`. Of the coarse pictures."""
     device = next(model.parameters()).device
     mesh, identifier = FaceMesh(device), Identifier(device)
-    true = {person: theirs[:, :3].float().to(device) / 255 for person, theirs in faces.items()}
-    colours = {person: _mean_colour(true[person], theirs[:, 3:4].to(device) / 255) for person, theirs in faces.items()}
+    small = {
+        person: functional.adaptive_avg_pool2d(theirs[:, :4].float().to(device) / 255, model.config.size)
+        for person, theirs in faces.items()
+    }
+    true = {person: theirs[:, :3] for person, theirs in small.items()}
+    colours = {person: _mean_colour(true[person], theirs[:, 3:]) for person, theirs in small.items()}
     seen = {person: _meshes(mesh, theirs) for person, theirs in true.items()}
     typically = {person: typical(_identities(identifier, found)) for person, found in seen.items()}
     measured = {}
@@ -139,9 +170,9 @@ def rows(model: SwapModel, faces: Mapping[str, Faces], columns: int = 8) -> Rows
     for person, theirs in faces.items():
         some = theirs[torch.linspace(0, len(theirs) - 1, columns).long(), :3].float() / 255
         some = some.to(next(model.parameters()).device)
-        latent = model.encode(some)
+        latent = model.encode(functional.adaptive_avg_pool2d(some, model.config.size))
         shown.append((f"{person}, held out", pictures(some)))
-        shown += [(f"{person} as {o}", pictures(model.decode(latent, o).picture)) for o in model.config.persons]
+        shown += [(f"{person} as {o}", pictures(model.render(latent, o).fine.picture)) for o in model.config.persons]
     return shown
 
 
@@ -162,11 +193,12 @@ def main() -> None:
     parser.add_argument("--sheet", type=Path, default=Path("held_out.png"))
     arguments = parser.parse_args()
     model = load_model(arguments.model, torch.device("cpu"))
-    faces = load(named(arguments.facesets), model.config.size)
+    faces = load(named(arguments.facesets), model.config.output_size)
     for person, quality in measure(model, faces).items():
         print(
             f"{person}: {len(faces[person])} faces  SSIM of the face {quality.face:.3f}"
-            f"  of the whole crop {quality.crop:.3f}  mask IoU {quality.overlap:.3f}"
+            f"  of the whole crop {quality.crop:.3f}  of the large face {quality.large:.3f}, which has"
+            f" {quality.detail:.2f} of the fine detail  mask IoU {quality.overlap:.3f}"
         )
     for (source, target), swapped in measure_swaps(model, faces).items():
         print(
@@ -174,7 +206,7 @@ def main() -> None:
             f"  distance from {target} {swapped.to_target:.2f}, from {source} {swapped.to_source:.2f}"
             f"  colour {swapped.colour:.1f} from {target}'s"
         )
-    write_picture(arguments.sheet, sheet(rows(model, faces), side=160))
+    write_picture(arguments.sheet, sheet(rows(model, faces), side=256))
     print(f"look at {arguments.sheet}")
 
 

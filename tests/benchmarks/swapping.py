@@ -6,7 +6,8 @@ Prints, for the machine it runs on:
 - milliseconds of processor time for cutting out, fitting and pasting one face 300 px high, without the network, in 720p
   and in 1080p, beside a rendition of full-frame compositing (warp the face to the frame, blend all pixels in float), as
   the known tools do it;
-- frames per second of `faceswap swap` on VIDEO as it is and enlarged to 1280x720, beside decoding and encoding alone;
+- frames per second of `faceswap swap` on VIDEO as it is, enlarged to 1280x720, and in 1920x1080 with a face 500 px
+  high: whole, beside the same model without its detail stage, and beside decoding and encoding alone;
 - where the time goes;
 - how much more the swapped face trembles than the one in the video, and how much more its colour varies: ratios, 1 is
   as calm as the video.
@@ -15,6 +16,8 @@ Prints, for the machine it runs on:
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,17 +28,20 @@ import numpy as np
 import torch
 
 from faceswap.config import SwapConfig
-from faceswap.faces.align import crop_transform
+from faceswap.faces.align import align, crop_transform
 from faceswap.faces.cast import Part, cast
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer, write_clip
+from faceswap.model.detail import load_keeping_detail
+from faceswap.streams import batched
 from faceswap.swapping.color import to_lab
-from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.convert import BATCH, Converted, Role, converted
 from faceswap.swapping.infer import Swapper
-from faceswap.training.checkpoint import load_model
+from faceswap.training.checkpoint import create_model_folder, load_model, read_config, save_checkpoint
+from faceswap.training.state import Budget, start_training
 from faceswap.types import Face, Frame, Picture
 from faceswap_pipelines.analyse import FaceFinder, analyse, followed_frames
 from faceswap_pipelines.job import run
@@ -46,6 +52,7 @@ from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 Roles = list[tuple[Frame, list[Role]]]
 
 _FACE = 300  # pixels
+_LARGE_FACE = 500  # in the largest film
 _SIZES = {"720p": (1280, 720), "1080p": (1920, 1080)}
 _CPU = torch.device("cpu")
 
@@ -64,7 +71,7 @@ def main() -> None:
         folder = Path(name)
         roles = follow(arguments.video, arguments.frames, arguments.to, folder)
         print_compositing(roles, swapper)
-        print_whole(arguments.model, arguments.video, arguments.to, arguments.frames, folder)
+        print_whole(arguments.model, arguments.video, arguments.to, roles, folder)
     print_where(roles, swapper)
     print_calm(roles, swapper)
 
@@ -96,9 +103,9 @@ def print_compositing(roles: Roles, swapper: Swapper) -> None:
     cv2.setNumThreads(threads[1])
 
 
-def place(frame: Frame, role: Role, width: int, height: int) -> tuple[Frame, list[Role]]:
-    """The face, `_FACE` px high, in the middle of a frame of another size."""
-    scale = _FACE / role.face.size
+def place(frame: Frame, role: Role, width: int, height: int, high: float = _FACE) -> tuple[Frame, list[Role]]:
+    """The face, `high` px high, in the middle of a frame of another size."""
+    scale = high / role.face.size
     left, top, right, bottom = role.face.box
     shift = Similarity(1, 0, width / 2 - (left + right) / 2 * scale, height / 2 - (top + bottom) / 2 * scale)
     move = Similarity(scale, 0, 0, 0).then(shift)
@@ -109,10 +116,12 @@ def place(frame: Frame, role: Role, width: int, height: int) -> tuple[Frame, lis
 
 @torch.inference_mode()
 def through_network(roles: Roles, swapper: Swapper) -> None:
-    """The network's share of the work: as many faces, in the same batches."""
-    model = swapper._model
-    for _ in range(0, len(roles), 8):
-        model.decode(model.encode(torch.rand(8, 3, swapper.size, swapper.size)), swapper.persons[1])
+    """The network's share of the work: as many faces, of the same sizes, in the same batches."""
+    for some in batched(roles, BATCH):
+        faces = [align(frame.image, role.face, swapper.size) for frame, here in some for role in here]
+        if faces:
+            pictures = torch.rand(len(faces), 3, swapper.size, swapper.size)
+            swapper._decode(pictures, faces, [swapper.persons[1]] * len(faces))
 
 
 def full_frame(frame: Frame, face: Face, size: int) -> Picture:
@@ -132,27 +141,48 @@ def full_frame(frame: Frame, face: Face, size: int) -> Picture:
     return mixed
 
 
-def print_whole(model: Path, video: Path, person: str, frames: int, folder: Path) -> None:
-    info = probe(video)
-    large = folder / "720p.mp4"
-    write_clip(large, (as_720p(f.image) for f in read_frames(video, 0, frames)), info.frame_rate)
-    print("\n| frames/s | swap, with finding faces | swap, faces known | decode and encode alone |")
-    print("|---|---|---|---|")
-    for name, clip in ((f"{info.width}x{info.height}", video), ("1280x720", large)):
-        job = SwapJob(clip, model, folder / "swapped.mp4", SwapSettings(to=(person,)), (0, frames), overwrite=True)
-        for suffix in ("", "-wal", "-shm"):
-            (folder / f"swapped.tracks.db{suffix}").unlink(missing_ok=True)
-        first, known = timed(lambda job=job: run(swap(job))), timed(lambda job=job: run(swap(job)))
-        copied = timed(lambda clip=clip: copy(clip, folder / "copy.mp4", frames))
-        rates = " | ".join(f"{frames / seconds:.1f}" for seconds in (first, known, copied))
-        print(f"| {name} | {rates} |")
+def print_whole(model: Path, video: Path, person: str, roles: Roles, folder: Path) -> None:
+    info, frames = probe(video), len(roles)
+    clips = {f"{info.width}x{info.height}": video}
+    for width, height, face in ((1280, 720, None), (1920, 1080, _LARGE_FACE)):
+        clips[f"{width}x{height}"] = clip = folder / f"{height}p.mp4"
+        high = face or np.median([some[0].face.size for _, some in roles if some]) * height / info.height
+        write_clip(clip, (enlarged(frame, here, width, height, high) for frame, here in roles), info.frame_rate)
+    coarse = without_detail(model, folder / "coarse")
+    print("\n| frames/s | finding faces: swap | without the detail stage | ratio", end="")
+    print(" | faces known: swap | without the detail stage | ratio | decode and encode alone |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, clip in clips.items():
+        rates = []
+        for which in (model, coarse):
+            job = SwapJob(clip, which, folder / "swapped.mp4", SwapSettings(to=(person,)), (0, frames), overwrite=True)
+            for suffix in ("", "-wal", "-shm"):
+                (folder / f"swapped.tracks.db{suffix}").unlink(missing_ok=True)
+            rates.append([frames / timed(lambda job=job: run(swap(job))) for _ in ("faces found", "faces known")])
+        cells = [f"{ours:.1f} | {theirs:.1f} | {ours / theirs:.2f}" for ours, theirs in zip(*rates, strict=True)]
+        copied = frames / timed(lambda clip=clip: copy(clip, folder / "copy.mp4", frames))
+        print(f"| {name} | {' | '.join(cells)} | {copied:.1f} |", flush=True)
 
 
-def as_720p(image: Picture) -> Picture:
-    """In the middle of a 1280x720 picture, as high as that."""
-    scale = 720 / image.shape[0]
-    move = Similarity(scale, 0, (1280 - scale * image.shape[1]) / 2, 0).matrix
-    return cv2.warpAffine(image, move, (1280, 720), borderMode=cv2.BORDER_REFLECT).astype(np.uint8)
+def without_detail(model: Path, out: Path) -> Path:
+    """The same model as it would be without its detail stage."""
+    shutil.copytree(model, out)
+    shutil.rmtree(out / "checkpoint")
+    known = read_config(model)
+    config = dataclasses.replace(known.model, detail=0)
+    create_model_folder(out, config, known.train)
+    state = start_training(config, known.train, _CPU)
+    load_keeping_detail(state.average, load_model(model, _CPU).state_dict())
+    state.step = 1
+    save_checkpoint(out, state, Budget(steps=1))
+    return out
+
+
+def enlarged(frame: Frame, roles: list[Role], width: int, height: int, face: float) -> Picture:
+    """The frame with its face so many pixels high, in the middle of a larger one."""
+    if roles:
+        return place(frame, roles[0], width, height, face)[0].image
+    return cv2.resize(frame.image, (width, height)).astype(np.uint8)
 
 
 def copy(video: Path, out: Path, frames: int) -> None:

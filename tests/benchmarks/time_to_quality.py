@@ -2,9 +2,9 @@
 
     uv run python tests/benchmarks/time_to_quality.py --train a=FACESET b=FACESET --test a=FACESET b=FACESET
 
-For each budget a `nano` model is trained from nothing; the baseline is trained once, for the longest of them, on the
-same faces with the same warps, at its published learning rate. Both are measured on the way, which does not count.
-Prints SSIM of the held-out faces (inside the face mask) and mask overlap, and draws the curves.
+For each budget the coarse stage of a `nano` model is trained from nothing; the baseline is trained once, for the longest
+of them, on the same faces with the same warps, at its published learning rate. Both are measured on the way, which does
+not count. Prints SSIM of the held-out faces (inside the face mask) and mask overlap, and draws the curves.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from original import BATCH, start, step
 from faceswap.config import PRESETS, TrainConfig
 from faceswap.media.pictures import write_picture
 from faceswap.quality.charts import Curve, curves
-from faceswap.training.bank import Bank, Faces
+from faceswap.training.bank import Bank, Faces, reduced
 from faceswap.training.losses import ssim_map, weighted_mean
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training
@@ -66,7 +66,8 @@ def baseline(train_on: Mapping[str, Faces], test: Mapping[str, Faces], minutes: 
         if seconds >= due:
             due += EVERY
             for number, (person, theirs) in enumerate(test.items()):
-                true, mask = theirs[:, :3].float() / 255, (theirs[:, 3:4] > 127).float()
+                small = reduced(theirs, SIZE)
+                true, mask = small[:, :3].float() / 255, (small[:, 3:4] > 127).float()
                 with torch.inference_mode():
                     rebuilt = model.decoders[number](model.encoder(true)).sigmoid()
                 found[person].append((seconds / 60, float(weighted_mean(ssim_map(rebuilt, true), mask))))
@@ -88,7 +89,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, default=Path("time_to_quality.png"))
     arguments = parser.parse_args()
     train_on = load(named(arguments.train), SIZE * 3 // 2)
-    test = load(named(arguments.test), SIZE)
+    test = load(named(arguments.test), PRESETS["nano"].output_size)
     print(
         f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, torch {torch.__version__}, batch 8; {BATCH} for original"
     )

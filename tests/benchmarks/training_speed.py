@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 
 import original
@@ -29,8 +31,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from faceswap.config import PRESETS, TrainConfig
 from faceswap.training.bank import Bank
 from faceswap.training.checkpoint import create_model_folder, save_checkpoint
+from faceswap.training.close_ups import CloseUps
 from faceswap.training.precision import multiplies_in_bfloat16
-from faceswap.training.stages import coarse_only
+from faceswap.training.stages import COARSE, DETAIL, KINDS, Stage
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train, train_step
 from faceswap_pipelines.processor import keep_freed_memory
@@ -40,21 +43,27 @@ _FACES = 200
 _SIDE = 2048
 
 
-def row(preset: str, batch: int, device: torch.device, seconds: float) -> dict[str, float]:
-    """Figures of one preset, or of the baseline, at `batch` faces of each person."""
+def row(preset: str, stage: str, batch: int, device: torch.device, seconds: float) -> dict[str, float]:
+    """Figures of a stage of one preset, or of the baseline, at `batch` faces of each person."""
     keep_freed_memory()  # as the program does
     if preset == "original":
         return _baseline(batch, device, seconds)
     config, settings = PRESETS[preset], TrainConfig(batch_size=batch)
-    side = config.size * 3 // 2
+    side = (config.size if stage == COARSE else config.output_size) * 3 // 2
     faces = torch.randint(0, 255, (_FACES, 5, side, side), dtype=torch.uint8)
-    banks = {p: Bank(faces, config.size, settings, i, 0, device) for i, p in enumerate(config.persons)}
-    uncompiled = start_training(config, settings, device)
+    banks: dict[str, Bank | CloseUps] = {
+        p: Bank(faces, config.size, settings, i, 0, device)
+        if stage == COARSE
+        else CloseUps(faces, config, settings, i, device)
+        for i, p in enumerate(config.persons)
+    }
+    uncompiled = start_training(config, settings, device, stage=stage)
     operations = _operations(uncompiled, banks)
-    state = start_training(config, settings, device, compiled=device.type == "cuda")
+    state = start_training(config, settings, device, compiled=device.type == "cuda", stage=stage)
     state.step = uncompiled.step  # banks are asked for one step after the other
     steps, start, waited, took = -_WARM_UP, 0.0, 0.0, 0.0
-    for metrics in train(state, coarse_only(state.model.config, banks), Budget(steps=10**9, start_step=state.step)):
+    stages = [Stage(kind=KINDS[stage], banks=banks)]
+    for metrics in train(state, stages, Budget(steps=10**9, start_step=state.step)):
         steps += 1
         if steps == 0:
             start, waited = _clock(device), metrics.waited
@@ -92,7 +101,7 @@ def _baseline(batch: int, device: torch.device, seconds: float) -> dict[str, flo
     }
 
 
-def _operations(state: TrainState, banks: dict[str, Bank]) -> float:
+def _operations(state: TrainState, banks: Mapping[str, Bank | CloseUps]) -> float:
     """Floating-point operations of a step's matrix products and convolutions, there and back."""
     with FlopCounterMode(display=False) as counter:
         train_step(state, {p: bank.batch(0) for p, bank in banks.items()}, 0.0)
@@ -140,29 +149,37 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--presets", nargs="*", default=["original", *PRESETS])
     parser.add_argument("--batches", nargs="*", type=int, default=[16])
+    parser.add_argument("--stages", nargs="*", default=[COARSE, DETAIL])
     parser.add_argument("--row", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     if arguments.row:
-        print(json.dumps(row(arguments.presets[0], arguments.batches[0], device, arguments.seconds)))
+        print(
+            json.dumps(row(arguments.presets[0], arguments.stages[0], arguments.batches[0], device, arguments.seconds))
+        )
         return
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} cores {platform.machine()}"
     kind = "bfloat16" if multiplies_in_bfloat16(device) else "float32"
     rate = f"{kind}: {matrix_rate(device) / 1e9:.0f} GFLOP/s"
     print(f"{time.strftime('%Y-%m-%d')}, {name}, torch {torch.__version__}, {rate}")
-    print("| network | batch | faces/s | by original's | of matrix rate | waited | parameters | memory | checkpoint |")
-    print("|---|---|---|---|---|---|---|---|---|")
+    print(
+        "| network | stage | batch | faces/s | by original's | of matrix rate | waited | parameters | memory | checkpoint |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|")
     base = 0.0
     for preset in arguments.presets:
-        for batch in arguments.batches if preset != "original" else [original.BATCH]:
-            words = ["--presets", preset, "--batches", str(batch), "--device", arguments.device]
+        batches, stages = arguments.batches, arguments.stages
+        if preset == "original":
+            batches, stages = [original.BATCH], ["its only one"]
+        for stage, batch in product(stages, batches):
+            words = ["--presets", preset, "--stages", stage, "--batches", str(batch), "--device", arguments.device]
             words += ["--seconds", str(arguments.seconds), "--row"]
             done = subprocess.run([sys.executable, __file__, *words], capture_output=True, text=True, check=True)
             said = json.loads(done.stdout)
             base = base or said["rate"]
             print(
-                f"| {preset} | 2 x {batch} | {said['rate']:.1f} | {said['rate'] / base:.1f} x | {said['share']:.0%}"
+                f"| {preset} | {stage} | 2 x {batch} | {said['rate']:.1f} | {said['rate'] / base:.1f} x | {said['share']:.0%}"
                 f" | {said['waited']:.1%} | {said['parameters'] / 1e6:.1f} M | {said['memory'] / 2**30:.1f} GiB"
                 f" | {said['checkpoint'] / 1e6:.0f} MB |",
                 flush=True,

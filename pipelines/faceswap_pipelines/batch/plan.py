@@ -76,7 +76,7 @@ class _Extract:
     name: str = ""
     after: tuple[str, ...] = ()
     frames: str = ""
-    size: int = 256
+    size: int | None = None
     min_face: int | None = None
     person: str | None = None
     skip_similar: float = 0.0
