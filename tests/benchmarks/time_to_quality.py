@@ -2,9 +2,9 @@
 
     uv run python tests/benchmarks/time_to_quality.py --train a=FACESET b=FACESET --test a=FACESET b=FACESET
 
-For each budget the coarse stage of a `nano` model is trained from nothing; the baseline is trained once, for the longest
-of them, on the same faces with the same warps, at its published learning rate. Both are measured on the way, which does
-not count. Prints SSIM of the held-out faces (inside the face mask) and mask overlap, and draws the curves.
+For each budget the coarse stage of a `nano` model is trained from nothing; the baseline is trained once, for the
+longest of them, on the same faces with the same warps, at its published learning rate. Both are measured on the way,
+which does not count. Prints SSIM of the held-out faces (inside the face mask) and mask overlap, and draws the curves.
 """
 
 from __future__ import annotations

@@ -154,19 +154,17 @@ def main() -> None:
     arguments = parser.parse_args()
     device = torch.device(arguments.device)
     if arguments.row:
-        print(
-            json.dumps(row(arguments.presets[0], arguments.stages[0], arguments.batches[0], device, arguments.seconds))
-        )
+        (preset,), (stage,), (batch,) = arguments.presets, arguments.stages, arguments.batches
+        print(json.dumps(row(preset, stage, batch, device, arguments.seconds)))
         return
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else f"{os.cpu_count()} cores {platform.machine()}"
     kind = "bfloat16" if multiplies_in_bfloat16(device) else "float32"
     rate = f"{kind}: {matrix_rate(device) / 1e9:.0f} GFLOP/s"
     print(f"{time.strftime('%Y-%m-%d')}, {name}, torch {torch.__version__}, {rate}")
-    print(
-        "| network | stage | batch | faces/s | by original's | of matrix rate | waited | parameters | memory | checkpoint |"
-    )
-    print("|---|---|---|---|---|---|---|---|---|---|")
+    titles = "faces/s", "by original's", "of matrix rate", "waited", "parameters", "memory", "checkpoint"
+    print(f"| network | stage | batch | {' | '.join(titles)} |")
+    print("|---" * 10 + "|")
     base = 0.0
     for preset in arguments.presets:
         batches, stages = arguments.batches, arguments.stages
@@ -179,9 +177,9 @@ def main() -> None:
             said = json.loads(done.stdout)
             base = base or said["rate"]
             print(
-                f"| {preset} | {stage} | 2 x {batch} | {said['rate']:.1f} | {said['rate'] / base:.1f} x | {said['share']:.0%}"
-                f" | {said['waited']:.1%} | {said['parameters'] / 1e6:.1f} M | {said['memory'] / 2**30:.1f} GiB"
-                f" | {said['checkpoint'] / 1e6:.0f} MB |",
+                f"| {preset} | {stage} | 2 x {batch} | {said['rate']:.1f} | {said['rate'] / base:.1f} x"
+                f" | {said['share']:.0%} | {said['waited']:.1%} | {said['parameters'] / 1e6:.1f} M"
+                f" | {said['memory'] / 2**30:.1f} GiB | {said['checkpoint'] / 1e6:.0f} MB |",
                 flush=True,
             )
 
