@@ -30,7 +30,7 @@ from faceswap_pipelines.models import Models
 from faceswap_pipelines.processor import one_thread_each
 
 _REPEATED = "like the face before it"
-_SIDES = 64, 768  # pixels of the smallest and the largest crop, where their faces decide
+_SIDES = 128, 768  # pixels of the smallest and the largest crop, where their faces decide; all are measured at 128
 _COMMIT_EVERY = 16  # frames; what a killed extraction has to cut again at most
 
 
