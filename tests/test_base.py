@@ -13,8 +13,7 @@ from conftest import DRAWN, Studio
 from faceswap.config import PRESETS
 from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.media.pictures import write_picture
-from faceswap.model.base import base_of, generic, grown, load_base, read_base, start_from
-from faceswap.model.detail import is_detail
+from faceswap.model.base import base_of, generic, grown, load_base, start_from
 from faceswap.model.swap_model import SwapModel, build_model, conditional
 from faceswap.training.bank import Bank
 from faceswap.training.begin import begin_with
@@ -26,7 +25,6 @@ from faceswap.weights import weight_file
 from faceswap_pipelines.actors import CAST, frames
 from faceswap_pipelines.job import run
 from faceswap_pipelines.pretrain import PretrainJob, pretrain
-from faceswap_pipelines.pretrain_detail import PretrainDetailJob, pretrain_detail
 from faceswap_pipelines.train import train_model
 from faceswap_pipelines.train_data import load_faces
 from faceswap_pipelines.train_setup import TrainJob
@@ -53,9 +51,6 @@ def test_every_kind_of_model_begins_as_the_same_persons(preset: str, latent: str
         ours, theirs = (m.decode(m.encode(faces), "b").picture for m in (model.eval(), everybody.eval()))
     # The outermost pixels see zeros beyond the border, which cannot be scaled.
     assert torch.allclose(ours[..., 2:-2, 2:-2], theirs[..., 2:-2, 2:-2], atol=1e-4)
-    with torch.no_grad():
-        ours, theirs = (m.render(m.encode(faces), "b").fine.picture for m in (model, everybody))
-    assert torch.allclose(ours[..., 32:-32, 32:-32], theirs[..., 32:-32, 32:-32], atol=1e-4)
 
 
 @pytest.mark.parametrize("other", [{"size": 80}, {"latent": "vq"}, {"latent_size": 64}, {"width": 16}])
@@ -179,41 +174,6 @@ def test_a_larger_preset_grows_from_the_people_of_the_smaller_one(
     with pytest.raises(ModelError, match="other people"):
         shutil.rmtree(tmp_path / "base")
         run(pretrain(dataclasses.replace(larger, settings={"batch_size": 2, "seed": 1})))
-
-
-def test_a_detail_stage_is_learnt_for_base_weights_and_nothing_else_of_them_changes(
-    gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("faceswap_pipelines.pretrain_detail._LEAST_SIDE", 0.0)  # the gallery's faces are small
-    base = weight_file("base_nano")
-    settings = {"batch_size": 2}
-    whole = PretrainDetailJob(gallery, base, tmp_path / "whole", steps=3, settings=settings, device="cpu")
-    result = run(pretrain_detail(whole))
-    before, after = read_base(base), read_base(Path(result.weights))
-    assert all(torch.equal(after[name], value) for name, value in before.items() if not is_detail(name))
-    assert after["decoder.detail.head.weight"].abs().sum() > 0
-
-    half = dataclasses.replace(whole, out=tmp_path / "half")
-    stopped = pretrain_detail(half)
-    for progress in stopped:
-        if progress.title == "Learning detail" and progress.done == 2:
-            break
-    stopped.close()
-    assert run(pretrain_detail(half)).sha256 == result.sha256
-
-    monkeypatch.setattr("faceswap_pipelines.pretrain_detail._LEAST_SIDE", 9.0)
-    with pytest.raises(FaceError, match="large enough"):
-        run(pretrain_detail(whole))
-
-
-@pytest.mark.parametrize("decoder", ["separate", "conditional"])
-def test_a_detail_stage_of_another_shape_begins_as_the_plain_enlargement(decoder: str) -> None:
-    base = load_base("base_nano")
-    for detail in (0, 2, 8):
-        model = build_model(dataclasses.replace(NANO, decoder=decoder, detail=detail))
-        start_from(model, base, [base["code"]] * 2)
-        heads = [value for name, value in model.state_dict().items() if name.endswith("detail.head.weight")]
-        assert not any(value.any() for value in heads)
 
 
 def test_what_pretraining_refuses(gallery: Path, tmp_path: Path) -> None:

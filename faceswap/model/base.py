@@ -96,15 +96,13 @@ def of_one_person(base: Weights, code: Tensor) -> dict[str, Tensor]:
     for the outermost pixels of the last one, whose 3x3 filter sees zeros beyond the border, not shifted.
     """
     decoder, count = _under("decoder", base), sum(1 for key in base if key.endswith("read.bias"))
-    readers = [(f"stages.{stage}.0.expand",) for stage in range(count - 1)] + [("head.0", "detail.enter.expand")]
-    for number, layers in enumerate(readers):
+    readers = [f"stages.{stage}.0.expand" for stage in range(count - 1)] + ["head.0"]
+    for number, reader in enumerate(readers):
         said = base[f"modulations.{number}.read.weight"] @ code + base[f"modulations.{number}.read.bias"]
         scale, shift = said.chunk(2)
-        for reader in layers:
-            if f"{reader}.weight" in decoder:  # base weights of an unusual size have no detail stage
-                weight = decoder[f"{reader}.weight"]
-                decoder[f"{reader}.bias"] = decoder[f"{reader}.bias"] + weight.sum(dim=(2, 3)) @ shift
-                decoder[f"{reader}.weight"] = weight * (1 + scale)[:, None, None]
+        weight = decoder[f"{reader}.weight"]
+        decoder[f"{reader}.bias"] = decoder[f"{reader}.bias"] + weight.sum(dim=(2, 3)) @ shift
+        decoder[f"{reader}.weight"] = weight * (1 + scale)[:, None, None]
     return decoder
 
 
@@ -119,7 +117,7 @@ def grown(base: Weights, model: SwapModel) -> dict[str, Tensor]:
     more = _stages(begun) - _stages(base)
     for key, known in base.items():
         match key.split("."):
-            case ["encoder", "stages", "0", *_] | ["decoder", "head" | "detail", *_]:
+            case ["encoder", "stages", "0", *_] | ["decoder", "head", *_]:
                 continue  # where small pictures came in and went out
             case ["encoder", "stages", number, *rest]:  # the encoder counts from the picture, the decoder to it
                 key = ".".join(["encoder", "stages", str(int(number) + more), *rest])

@@ -95,14 +95,9 @@ def is_detail(name: str) -> bool:
 
 
 def load_keeping_detail(module: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load weights whose detail stage may be another one, or none: then the module keeps what it has in its place.
+    """Load weights that may be from before there was a detail stage: then the module keeps the one it has.
 
-    Raises RuntimeError where other weights are not the module's, as `load_state_dict` does.
+    Raises RuntimeError for weights of another shape, as `load_state_dict` does.
     """
     kept = {name: value for name, value in module.state_dict().items() if is_detail(name)}
-    fitting = {
-        name: value
-        for name, value in weights.items()
-        if not is_detail(name) or (name in kept and kept[name].shape == value.shape)
-    }
-    module.load_state_dict(kept | fitting)
+    module.load_state_dict(kept | dict(weights))

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from faceswap.config import ModelConfig, TrainConfig
@@ -29,8 +29,7 @@ _MOST_AFFINE = 0.5  # of TrainConfig.affine: poses are known by now
 class CloseUps:
     """A person's faces, giving batches for the detail stage on `device`; each is made while the one before is used.
 
-    `person` is the person's number in the model. Of each batch only the rows `share` are made. Where the faces are
-    many people's, `persons` says whose each is.
+    `person` is the person's number in the model. Of each batch only the rows `share` are made.
     """
 
     def __init__(
@@ -41,11 +40,10 @@ class CloseUps:
         person: int,
         device: torch.device,
         share: slice | None = None,
-        persons: Int64[Tensor, " faces"] | None = None,
     ) -> None:
         self.device, self.seconds_waited = device, 0.0
         self._faces, self._model, self._config, self._person = faces, model, config, person
-        self._share, self._persons = share or slice(None), persons
+        self._share = share or slice(None)
         self._window = face_window(model.size)
         self._reader = ThreadPoolExecutor(1, f"close-ups-{person}")
         self._read: tuple[int, float, Future[Batch]] | None = None
@@ -73,7 +71,7 @@ class CloseUps:
         still = torch.eye(2, 3).expand(len(chosen), 2, 3)
         seen = framed(self._faces[chosen], still, self._model.output_size, self.device)
         reduced = F.avg_pool2d(seen[:, :3], self._model.output_size // self._model.size)
-        return Batch(reduced, seen[:, :3], seen[:, 3:4], seen[:, 4:], self._whose(chosen))
+        return Batch(reduced, seen[:, :3], seen[:, 3:4], seen[:, 4:])
 
     def _made(self, step: int) -> Batch:
         size, large = self._model.size, self._model.output_size
@@ -88,10 +86,7 @@ class CloseUps:
         seen = framed(self._faces[chosen], theta, large, self.device)
         reduced = F.avg_pool2d(seen[:, :3], large // size)
         close = self._window.of(seen, size).contiguous()
-        return Batch(reduced, close[:, :3], close[:, 3:4], close[:, 4:], self._whose(chosen), self._window)
-
-    def _whose(self, chosen: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"] | None:
-        return None if self._persons is None else self._persons[chosen].to(self.device)
+        return Batch(reduced, close[:, :3], close[:, 3:4], close[:, 4:], window=self._window)
 
 
 def framed(

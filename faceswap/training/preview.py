@@ -27,22 +27,22 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank | CloseUps], columns
         shown = bank.shown(columns)
         latent = model.encode(shown.input)
         rebuilt = model.render(latent, person)
-        rows.append((person, pictures_of(shown.target)))
-        rows.append((f"{person} rebuilt", pictures_of(rebuilt.fine.picture)))
+        rows.append((person, _pictures(shown.target)))
+        rows.append((f"{person} rebuilt", _pictures(rebuilt.fine.picture)))
         if model.config.detail:
-            rows.append((f"{person} before the detail stage", pictures_of(rebuilt.coarse.picture)))
-        rows.append((f"{person} mask", pictures_of(rebuilt.coarse.mask.expand(-1, 3, -1, -1))))
+            rows.append((f"{person} before the detail stage", _pictures(rebuilt.coarse.picture)))
+        rows.append((f"{person} mask", _pictures(rebuilt.coarse.mask.expand(-1, 3, -1, -1))))
 
         # As the others.
         others = [other for other in banks if other != person]
         swapped = [model.render(latent, other).fine.picture for other in others]
-        rows += [(f"{person} as {other}", pictures_of(faces)) for other, faces in zip(others, swapped, strict=True)]
+        rows += [(f"{person} as {other}", _pictures(faces)) for other, faces in zip(others, swapped, strict=True)]
 
     if model.bottleneck.generative:
         for person, bank in banks.items():
             drawn = model.bottleneck.sample(columns, torch.Generator(bank.device).manual_seed(0))
             pictures = model.render(drawn, person).fine.picture
-            rows.append((f"{person}, drawn from the latent space", pictures_of(pictures)))
+            rows.append((f"{person}, drawn from the latent space", _pictures(pictures)))
     return rows
 
 
@@ -56,13 +56,12 @@ def shown_as(model: SwapModel, shown: Batch, codes: Tensor) -> list[Row]:
         "as the next one": codes.roll(-1, 0),
         **{f"as number {number}": codes[number : number + 1] for number in (1, 2, 3)},
     }
-    rows = [("people who are not trained on, acting", pictures_of(shown.target))]
+    rows = [("people who are not trained on, acting", _pictures(shown.target))]
     for title, code in whose.items():
-        rows.append((title, pictures_of(picture(decoder.draw(features, code).logits).picture)))
+        rows.append((title, _pictures(picture(decoder.draw(features, code).logits).picture)))
     return rows
 
 
-def pictures_of(batch: torch.Tensor) -> list[Picture]:
-    """RGB pictures in 0..1, as they are shown."""
+def _pictures(batch: torch.Tensor) -> list[Picture]:
     values = (batch.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
     return list(np.ascontiguousarray(values))

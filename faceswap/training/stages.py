@@ -19,7 +19,7 @@ from faceswap.model.swap_model import SwapModel
 from faceswap.training.bank import Source
 from faceswap.training.losses import DetailObjective, Objective
 
-COARSE, DETAIL, DETAIL_ALONE = "coarse", "detail", "detail alone"
+COARSE, DETAIL = "coarse", "detail"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +38,12 @@ def _is_decoder(parameter: str) -> bool:
     return parameter.startswith("decoders.")
 
 
-_PACE = 3.0  # of detail: measured on two pairs of persons, where twice as much is about as good and half is worse
+_PACE = 3.0  # of detail: measured on a pair of men; four times is as good, seven times worse, once much slower
 KINDS = {
     kind.name: kind
     for kind in (
         StageKind(name=COARSE, objective=Objective, learns=lambda name: not is_detail(name), pace=1.0),
         StageKind(name=DETAIL, objective=DetailObjective, learns=_is_decoder, pace=_PACE),
-        # Of base weights, whose other parts know more people than there are large pictures of.
-        StageKind(name=DETAIL_ALONE, objective=DetailObjective, learns=is_detail, pace=_PACE),
     )
 }
 """By name."""

@@ -106,15 +106,12 @@ class People:
     meshes: Portraits
     persons: list[int]
     """Whose face each is, from 0."""
-    sides: list[int]
-    """Pixels of each face's crop, before all were brought to one size."""
 
     def some(self, chosen: np.ndarray) -> People:
         """Those for which `chosen` is true, their persons numbered anew."""
         which = torch.from_numpy(np.flatnonzero(chosen))
         _, persons = np.unique(np.asarray(self.persons)[chosen], return_inverse=True)
-        sides = np.asarray(self.sides)[chosen]
-        return People(self.faces[which], self.meshes[which], persons.tolist(), sides.tolist())
+        return People(self.faces[which], self.meshes[which], persons.tolist())
 
 
 def pretrain(job: PretrainJob) -> Job[PretrainResult]:
@@ -123,26 +120,21 @@ def pretrain(job: PretrainJob) -> Job[PretrainResult]:
         raise ConfigError(f"there is no preset '{job.preset}'", f"Choose one of: {', '.join(PRESETS)}")
     if (job.minutes or job.steps or 0) <= 0 or (job.minutes is not None and job.steps is not None):
         raise ConfigError("pretraining needs one of minutes and steps, above zero", "Add for example --minutes 60")
-    faceset = yield from faces_of(job.portraits, job.out, job.device)
-    preset = PRESETS[job.preset]
-    people = yield from load_people(faceset, round(MARGIN * preset.size), job.device)
-    return (yield from learn(job, preset, people))
-
-
-def faces_of(portraits: Path, out: Path, device: str) -> Job[Path]:
-    """The faceset, in `out`, of a folder of portraits or of folders of them. Raises FaceError if there are none."""
-    folders = [folder for folder in (portraits, *sorted(portraits.glob("*"))) if _holds_pictures(folder)]
+    faceset = job.out / "faces"
+    folders = [folder for folder in (job.portraits, *sorted(job.portraits.glob("*"))) if _holds_pictures(folder)]
     if not folders:
-        raise FaceError(f"there are no pictures in {portraits}", "Name a folder of portraits")
-    yield from extract(ExtractJob(tuple(folders), out / "faces", everybody=True, device=device))
-    return out / "faces"
+        raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
+    yield from extract(ExtractJob(tuple(folders), faceset, everybody=True, device=job.device))
+    preset = PRESETS[job.preset]
+    people = yield from _load(faceset, round(MARGIN * preset.size), job.device)
+    return (yield from learn(job, preset, people))
 
 
 def _holds_pictures(folder: Path) -> bool:
     return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
 
 
-def load_people(folder: Path, side: int, device: str) -> Job[People]:
+def _load(folder: Path, side: int, device: str) -> Job[People]:
     """All kept faces of a faceset of many people, and who is who."""
     with Faceset.open(folder) as faceset:
         records = faceset.records(kept_only=True)
@@ -152,8 +144,7 @@ def load_people(folder: Path, side: int, device: str) -> Job[People]:
     places = [record.to_crop.then(Similarity.resize(side / record.side)) for record in records]
     points = [record.face.points_after(place) for record, place in zip(records, places, strict=True)]
     meshes = portraits(np.stack(points), side)
-    persons = [label - 1 for label in groups(embeddings, nearer=_SAME).tolist()]
-    return People(faces, meshes, persons, [record.side for record in records])
+    return People(faces, meshes, [label - 1 for label in groups(embeddings, nearer=_SAME).tolist()])
 
 
 def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[PretrainResult]:
@@ -182,7 +173,7 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Job[Pretrain
     with clear_about_memory(config), recording(recorder, [budget]):
         for metrics in train(state, coarse_only(state.model.config, {EVERYBODY: bank}), budget):
             recorder.note(metrics, budget)
-            yield progress_of(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
+            yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
     found = measure_unknown(state.average, strange, config)
     weights = _weights(job.out, job.preset)
     save_file(as_base(state.average, mean_log_variance(state.average, bank.show(_MEASURED, 0).input)), weights)
@@ -236,8 +227,7 @@ def _weights(out: Path, preset: str) -> Path:
     return out / f"base_{preset}.safetensors"
 
 
-def progress_of(step: int, seconds: float, budget: Budget, note: str) -> Progress:
-    """How much of the budget is used."""
+def _progress(step: int, seconds: float, budget: Budget, note: str) -> Progress:
     if budget.steps is not None:
         return Progress("Learning faces", step, budget.steps, "steps", note)
     return Progress("Learning faces", seconds, budget.seconds, "seconds", note)

@@ -35,7 +35,7 @@ from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer, write_clip
-from faceswap.model.detail import load_keeping_detail
+from faceswap.model.detail import is_detail
 from faceswap.streams import batched
 from faceswap.swapping.color import to_lab
 from faceswap.swapping.convert import BATCH, Converted, Role, converted
@@ -172,7 +172,8 @@ def without_detail(model: Path, out: Path) -> Path:
     config = dataclasses.replace(known.model, detail=0)
     create_model_folder(out, config, known.train)
     state = start_training(config, known.train, _CPU)
-    load_keeping_detail(state.average, load_model(model, _CPU).state_dict())
+    weights = load_model(model, _CPU).state_dict()
+    state.average.load_state_dict({name: value for name, value in weights.items() if not is_detail(name)})
     state.step = 1
     save_checkpoint(out, state, Budget(steps=1))
     return out
