@@ -75,7 +75,9 @@ def test_extract_keeps_nearly_every_face(studio: Studio) -> None:
             kept = faceset.records(kept_only=True)
         assert len(kept) >= 0.99 * CLIP_FRAMES
         assert [record.frame for record in kept] == sorted(record.frame for record in kept)
-        assert read_picture(folder / "faces" / kept[0].file).shape == (256, 256, 3)
+        for record in kept:
+            assert read_picture(folder / "faces" / record.file).shape == (record.side, record.side, 3)
+            assert record.to_crop.scale == pytest.approx(1, abs=0.01)  # as large as in the footage
 
 
 def test_two_processes_do_not_train_one_model(studio: Studio, tmp_path: Path) -> None:
