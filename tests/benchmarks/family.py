@@ -66,7 +66,7 @@ def main() -> None:
             folder,
             steps=arguments.steps,
             from_scratch=True,
-            settings=settings,
+            settings={"detail": 0} | settings,  # latents are of the coarse stage
             consent=dict.fromkeys(facesets, "of the benchmark's footage"),
         )
         result = run(train_model(job))
