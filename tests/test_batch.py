@@ -182,9 +182,9 @@ class TestPlan:
         assert [task.job.video for task in tasks if isinstance(task.job, SwapJob)] == [old]
         assert new.exists()
 
-    def test_the_plan_in_the_readme_is_one(self, tmp_path: Path) -> None:
-        readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-        text = readme.split("`jobs.toml` holds jobs of every kind")[1].split("A job that fails")[0].split("\n", 1)[1]
+    def test_the_plan_in_the_manual_is_one(self, tmp_path: Path) -> None:
+        manual = (Path(__file__).parents[1] / "docs" / "batch.md").read_text(encoding="utf-8")
+        text = manual.split("`jobs.toml` holds jobs of every kind")[1].split("A job that fails")[0].split("\n", 1)[1]
         for name in ("footage/alice_1.mp4", "in/one.mp4", "in/two.mp4"):
             (tmp_path / name).parent.mkdir(exist_ok=True)
             (tmp_path / name).write_bytes(b"")
@@ -423,9 +423,9 @@ def test_a_plan_without_its_file(tmp_path: Path) -> None:
         read_plan(tmp_path / "none.toml")
 
 
-def test_the_script_in_the_readme_runs(studio: Studio, tmp_path: Path) -> None:
-    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    script = readme.split("```python\n")[1].split("```")[0]
+def test_the_script_in_the_manual_runs(studio: Studio, tmp_path: Path) -> None:
+    manual = (Path(__file__).parents[1] / "docs" / "batch.md").read_text(encoding="utf-8")
+    script = manual.split("```python\n")[1].split("```")[0]
     assert "minutes=10" in script
     (tmp_path / "faces").mkdir()
     for person, name in (("a", "alice"), ("b", "bob")):

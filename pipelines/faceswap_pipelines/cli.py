@@ -309,7 +309,7 @@ def swap(
 
 @app.command()
 def batch(
-    plan: Annotated[Path, typer.Argument(help="Jobs in TOML: see the README.", metavar="JOBS.toml")],
+    plan: Annotated[Path, typer.Argument(help="Jobs in TOML: see docs/batch.md.", metavar="JOBS.toml")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the jobs that the plan holds.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on looking for new files until stopped.")] = False,
     workers: Annotated[

@@ -9,8 +9,10 @@ SWAPPED has to begin with the same frame as VIDEO, or with --begins):
 - boiling: mean change from frame to frame of what is finer than a 5 px mean there, relative to how much of it there
   is, swap over video;
 - mouth, eyes: correlation of how far they are open before and after, by the face mesh;
+- trembling: root mean square of the second difference over time of all landmarks, swap over video;
 - identity: distance of the swap from WANTED and from VIDEO's person, the share of the way from the one to the other
-  (0: VIDEO's person, 1: WANTED), and the share of frames that are nearer to WANTED.
+  (0: VIDEO's person, 1: WANTED), and the share of frames that are nearer to WANTED;
+- shape: the share of that way which the mean face mesh has gone, as a rigid body in space laid upon the mean face.
 """
 
 from __future__ import annotations
@@ -29,10 +31,12 @@ from faceswap.faces.landmarks import (
     LIPS_OUTER,
     RIGHT_BROW,
     RIGHT_EYE,
+    STABLE,
     FaceMesh,
     eye_opening,
     five_points,
     mouth_opening,
+    rigid,
 )
 from faceswap.media.video import read_frames
 from faceswap.types import Face, Picture
@@ -71,7 +75,10 @@ def main() -> None:
     for name, opening in (("mouth", mouth_opening), ("eyes", lambda points: sum(eye_opening(points)))):
         values = [[opening(face.points) for face in some] for some in (old, new)]
         print(f"{name}: r {np.corrcoef(values)[0, 1]:.2f}")
+    print(f"trembling: {trembling(new, old) / trembling(old, old):.2f} of the video's")
     print_identity(before, old, after, new, wanted, target)
+    there, here, made = (mean_shape(some) for some in (target, old, new))
+    print(f"shape: {((made - here) * (there - here)).sum() / ((there - here) ** 2).sum():.2f} of the way")
 
 
 def faces_of(finder: FaceFinder, images: list[Picture]) -> list[Face]:
@@ -100,6 +107,20 @@ def boiling(images: list[Picture], hulls: list[np.ndarray]) -> float:
     pairs = list(zip(fine, fine[1:], hulls[1:], strict=False))
     change = np.mean([np.abs(b - a)[inside].mean() for a, b, inside in pairs])
     return float(change / np.mean([np.abs(b)[inside].mean() for _, b, inside in pairs]))
+
+
+def trembling(faces: list[Face], old: list[Face]) -> float:
+    points = np.stack([face.points[:, :2] / like.size for face, like in zip(faces, old, strict=True)])
+    return float(np.sqrt((np.diff(points, n=2, axis=0) ** 2).mean()))
+
+
+def mean_shape(faces: list[Face]) -> np.ndarray:
+    """The mean of the meshes, each turned upright and brought to the size of the mean face."""
+    shapes = []
+    for face in faces:
+        fit, stable = rigid(face.points), face.points[list(STABLE)].mean(axis=0)
+        shapes.append((face.points - stable) @ fit.turn / fit.scale)
+    return np.mean(shapes, axis=0)
 
 
 def print_identity(
