@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -64,3 +65,17 @@ def test_help_is_quick_to_import_and_the_library_is_quiet() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    documents = [
+        ROOT / "README.md",
+        *(path for name in ("docs", "weights", "tests") for path in ROOT.glob(f"{name}/**/*.md")),
+    ]
+    links = [
+        (document, link)
+        for document in documents
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text(encoding="utf-8"))
+    ]
+    assert len(links) > 10
+    assert not [(document.name, link) for document, link in links if not (document.parent / link).exists()]

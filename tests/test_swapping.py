@@ -18,7 +18,7 @@ from faceswap.geometry import Similarity
 from faceswap.model.swap_model import build_model
 from faceswap.streams import around
 from faceswap.swapping.blend import paste, prepare, sampled, sampled_by_opencv, shaped
-from faceswap.swapping.color import Palette, linear, match, palette, reinhard, sparing, to_lab, to_log, to_rgb
+from faceswap.swapping.color import Palette, linear, match, palette, reinhard, to_lab, to_log, to_rgb, with_own_eyes
 from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened
 from faceswap.swapping.fade import faded
@@ -60,7 +60,7 @@ def a_swap(mask: torch.Tensor, to_crop: Similarity = FROM_FRAME, picture: torch.
         coarse=picture,
         original=original,
         mask=mask,
-        features=torch.zeros_like(original[0]),
+        eyes=torch.zeros_like(original[0]),
         colours=one,
         tone=(50.0, 0.0, 0.0),
         to_crop=to_crop,
@@ -210,9 +210,9 @@ class TestColour:
     def test_eyes_keep_their_hue_and_half_of_their_brightness(self) -> None:
         ours = torch.rand((1, 3, SIDE, SIDE), generator=torch.Generator().manual_seed(0)) * 0.5 + 0.3
         matched = (ours + 0.1) * torch.tensor([0.9, 0.6, 0.5])[None, :, None, None] - 0.1  # another skin, darker
-        features = torch.zeros((1, SIDE, SIDE))
-        features[:, 8:16, 8:16] = 1
-        made = sparing(ours, matched, features)
+        eyes = torch.zeros((1, SIDE, SIDE))
+        eyes[:, 8:16, 8:16] = 1
+        made = with_own_eyes(ours, matched, eyes)
         torch.testing.assert_close(made[:, :, 20:], matched[:, :, 20:].clamp(0, 1))
         ratio = ((made + 0.1) / (ours + 0.1))[:, :, 9:15, 9:15]
         assert (ratio.amax(1) - ratio.amin(1)).max() < 1e-3  # no channel is moved more than another

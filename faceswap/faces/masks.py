@@ -29,7 +29,7 @@ _CORNERS = 72
 _EYE_ROOM = 0.055  # round the lids: lashes, crease, bags
 _LIP_ROOM = 0.03
 _FEATURE_FEATHER = 0.02
-_BARE_FEATHER = 0.01
+_EYE_FEATHER = 0.01
 
 _FRACTION_BITS = 4  # of the corners' coordinates, for OpenCV
 
@@ -52,10 +52,10 @@ def feature_mask(points: MeshPoints, size: int) -> Mask:
     return _soft(grown, size, _FEATURE_FEATHER * height)
 
 
-def bare_mask(points: MeshPoints, size: int) -> Mask:
-    """What of a face is not skin: the eyes between their lids, and the mouth with its lips."""
-    loops = [points[list(loop), :2].astype(np.float64) for loop in (LEFT_EYE, RIGHT_EYE, LIPS_OUTER)]
-    return _soft(loops, size, _BARE_FEATHER * _upright(points)[1])
+def eye_mask(points: MeshPoints, size: int) -> Mask:
+    """The eyes between their lids."""
+    loops = [points[list(loop), :2].astype(np.float64) for loop in (LEFT_EYE, RIGHT_EYE)]
+    return _soft(loops, size, _EYE_FEATHER * _upright(points)[1])
 
 
 def _outline(points: MeshPoints) -> Outline:

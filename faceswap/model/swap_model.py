@@ -112,11 +112,12 @@ class SwapModel(nn.Module):
 
     def refined(
         self, pictures: Mapping[str, Pictures], whose: Mapping[str, Person], window: Window | None
-    ) -> dict[str, Decoded]:
-        """The way of training for the detail stage: `window` of each batch of pictures, rebuilt as `whose` they are."""
+    ) -> dict[str, Rendered]:
+        """The way of training for the detail stage: `window` of each batch of pictures, rebuilt as `whose` they are,
+        beside the small pictures that they were drawn from."""
         everybody = torch.cat(list(pictures.values())).to(memory_format=torch.channels_last)
         latents = torch.split(self.encode(everybody), [len(batch) for batch in pictures.values()])
-        return {p: self.render(latent, whose[p], window).fine for p, latent in zip(pictures, latents, strict=True)}
+        return {p: self.render(latent, whose[p], window) for p, latent in zip(pictures, latents, strict=True)}
 
 
 def picture(logits: Logits) -> Decoded:

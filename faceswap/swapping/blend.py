@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from faceswap.config import SwapConfig
 from faceswap.geometry import Similarity
-from faceswap.swapping.color import Palette, match, sparing
+from faceswap.swapping.color import Palette, match, with_own_eyes
 from faceswap.swapping.detail import grain, sharpened
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
@@ -71,9 +71,9 @@ def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
 
 def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) -> list[Patch | None]:
     """The same for swaps whose pictures are of one size."""
-    pictures, coarse, originals, masks, features = (
+    pictures, coarse, originals, masks, eyes = (
         torch.stack([getattr(swap, name) for swap in swaps])
-        for name in ("picture", "coarse", "original", "mask", "features")
+        for name in ("picture", "coarse", "original", "mask", "eyes")
     )
     if config.scale != 1:
         pictures, coarse = (_resized(some, config.scale) for some in (pictures, coarse))
@@ -81,7 +81,7 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
 
     # Colours and seam at the small size; the large picture is moved as the small one is.
     fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour)
-    fitted = sparing(coarse, fitted, features)
+    fitted = with_own_eyes(coarse, fitted, eyes)
     if join := {"band": closed, "pyramid": joined}.get(config.blending):
         fitted = join(fitted, originals, functional.adaptive_avg_pool2d(masks, coarse.shape[-1]))
     move = fitted - coarse

@@ -35,7 +35,7 @@ _FEATURE_CONTRAST = 0.2  # of logarithms of brightness: what differs by twice as
 _LIGHT_REACH = 0.15  # of the crop's side, a quarter of a face: standard deviation of the average over places
 _LIGHT_DOUBT = 0.1  # of the weight of a place that is known: where there is less, light is taken to be as elsewhere
 _MOST_LOCAL = 0.25  # by which light may differ between places, in logarithms
-_SPARED_LIGHT = 0.5  # share of a change of brightness that eyes and mouths take part in
+_EYES_SHARE = 0.5  # of a change of brightness
 _ROUNDS = 8  # of sliced transport: it moves less and less
 
 _TO_XYZ = ((0.4124564, 0.3575761, 0.1804375), (0.2126729, 0.7151522, 0.0721750), (0.0193339, 0.1191920, 0.9503041))
@@ -81,13 +81,14 @@ def match(pictures: Pictures, colours: Palette, method: str) -> Pictures:
     return matched
 
 
-def sparing(pictures: Pictures, matched: Pictures, features: Float[Tensor, "batch size size"]) -> Pictures:
-    """The `matched` pictures, but where `features` says so with the colours that they had: another skin does not
-    change the colour of eyes, teeth and lips. Of a change of brightness half stays, since it may be light."""
+def with_own_eyes(pictures: Pictures, matched: Pictures, eyes: Float[Tensor, "batch size size"]) -> Pictures:
+    """The `matched` pictures, but the eyes, as that mask says, with the hue that they had: another skin does not change
+    it. Of a change of brightness half stays, since it may be light. Lips and teeth go with the skin: of their own
+    colour, lips look blue in a warmer face."""
     before = to_log(pictures)
     move = to_log(matched) - before
-    spared = _SPARED_LIGHT * move.mean(dim=1, keepdim=True)
-    return ((before + torch.lerp(move, spared.expand_as(move), features[:, None])).exp() - _DARK).clamp(0, 1)
+    own = _EYES_SHARE * move.mean(dim=1, keepdim=True)
+    return ((before + torch.lerp(move, own.expand_as(move), eyes[:, None])).exp() - _DARK).clamp(0, 1)
 
 
 def relit(pictures: Pictures, colours: Palette) -> Pictures:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.errors import ModelError
-from faceswap.faces.masks import bare_mask, face_mask, feature_mask
+from faceswap.faces.masks import eye_mask, face_mask, feature_mask
 from faceswap.geometry import Similarity
 from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
@@ -33,8 +33,8 @@ class Swap:
     """The face that it replaces."""
     mask: Float[Tensor, "large large"]
     """How much of each pixel to paste, 0..1."""
-    features: Float[Tensor, "size size"]
-    """Which pixels are eyes and mouth, 0..1: what keeps its own colour."""
+    eyes: Float[Tensor, "size size"]
+    """Which pixels are eyes, 0..1: they keep their own colour."""
     colours: Palette
     """Of the skin."""
     tone: tuple[float, float, float]
@@ -95,9 +95,9 @@ class Swapper:
         # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])
         small = torch.stack([functional.adaptive_avg_pool2d(mask[None], self.size)[0] for mask in masks])
-        features, bare = (
+        features, eyes = (
             self._upload(np.stack([draw(face.crop_points, self.size) for face in aligned]))
-            for draw in (feature_mask, bare_mask)
+            for draw in (feature_mask, eye_mask)
         )
         colours = palette(coarse, originals, small * (1 - features))
         weights = colours.weights[..., None]
@@ -109,7 +109,7 @@ class Swapper:
                 coarse=one.coarse,
                 original=originals[i],
                 mask=masks[i],
-                features=bare[i],
+                eyes=eyes[i],
                 colours=Palette(colours.ours[i], colours.theirs[i], colours.weights[i]),
                 tone=(tone[0], tone[1], tone[2]),
                 to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),

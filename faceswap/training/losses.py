@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F  # noqa: N812  # torch's own name for it
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from faceswap.config import TrainConfig
 from faceswap.model.bottleneck import Latent, Passage
 from faceswap.model.decoder import Person
-from faceswap.model.swap_model import Decoded, SwapModel
+from faceswap.model.swap_model import Decoded, Rendered, SwapModel
 from faceswap.training.bank import Batch
 from faceswap.training.precision import multiplies_in_bfloat16
 
@@ -100,10 +100,10 @@ class DetailObjective(nn.Module):
         with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
             inputs = {p: batch.input for p, batch in batches.items()}
             window = next(iter(batches.values())).window
-            decoded = self.model.refined(inputs, whose_are(batches), window)
-        persons = {p: detail_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
+            rendered = self.model.refined(inputs, whose_are(batches), window)
+        persons = {p: detail_losses(rendered[p], batch, self.config) for p, batch in batches.items()}
         total = torch.stack([losses.total for losses in persons.values()]).sum()
-        return Outcome(total, persons, {}, decoded, None)
+        return Outcome(total, persons, {}, {p: made.fine for p, made in rendered.items()}, None)
 
 
 def whose_are(batches: Mapping[str, Batch]) -> dict[str, Person]:
@@ -111,14 +111,31 @@ def whose_are(batches: Mapping[str, Batch]) -> dict[str, Person]:
     return {p: p if batch.persons is None else batch.persons for p, batch in batches.items()}
 
 
-def detail_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
-    """The pixel loss and 1 - SSIM, weighted as in `reconstruction_losses`. Structure is the luminance's: colours are
-    right by now. The mask is as it was."""
-    weight = _importance(batch, config)
-    pixel = weighted_mean(pixel_errors(decoded, batch.target, config), weight)
-    structure = weighted_mean(1 - ssim_map(luminance(decoded.picture), luminance(batch.target)), weight)
-    mask = (decoded.mask.detach() - batch.mask).abs().mean()
-    return Losses(pixel, structure, mask, pixel + config.structure_weight * structure)
+def detail_losses(rendered: Rendered, batch: Batch, config: TrainConfig) -> Losses:
+    """The pixel loss and 1 - SSIM of the large picture, weighted as in `reconstruction_losses`; structure is the
+    luminance's, since colours are right by now. And all that the small picture, with the mask, costs as before: with
+    nothing to hold them, they would drift away while the layers that draw them learn."""
+    fine, weight = rendered.fine, _importance(batch, config)
+    pixel = weighted_mean(pixel_errors(fine, batch.target, config), weight)
+    structure = weighted_mean(1 - ssim_map(luminance(fine.picture), luminance(batch.target)), weight)
+    small = _part(rendered.coarse, batch)
+    times = batch.target.shape[-1] // small.picture.shape[-1]
+    coarse = reconstruction_losses(small, _reduced(batch, times), config)
+    return Losses(pixel, structure, coarse.mask, pixel + config.structure_weight * structure + coarse.total)
+
+
+def _part(coarse: Decoded, batch: Batch) -> Decoded:
+    """What of small pictures the batch's targets show."""
+    if batch.window is None:
+        return coarse
+    size = coarse.picture.shape[-1]
+    return Decoded(*(batch.window.of(planes, size) for planes in (coarse.picture, coarse.mask, coarse.logits)))
+
+
+def _reduced(batch: Batch, times: int) -> Batch:
+    """The same batch with targets of the small picture's size."""
+    target, mask, features = (F.avg_pool2d(planes, times) for planes in (batch.target, batch.mask, batch.features))
+    return replace(batch, target=target, mask=mask, features=features)
 
 
 def luminance(pictures: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 1 h w"]:
