@@ -141,7 +141,8 @@ class Swapper:
         rendered = self._model.render(latent, person, window)
         whole = enlarged(torch.cat([rendered.coarse.picture, rendered.coarse.mask], dim=1), self._model.config.detail)
         window.of(whole, self.size)[:, :3] = rendered.fine.picture
-        whole = functional.avg_pool2d(whole, whole.shape[-1] // side)
+        if whole.shape[-1] > side:
+            whole = functional.avg_pool2d(whole, whole.shape[-1] // side)
         return [_Decoded(one[:3], coarse, one[3]) for one, coarse in zip(whole, rendered.coarse.picture, strict=True)]
 
     def _side_for(self, face: AlignedFace) -> int:

@@ -5,7 +5,8 @@
 VIDEO is what was swapped, WANTED shows the person whose face was put in. Prints, over the frames given (of VIDEO;
 SWAPPED has to begin with the same frame as VIDEO, or with --begins):
 
-- fine detail: variance of the Laplacian of the luminance in the hull of eyes, brows and mouth, swap over video;
+- fine detail: variance of the Laplacian of the luminance in the hull of eyes, brows and mouth, swap over video; and
+  over that of WANTED, who may be smoother or rougher than whom the swap replaces;
 - boiling: mean change from frame to frame of what is finer than a 5 px mean there, relative to how much of it there
   is, swap over video;
 - mouth, eyes: correlation of how far they are open before and after, by the face mesh;
@@ -67,10 +68,11 @@ def main() -> None:
     new = FaceMesh(CPU).locate_each(list(zip(after, old, strict=True)))
     hulls = [hull(image, face) for image, face in zip(before, old, strict=True)]
 
-    laplacians = [
-        [laplacian(image, inside) for image, inside in zip(some, hulls, strict=True)] for some in (after, before)
-    ]
-    print(f"fine detail: {np.mean(np.array(laplacians[0]) / np.array(laplacians[1])):.2f} of the video's")
+    swap, video, own = (
+        np.array([laplacian(image, hull(image, face)) for image, face in zip(images, faces, strict=True)])
+        for images, faces in ((after, old), (before, old), (wanted, target))
+    )
+    print(f"fine detail: {np.mean(swap / video):.2f} of the video's, {swap.mean() / own.mean():.2f} of the wanted one's")
     print(f"boiling: {boiling(after, hulls) / boiling(before, hulls):.2f} of the video's")
     for name, opening in (("mouth", mouth_opening), ("eyes", lambda points: sum(eye_opening(points)))):
         values = [[opening(face.points) for face in some] for some in (old, new)]
