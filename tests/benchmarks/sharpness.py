@@ -72,7 +72,8 @@ def main() -> None:
         np.array([laplacian(image, hull(image, face)) for image, face in zip(images, faces, strict=True)])
         for images, faces in ((after, old), (before, old), (wanted, target))
     )
-    print(f"fine detail: {np.mean(swap / video):.2f} of the video's, {swap.mean() / own.mean():.2f} of the wanted one's")
+    to_own = swap.mean() / own.mean()
+    print(f"fine detail: {np.mean(swap / video):.2f} of the video's, {to_own:.2f} of the wanted person's own")
     print(f"boiling: {boiling(after, hulls) / boiling(before, hulls):.2f} of the video's")
     for name, opening in (("mouth", mouth_opening), ("eyes", lambda points: sum(eye_opening(points)))):
         values = [[opening(face.points) for face in some] for some in (old, new)]
