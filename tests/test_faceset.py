@@ -3,31 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from faceswap.errors import FaceError, OutputError
-from faceswap.faces.align import align
-from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.quality import measure
-from faceswap.geometry import Similarity
+from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import read_picture
-from faceswap.types import AlignedFace
-from heads import head
-
-
-def a_face(source: int, frame: int) -> tuple[AlignedFace, FaceRecord]:
-    image = np.full((64, 64, 3), frame % 255, np.uint8)
-    face = align(image, head(Similarity(14.0, 0.0, 31.5, 30.0), (float(frame), 0, 0)), 64)
-    reason = "blurred" if frame % 5 == 4 else None
-    time, who = Fraction(frame, 25), np.linspace(0, frame, 128) if frame % 2 else None
-    record = FaceRecord(
-        f"{frame:06d}.jpg", source, frame, time, face.face, face.to_crop, measure(face), reason, embedding=who
-    )
-    return face, record
+from heads import a_face
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:

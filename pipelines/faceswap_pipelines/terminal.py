@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from faceswap.documents import parse_toml
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap.provenance.consent import NOBODY, read_consent
 
@@ -180,8 +180,8 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         if not equals or not name.isidentifier():
             raise ConfigError(f"'{text}' is not a setting", "Write it as NAME=VALUE, for example beta=4")
         try:
-            given[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+            given[name] = parse_toml(f"value = {value}")["value"]
+        except ValueError:
             given[name] = value
     return given
 
