@@ -1,4 +1,5 @@
-"""JSON and TOML that may be damaged, or written by somebody who wishes ill: parsed, or refused in one way.
+"""Text that may be damaged, or written by somebody who wishes ill: JSON and TOML, parsed or refused in one way, and
+words to be shown.
 
 What the parsers let through and programs stumble over is refused, too: whole numbers of more than 64 bits, numbers
 that are none, and text with NUL or half of a character in it, which neither names a file nor can be written to one.
@@ -9,9 +10,11 @@ from __future__ import annotations
 import json
 import math
 import tomllib
+import unicodedata
 from typing import Any
 
 _INTEGERS = 2**63
+_NO_TEXT = {"Cc", "Cs", "Zl", "Zp"}  # Unicode's names: controls, surrogates, ends of lines and paragraphs
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -49,3 +52,13 @@ def _sound(value: Any) -> Any:
     elif isinstance(value, int) and not -_INTEGERS <= value < _INTEGERS:
         raise ValueError("a number is too large")
     return value
+
+
+def is_text(text: str) -> bool:
+    """Whether it can be shown on one line, and name a file: no NUL, no half of a character, no line break."""
+    return not any(unicodedata.category(sign) in _NO_TEXT for sign in text)
+
+
+def one_line(text: object) -> str:
+    """Somebody else's words on one line, without characters that steer a terminal or forge a line of a log."""
+    return "".join(sign if sign.isprintable() else "?" for sign in str(text))
