@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from faceswap.errors import FaceError
+from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.media.pictures import is_picture, read_picture
@@ -103,7 +103,7 @@ def counts(folder: Path) -> tuple[int, int]:
     try:
         with Faceset.open(folder) as faceset:
             records = faceset.records()
-    except FaceError:
+    except FaceswapError:
         return 0, 0
     return sum(record.kept for record in records), len(records)
 
