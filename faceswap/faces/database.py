@@ -28,6 +28,7 @@ _NO_DAMAGE = {
     sqlite3.SQLITE_FULL,
 }
 _FRACTION = re.compile(r"-?[0-9]{1,40}(/[0-9]{1,40})?")
+_PATIENCE = 0.5  # seconds
 _FARTHEST = 1e6  # pixels: no picture has as many in a row
 
 
@@ -136,19 +137,31 @@ def array_of(blob: object, kind: str, *shape: int) -> npt.NDArray[Any]:
 def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
     """Take the lock file `path`, which is held until the result is closed or this process ends, in whatever way.
 
-    Raises `taken` if another one holds it, OutputError if it cannot be written.
+    Of two that ask at the same instant one gets it. Raises `taken` if another one holds it, OutputError if it cannot be
+    written.
     """
-    with ExitStack() as stack:
-        try:
-            connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-            stack.callback(connection.close)
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                raise taken from None
-            raise OutputError(f"{path} cannot be written ({error})", "Check the folder and the disk's space") from error
-        stack.pop_all()
-    return connection
+    while True:
+        with ExitStack() as stack:
+            try:
+                path.touch()
+                wanted = path.stat().st_ino
+                # With no timeout, two that ask at the same instant would refuse each other.
+                connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+                stack.callback(connection.close)
+                connection.execute("BEGIN EXCLUSIVE")
+                held = path.stat().st_ino
+            except FileNotFoundError:  # whoever had it has just removed it; or there is no such folder
+                if path.parent.is_dir():
+                    continue
+                raise OutputError(f"the folder {path.parent} does not exist", "Create it or choose another") from None
+            except (OSError, sqlite3.Error) as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                    raise taken from None
+                problem = f"{path} cannot be written ({error})"
+                raise OutputError(problem, "Check the folder and the disk's space") from error
+            if wanted == held:  # otherwise ours was removed by the one who had it, and another one is there
+                stack.pop_all()
+                return connection
 
 
 @contextmanager

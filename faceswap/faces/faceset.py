@@ -18,7 +18,7 @@ import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -33,6 +33,7 @@ from faceswap.faces.database import (
     create_database,
     exact_time,
     is_damage,
+    lock,
     of_kind,
     open_database,
     reading,
@@ -161,8 +162,11 @@ class Faceset(AbstractContextManager["Faceset"]):
         try:
             (folder / "faces").mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size or 0,))
-                create_database(path, _SCHEMA + _INDICES, _VERSION, about)
+                taken = OutputError(f"the faceset {folder} is being made by another program", "Wait for that to end")
+                with closing(lock(folder / ".lock", taken)):
+                    if not path.exists():
+                        about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size or 0,))
+                        create_database(path, _SCHEMA + _INDICES, _VERSION, about)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
