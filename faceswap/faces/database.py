@@ -77,6 +77,9 @@ def _opened(uri: str) -> tuple[sqlite3.Connection, int]:
     except sqlite3.Error:
         database.close()
         raise
+    except UnicodeDecodeError as error:  # in what SQLite itself says of the damage
+        database.close()
+        raise sqlite3.DatabaseError("a name in it is no text") from error
     return database, version
 
 
@@ -173,7 +176,7 @@ def transaction(database: sqlite3.Connection, name: str) -> Iterator[None]:
     try:
         with database:
             yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is about what SQLite says of damage
         raise OutputError(
             f"{name} cannot be written ({error})",
             "Check the disk's space and that no other program has the file open, then run the same again",
