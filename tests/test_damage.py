@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import asdict
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from faceswap.config import ModelConfig, TrainConfig, to_toml
 from faceswap.documents import parse_json, parse_toml
-from faceswap.errors import ConfigError, FaceError, FaceswapError, ModelError, OutputError
+from faceswap.errors import ConfigError, FaceError, FaceswapError, MediaError, ModelError, OutputError
 from faceswap.faces.faceset import Faceset
 from faceswap.faces.track import Identity
 from faceswap.faces.trackfile import TrackFile
+from faceswap.media.pictures import read_picture
 from faceswap.provenance.consent import read_consent
 from faceswap.training.checkpoint import ModelFile, read_config
 from faceswap.types import FrameFaces
+from faceswap_app import facts, show
 from faceswap_app.jobs import Job, read_job, read_report, write_job
 from faceswap_pipelines.batch.plan import read_plan
 from faceswap_pipelines.batch.state import State
-from faceswap_pipelines.swap_setup import settings_from
+from faceswap_pipelines.swap_setup import SwapSettings, settings_from
 from faceswap_pipelines.terminal import settings
 from faceswap_pipelines.train_record import read_stats
 from heads import a_face, head
@@ -333,3 +337,65 @@ def test_consent_is_a_record_of_names(tmp_path: Path) -> None:
         (tmp_path / "consent.json").write_text(json.dumps({"persons": persons, "recorded": "2026-11-27"}))
         with pytest.raises(ModelError, match=r"consent\.json"):
             read_consent(tmp_path)
+
+
+PIECES = (
+    HUGE,
+    "[" * 5000,
+    "[",
+    "{",
+    "{}",
+    '"',
+    "''",
+    "\\u0000",
+    "\\ud800",
+    "nan",
+    "-1",
+    "1e999",
+    "null",
+    "x" * 300,
+    "..",
+    "**",
+)
+"""What is written over a piece of a document: what parsers and programs stumble over."""
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_documents_in_which_pieces_are_others(tmp_path: Path, seed: int) -> None:
+    """Read, or refused with the program's error, at every door; what comes out can be shown."""
+    rng = random.Random(seed)
+    report = {"title": "Swapping", "done": 12, "total": 48, "unit": "frames", "note": "", "seconds": 3.4, "first": 0}
+    line = {"step": 1, "seconds": 1.5, "losses": {"a": {"total": 0.5}}, "latent": {"kl": 1.0}, "learning_rate": 0.001}
+    plan = '[defaults.swap]\nmodel = "m"\n[[job]]\nkind = "swap"\ninputs = ["a.mp4"]\nout = "{stem}_{date}.mp4"\n'
+    job = Job("0007", "p", "Job", ("extract", "x", "--skip-similar", "2"), begun=1.0, ended=2.0)
+    documents = {
+        "config.toml": (to_toml(ModelFile(ModelConfig(("a", "b")), TrainConfig())), lambda: read_config(tmp_path)),
+        "settings.toml": (to_toml(SwapSettings()), lambda: settings_from(tmp_path / "settings.toml", {})),
+        "plan.toml": (plan, lambda: read_plan(tmp_path / "plan.toml")),
+        "consent.json": ('{"persons": {"a": "Jane"}, "recorded": "2026-11-27"}', lambda: read_consent(tmp_path)),
+        "progress.json": (json.dumps(report), lambda: show.progress(read_report(tmp_path))),
+        "stats.jsonl": (json.dumps(line), lambda: facts.losses(tmp_path, {})),
+        "job.json": (json.dumps(asdict(job)), lambda: [show.row(job, None) for job in [read_job(tmp_path)] if job]),
+    }
+    for name, (text, door) in documents.items():
+        for _ in range(5):
+            content = bytearray(text.encode())
+            for _ in range(rng.randint(1, 3)):
+                at = rng.randrange(len(content))
+                content[at : at + rng.randint(0, 8)] = rng.choice([*PIECES, chr(rng.randrange(256))]).encode("latin-1")
+            (tmp_path / name).write_bytes(content)
+            with suppress(FaceswapError):
+                door()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "BMP"])
+def test_pictures_with_damaged_bytes(tmp_path: Path, kind: str) -> None:
+    picture, path = (
+        Image.fromarray(np.random.default_rng(0).integers(0, 255, (24, 40, 3), np.uint8)),
+        tmp_path / "p.png",
+    )
+    for seed in range(60):
+        picture.save(path, kind)
+        scatter(path, seed)
+        with suppress(MediaError):
+            assert read_picture(path).ndim == 3

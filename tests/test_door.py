@@ -84,9 +84,10 @@ def test_with_one_any_name_is(visitor: TestClient) -> None:
         ({"origin": "null"}, 403),
         ({"origin": ""}, 403),
         ({"origin": "http://[::1"}, 400),
-        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, 403),
-        ({"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}, 200),
-        ({"sec-fetch-site": "same-origin", "sec-fetch-mode": "cors"}, 200),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "image"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "iframe"}, 403),
+        ({"sec-fetch-site": "cross-site", "sec-fetch-dest": "document"}, 200),
+        ({"sec-fetch-site": "same-origin", "sec-fetch-dest": "empty"}, 200),
     ],
 )
 def test_other_sites_pages_may_not_use_it(visitor: TestClient, headers: dict[str, str], status: int) -> None:

@@ -69,7 +69,8 @@ class Door:
             return 403, "This page is not known by that name. Open it by the address that it has printed."
         # A proxy may call the page by another name than visitors do; other sites cannot send its header.
         own = origin and origin in (host, headers.get("x-forwarded-host", "").lower())
-        sent_elsewhere = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
+        # A link may lead here; a frame, in which clicks could be stolen, may not.
+        sent_elsewhere = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-dest") != "document"
         if ("origin" in headers and not own) or sent_elsewhere:
             return 403, "Another site's page may not use this one."
         return None
