@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import tomli_w
 
+from faceswap.documents import parse_toml
 from faceswap.errors import ConfigError
 
 Settings = TypeVar("Settings")
@@ -24,6 +24,16 @@ DETAILS = (0, 2, 4, 8)
 """By how much a detail stage can enlarge: see `faceswap.model.detail`."""
 CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches")
 """Damage that a denoising autoencoder can be asked to undo: see `faceswap.training.augment`."""
+
+
+_RANGES = (
+    ("width", 1, 512),
+    ("max_width", 1, 4096),
+    ("latent_size", 1, 65_536),
+    ("codes", 2, 65_536),
+    ("blocks", 0, 64),
+)
+"""Of the numbers that decide how large a network is."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +74,11 @@ class ModelConfig:
                 raise ConfigError(f"'{name}' cannot be a person's name", "Use letters, digits and _ only")
         _one_of("latent", self.latent, LATENTS)
         _one_of("decoder", self.decoder, DECODERS)
-        _at_least("width", self.width, 1)
-        _at_least("max_width", self.max_width, 1)
-        _at_least("latent_size", self.latent_size, 1)
-        _at_least("codes", self.codes, 2)
-        _at_least("blocks", self.blocks, 0)
+        # With the limits above, a damaged file cannot ask for a network that fills the memory before it is refused.
+        for name, least, most in _RANGES:
+            value = getattr(self, name)
+            if not least <= value <= most:
+                raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")
         if self.detail not in DETAILS:
             raise ConfigError(f"detail {self.detail} is none of {DETAILS}", "Choose 4, or 0 for no detail stage")
         if self.detail * self.size > 1024:
@@ -299,6 +309,6 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 def read_toml(path: Path) -> dict[str, Any]:
     """The values in a TOML file. Raises ConfigError with the file's name."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return parse_toml(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error})", "Correct the file") from error

@@ -48,10 +48,13 @@ def make_clip(
     rotation: int = 0,
     audio_codec: str = "aac",
     audio_tracks: int = 0,
+    title: str = "",
 ) -> Path:
     """Writes the pictures (rotation: degrees clockwise to be shown upright) and as many tracks of sine as wanted."""
     height, width = pictures[0].shape[:2]
     with av.open(str(path), "w") as container:
+        if title:
+            container.metadata["title"] = title
         stream = container.add_stream(codec, rate=25, width=width, height=height, time_base=TIME_BASE)
         assert isinstance(stream, VideoStream)
         stream.pix_fmt = pix_fmt

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
+from faceswap.faces.align import align
+from faceswap.faces.faceset import FaceRecord
 from faceswap.faces.landmarks import mean_mesh
+from faceswap.faces.quality import measure
 from faceswap.geometry import Similarity
-from faceswap.types import Face
+from faceswap.types import AlignedFace, Face
 
 UPRIGHT = Similarity(60.0, 0.0, 128.0, 110.0)
 """A frontal head about 180 px wide in the middle of a 256 px picture."""
@@ -25,3 +30,15 @@ def head(place: Similarity = UPRIGHT, angles: tuple[float, float, float] = (0, 0
     """The mean face, turned by yaw, pitch and roll, where `place` takes it."""
     turned = Face((mean_mesh() @ turn(*angles).T).astype(np.float32), 1.0, track)
     return Face(turned.points_after(place), 1.0, track)
+
+
+def a_face(source: int, frame: int) -> tuple[AlignedFace, FaceRecord]:
+    """A face for a faceset, other in each frame; every fifth is rejected, every second is known."""
+    image = np.full((64, 64, 3), frame % 255, np.uint8)
+    face = align(image, head(Similarity(14.0, 0.0, 31.5, 30.0), (float(frame), 0, 0)), 64)
+    reason = "blurred" if frame % 5 == 4 else None
+    time, who = Fraction(frame, 25), np.linspace(0, frame, 128) if frame % 2 else None
+    record = FaceRecord(
+        f"{frame:06d}.jpg", source, frame, time, face.face, face.to_crop, measure(face), reason, embedding=who
+    )
+    return face, record

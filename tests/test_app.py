@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import socket
 from collections.abc import Iterator
@@ -45,10 +46,13 @@ def press(visitor: httpx.Client, elem_id: str, *data: Any) -> str:
     event = next(event for event in config["dependencies"] if any(use in event["targets"] for use in uses))
     session = secrets.token_hex(8)
     body = {"fn_index": event["id"], "data": list(data), "session_hash": session}
-    assert visitor.post("/gradio_api/queue/join", json=body).status_code == 200
+    answer = visitor.post(
+        "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 200
     said = ""
-    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
-        for line in answer.iter_lines():
+    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
             said += line
             if "process_completed" in line:
                 break
@@ -71,6 +75,11 @@ def test_gives_nothing_away(visitor: httpx.Client, site: Site) -> None:
     [
         ("create", ["../x"], "cannot be a project's name"),
         ("create", [{"a": 1}], "cannot be a project's name"),
+        ("create", ["a\0b"], "no text"),
+        ("create", ["a\ud800"], "no text"),
+        ("create", ["a\nb"], "no text"),
+        ("create", ["x" * 5000], "too long"),
+        ("find", ["<img src=x>", 0, None], "&lt;img src=x&gt;"),
         ("find", ["pair", 0, None], "no footage yet"),
         ("find", ["../pair", 0, None], "no project"),
         ("find", [None, "x", []], "no project is open"),
@@ -91,6 +100,13 @@ def test_says_what_is_wrong(visitor: httpx.Client, site: Site, part: str, data: 
     answer = press(visitor, part, *data)
     assert said in answer.lower(), answer[:1500]
     assert list((site.projects / "pair" / "clips").iterdir()) == []
+
+
+def test_is_closed_to_others(visitor: httpx.Client, site: Site) -> None:
+    assert visitor.get("/config", headers={"origin": "http://evil.example.org"}).status_code == 403
+    with httpx.Client(base_url=site.url) as stranger:
+        assert stranger.post("/gradio_api/upload", content=bytes(1 << 20)).status_code == 401
+        assert stranger.post("/login", content=bytes(1 << 20)).status_code == 413
 
 
 def test_clips_are_not_fetched_from_the_network(visitor: httpx.Client, site: Site) -> None:

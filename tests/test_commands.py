@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
 import sys
+import time
 import types
 from contextlib import closing
 from fractions import Fraction
@@ -15,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner, Result
 
 import faceswap
@@ -31,9 +35,10 @@ from faceswap.media.video_write import write_clip
 from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
 from faceswap.training.memory import settle_batch_size
 from faceswap.training.stages import DETAIL
-from faceswap_pipelines import train_setup
+from faceswap_pipelines import cli, train_setup
 from faceswap_pipelines.actors import CAST, Stage, perform
 from faceswap_pipelines.cli import app
+from faceswap_pipelines.terminal import job_errors
 
 RNG = np.random.default_rng(0)
 
@@ -435,3 +440,29 @@ def test_a_missing_detector_is_named_with_the_remedy(
 ) -> None:
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     refused(command("extract", studio.clips["a"], "--out", tmp_path / "f"), "facenet-pytorch", "--no-deps")
+
+
+def test_sigterm_is_ctrl_c_from_the_first_moment(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def loading() -> None:
+        with job_errors():
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(10)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(cli, "app", loading)
+    monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
+    try:
+        with pytest.raises(typer.Exit) as stopped:
+            cli.main()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert stopped.value.exit_code == 130
+    assert capsys.readouterr().err.startswith("Stopped; what was saved before is kept")
+
+
+def test_errors_are_one_line_whatever_a_file_is_called(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit), job_errors():
+        raise OutputError("x\nStopped; \x1b[2J\udce9", "Mend it")
+    assert capsys.readouterr().err == "Error: x?Stopped; ?[2J?. Mend it.\n"

@@ -28,7 +28,10 @@ from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.watermark import marked
 from faceswap.types import FrameFaces, Picture
+from faceswap_pipelines import swap as swap_module
+from faceswap_pipelines import swap_sheet
 from faceswap_pipelines.job import run
+from faceswap_pipelines.marks import write_marked
 from faceswap_pipelines.swap import swap
 from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
 from heads import head
@@ -369,3 +372,39 @@ def test_a_swap_goes_on_after_an_interruption_frame_for_frame(studio: Studio, tm
         assert len(names) == CLIP_FRAMES
         for name in names:
             assert (read_picture(tmp_path / one / name) == read_picture(tmp_path / other / name)).all()
+
+
+@pytest.mark.parametrize("kind", ["video", "picture"])
+def test_what_lies_beside_a_swap_is_there_before_it(
+    kind: str, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the disk is full for the sheet, the same again ends the work, and the swap is found with its settings."""
+    source, out = studio.clips["a"], tmp_path / "out.mp4"
+    if kind == "picture":
+        source, out = tmp_path / "in.png", tmp_path / "out.png"
+        write_picture(source, images(studio.clips["a"])[0])
+
+    def full(*_: object) -> None:
+        raise OutputError("the disk is full", "Make room")
+
+    job = SwapJob(source, studio.model, out, device="cpu")
+    for module in (swap_module, swap_sheet):
+        monkeypatch.setattr(module, "write_marked", full)
+    with pytest.raises(OutputError, match="full"):
+        run(swap(job))
+    assert not out.exists()
+    for module in (swap_module, swap_sheet):
+        monkeypatch.setattr(module, "write_marked", write_marked)
+    result = run(swap(job))
+    assert out.exists()
+    assert Path(result.settings).exists()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_two_swaps_of_a_picture_do_not_write_one_output(studio: Studio, tmp_path: Path) -> None:
+    write_picture(tmp_path / "in.png", images(studio.clips["a"])[0])
+    out = tmp_path / "out.png"
+    job = SwapJob(tmp_path / "in.png", studio.model, out, device="cpu")
+    with swap_module._only_one(swap_module._lock_of(out), out), pytest.raises(OutputError, match="being written"):
+        run(swap(job))
+    assert not out.exists()

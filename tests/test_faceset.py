@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from fractions import Fraction
+import os
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from faceswap.errors import FaceError, OutputError
-from faceswap.faces.align import align
-from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.quality import measure
-from faceswap.geometry import Similarity
+from faceswap.faces.database import lock
+from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import read_picture
-from faceswap.types import AlignedFace
-from heads import head
-
-
-def a_face(source: int, frame: int) -> tuple[AlignedFace, FaceRecord]:
-    image = np.full((64, 64, 3), frame % 255, np.uint8)
-    face = align(image, head(Similarity(14.0, 0.0, 31.5, 30.0), (float(frame), 0, 0)), 64)
-    reason = "blurred" if frame % 5 == 4 else None
-    time, who = Fraction(frame, 25), np.linspace(0, frame, 128) if frame % 2 else None
-    record = FaceRecord(
-        f"{frame:06d}.jpg", source, frame, time, face.face, face.to_crop, measure(face), reason, embedding=who
-    )
-    return face, record
+from heads import a_face
 
 
 def test_records_come_back_as_they_were(tmp_path: Path) -> None:
@@ -139,3 +128,74 @@ def test_other_sizes_and_damaged_databases_are_refused(tmp_path: Path) -> None:
     (tmp_path / "f" / "faceset.db").write_bytes(b"not a database, not at all" * 40)
     with pytest.raises(FaceError, match="cannot be read"):
         Faceset.open(tmp_path / "f")
+
+
+def test_two_that_begin_at_the_same_instant(tmp_path: Path) -> None:
+    """One of them makes it, the other opens it or is told to wait; it is whole in any case."""
+    for number in range(20):
+        folder, start = tmp_path / str(number), threading.Barrier(4)
+
+        def begin(folder: Path = folder, start: threading.Barrier = start) -> str:
+            start.wait()
+            try:
+                Faceset.create(folder, 64).close()
+            except OutputError as error:
+                return error.problem
+            return "made"
+
+        with ThreadPoolExecutor(4) as pool:
+            said = [job.result() for job in [pool.submit(begin) for _ in range(4)]]
+        assert "made" in said
+        assert all("another program" in problem for problem in said if problem != "made")
+        with Faceset.open(folder) as faceset:
+            assert faceset.records() == []
+
+
+def test_a_lock_is_held_by_one(tmp_path: Path) -> None:
+    """Also where whoever had it removes its file in the end, as swaps do."""
+    taken, inside, most = OutputError("taken", "wait"), [], []
+
+    def work() -> int:
+        got = 0
+        for _ in range(10):
+            try:
+                held = lock(tmp_path / "lock", taken)
+            except OutputError:
+                continue
+            inside.append(1)
+            most.append(len(inside))
+            got += 1
+            inside.pop()
+            (tmp_path / "lock").unlink()
+            held.close()
+        return got
+
+    with ThreadPoolExecutor(4) as pool:
+        assert sum(pool.map(lambda _: work(), range(4))) > 0
+    assert max(most) == 1
+    with pytest.raises(OutputError, match="does not exist"):
+        lock(tmp_path / "nowhere" / "lock", taken)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows knows no other users' permissions")
+def test_what_may_not_be_written_can_be_read() -> None:
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place) / "f"
+        with Faceset.create(folder, 64) as faceset:
+            (Path(place) / "clip.mp4").write_bytes(b"whatever")
+            source = faceset.source(Path(place) / "clip.mp4")
+            faceset.add(source, [a_face(source.id, 0)], next_frame=1)
+        for path in (folder, Path(place)):
+            path.chmod(0o555)
+        before = os.geteuid()
+        try:
+            if before == 0:  # to whom nothing is forbidden
+                os.seteuid(65_534)
+            with Faceset.open(folder) as faceset:
+                assert len(faceset.records()) == 1
+                with pytest.raises(OutputError, match="cannot be written"):
+                    faceset.mark("reject", {"000000.jpg": "by hand"})
+        finally:
+            os.seteuid(before)
+            for path in (Path(place), folder):
+                path.chmod(0o755)

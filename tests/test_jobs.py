@@ -149,6 +149,27 @@ def test_a_full_disk_does_not_end_the_queue(queue: Queue, monkeypatch: pytest.Mo
     wait_for(lambda: status(queue, second) == DONE)
 
 
+@pytest.mark.parametrize("word", ["nul\0", "half \ud800", "line\nbreak"])
+def test_what_is_no_text_is_no_command(queue: Queue, word: str) -> None:
+    for title, words, out in (("Job", ["swap", word], ""), ("Job", ["swap"], word), (word, ["swap"], "")):
+        with pytest.raises(ConfigError, match="no text"):
+            queue.add("p", title, words, out)
+    assert queue.jobs() == []
+
+
+def test_a_job_that_cannot_start_does_not_end_the_queue(tmp_path: Path) -> None:
+    """Nor does one that was waiting when the page was closed, and whose file is odd."""
+    write_job(tmp_path / ".jobs" / "0001", Job("0001", "p", "Too long", ("swap", "x" * 5_000_000)))
+    write_job(tmp_path / ".jobs" / "0002", Job("0002", "p", "Poisoned", ("swap", "a\0b")))
+    write_job(tmp_path / ".jobs" / "0003", Job("0003", "p", "Sound", ("done",)))
+    queue = Queue(tmp_path)
+    sound = next(job for job in queue.jobs() if job.id == "0003")
+    wait_for(lambda: status(queue, sound) == DONE)
+    assert [(job.id, job.status) for job in queue.jobs()] == [("0001", FAILED), ("0003", DONE)]
+    assert "could not be started" in queue.jobs()[0].reason
+    queue.close()
+
+
 def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
     """The first page is killed: its job runs on, and the next page sees it run, and its end."""
     first = Queue(tmp_path)

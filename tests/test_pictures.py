@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -101,6 +102,41 @@ def test_bad_files_are_refused_with_a_remedy(tmp_path: Path, picture: Picture) -
             read_picture(tmp_path / name)
         assert name in caught.value.problem
         assert len(caught.value.remedy) > 10
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_no_program_is_run_whatever_a_file_is_called(tmp_path: Path, name: str) -> None:
+    """Pillow hands PostScript to an interpreter; loaded, this one would never end."""
+    endless = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n{ } loop\nshowpage\n"
+    (tmp_path / name).write_text(endless)
+    with pytest.raises(MediaError, match="is not a picture"):
+        read_picture(tmp_path / name)
+
+
+def test_a_large_palette_with_transparency_takes_little_more_memory_than_the_picture(tmp_path: Path) -> None:
+    side = 3000
+    picture = Image.new("P", (side, side), 1)
+    picture.putpalette([0, 0, 0, 200, 100, 50])
+    picture.save(tmp_path / "p.png", transparency=bytes([0, 128]))
+    tracemalloc.start()
+    image = read_picture(tmp_path / "p.png")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert image.shape == (side, side, 3)
+    assert np.unique(image.reshape(-1, 3), axis=0).tolist() == [[100, 50, 25]]
+    assert peak < 2 * image.nbytes
+
+
+def test_a_picture_that_does_not_fit_into_the_memory(
+    tmp_path: Path, picture: Picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    write_picture(tmp_path / "a.png", picture)
+    monkeypatch.setattr(Image.Image, "convert", full)
+    with pytest.raises(MediaError, match="memory"):
+        read_picture(tmp_path / "a.png")
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path, picture: Picture) -> None:

@@ -11,8 +11,10 @@ import pytest
 from conftest import Studio
 from faceswap.errors import ConfigError, FaceswapError, MediaError
 from faceswap_app import charts, commands, facts
-from faceswap_app.parts import number, one_of, text_of
+from faceswap_app.parts import Desk, check_payload, number, one_of, text_of
 from faceswap_app.projects import AGREES, INVENTED, Project, Projects
+from faceswap_app.tab_faces import _titled
+from faceswap_app.tab_swap import _LOOKS, SwapTab
 
 
 @pytest.fixture
@@ -150,6 +152,40 @@ def test_training_needs_a_time(minutes: float | None) -> None:
     )
     assert words[:9] == ["train", "--a", "a", "--b", "b", "--person", "c=c", "--consent", "a=Jane Doe"]
     assert "--preset" not in words
+
+
+@pytest.mark.parametrize("face", ["like=/etc/passwd", "not=/etc/passwd", "like=", "odd", None, ["main"]])
+def test_a_preview_looks_at_no_other_file_than_the_clip(
+    projects: Projects, project: Project, studio: Studio, tmp_path: Path, face: Any
+) -> None:
+    shutil.copy(studio.clips["a"], tmp_path / "clip.mp4")
+    clip = project.add_clip(tmp_path / "clip.mp4", "clip.mp4")
+    (project.folder / "model").mkdir()
+    shutil.copy(studio.model / "config.toml", project.folder / "model")
+    queue: Any = None  # a preview is no job
+    looks = ["light", "band", *[1.0] * len(_LOOKS)]
+    said = SwapTab(Desk(projects, queue))._preview("pair", clip, "model", face, "b", 0, *looks)[2]
+    assert "There is no way to choose a face" in said
+    said = SwapTab(Desk(projects, queue))._preview("pair", clip, "model", "main", "<b>", 0, *looks)[2]
+    assert "There is no person '&lt;b&gt;'" in said
+
+
+def test_what_cannot_be_shown_is_not_there(project: Project, studio: Studio) -> None:
+    for name in ("line\nbreak.mp4", "caf\udce9.mp4", "plain.mp4"):
+        shutil.copy(studio.clips["a"], project.folder / "clips" / name)
+    assert project.clips() == ["clips/plain.mp4"]
+
+
+@pytest.mark.parametrize("payload", ["a\0", "a\nb", "\ud800", "x" * 5000, ["a\r"], {"path": "\x1b[2J"}, {"\0": 1}])
+def test_what_visitors_say_is_text_on_one_line(payload: object) -> None:
+    with pytest.raises(ConfigError, match="no text"):
+        check_payload(payload)
+    check_payload([{"path": "/tmp/a b.mp4", "orig_name": "\u202fÄ\U0001f600.mp4", "size": 3}, None, 1.5])
+
+
+def test_a_name_is_shown_as_text(projects: Projects, project: Project) -> None:
+    project.change("a", name="<b>*x*")
+    assert _titled("a", projects.open("pair"), False) == "<h3>&lt;b&gt;*x*</h3>"
 
 
 def test_what_is_typed_is_checked() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import stat
 import time
 from collections.abc import Callable, Iterable
@@ -18,14 +19,16 @@ import pytest
 import typer
 from c2pa import Builder, C2paSignerInfo, Reader, Signer
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
-from clips import images
+from clips import gradients, images, make_clip
 from conftest import DRAWN, Studio
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.faces.identity import EMBEDDING
 from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video_write import write_clip
+from faceswap.provenance import credentials as credentials_module
 from faceswap.provenance.consent import NOBODY, Consent, read_consent, settle_consent, write_consent
 from faceswap.provenance.credentials import BROKEN, CONSENT, TRUSTED, VALID, read_credentials
 from faceswap.provenance.keys import known_authorities, signing_key
@@ -441,3 +444,113 @@ class TestConsent:
         (tmp_path / "consent.json").write_text(json.dumps({"persons": {"a": "Ada"}, "recorded": "2020-01-01"}))
         write_consent(tmp_path, {"a": "Ada"})
         assert read_consent(tmp_path) == Consent({"a": "Ada"}, "2020-01-01")
+
+
+PACKET = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#">'
+    f'<rdf:Description DigitalSourceType="{SOURCE_TYPE}"/></rdf:RDF></x:xmpmeta>'
+).encode()
+KIND = SOURCE_TYPE.rsplit("/", 1)[1]
+
+
+def box(kind: bytes, content: bytes) -> bytes:
+    return (8 + len(content)).to_bytes(4, "big") + kind + content
+
+
+UUID_BOX = box(b"uuid", bytes.fromhex("BE7ACFCB97A942E89C71999491E3AFAC") + PACKET)
+
+
+def picture_saying(packet: bytes, kind: str, path: Path) -> None:
+    """A small picture of this kind with its XMP where it belongs."""
+    info = PngInfo()
+    info.add_itxt("XML:com.adobe.xmp", packet.decode())
+    places = {"PNG": {"pnginfo": info}, "TIFF": {"tiffinfo": {700: packet}}}
+    Image.new("RGB", (16, 16)).save(path, kind, **places.get(kind, {"xmp": packet}))
+
+
+class TestDeclarationsLieInTheirPlace:
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+    def test_pictures_that_another_program_has_written(self, kind: str, tmp_path: Path) -> None:
+        picture_saying(PACKET, kind, tmp_path / "f")
+        assert read_source_type(tmp_path / "f") == KIND
+        Image.new("RGB", (16, 16)).save(tmp_path / "f", kind)
+        with (tmp_path / "f").open("ab") as file:
+            file.write(PACKET)
+        assert read_source_type(tmp_path / "f") == ""
+
+    def test_a_png_may_compress_it(self, tmp_path: Path) -> None:
+        info = PngInfo()
+        info.add_itxt("XML:com.adobe.xmp", PACKET.decode(), zip=True)
+        Image.new("RGB", (16, 16)).save(tmp_path / "f.png", pnginfo=info)
+        assert read_source_type(tmp_path / "f.png") == KIND
+
+    @pytest.mark.parametrize(
+        ("tail", "declared"),
+        [
+            (UUID_BOX, KIND),
+            (box(b"moov", box(b"udta", box(b"XMP_", PACKET))), KIND),
+            (box(b"free", PACKET), ""),
+            (box(b"free", UUID_BOX), ""),
+            (box(b"mdat", UUID_BOX), ""),
+            (box(b"uuid", bytes(16) + PACKET), ""),
+            (UUID_BOX[:-9], ""),  # cut short
+            (box(b"free", b"") + UUID_BOX, KIND),
+            (b"\0\0\0\1free" + (16).to_bytes(8, "big") + UUID_BOX, KIND),
+            (b"\0\0\0\2free" + UUID_BOX, ""),
+        ],
+    )
+    def test_videos(self, tail: bytes, declared: str, tmp_path: Path) -> None:
+        (tmp_path / "f.mp4").write_bytes(box(b"ftyp", b"isom") + tail)
+        assert read_source_type(tmp_path / "f.mp4") == declared
+
+    def test_a_segment_of_a_jpeg_is_named(self, tmp_path: Path) -> None:
+        Image.new("RGB", (16, 16)).save(tmp_path / "f.jpg", comment=PACKET)
+        assert read_source_type(tmp_path / "f.jpg") == ""
+
+    @pytest.mark.parametrize("seed", range(20))
+    def test_damage_is_no_declaration(self, seed: int, tmp_path: Path) -> None:
+        rng, kind = np.random.default_rng(seed), ("JPEG", "PNG", "WEBP", "TIFF")[seed % 4]
+        picture_saying(PACKET, kind, tmp_path / "f")
+        content = bytearray((tmp_path / "f").read_bytes())
+        for at in rng.integers(0, 200, 8):
+            content[at] ^= int(rng.integers(1, 256))
+        (tmp_path / "f").write_bytes(content)
+        assert read_source_type(tmp_path / "f") in ("", KIND)
+
+
+def test_what_cannot_be_looked_at_does_not_keep_others_from_it(tmp_path: Path) -> None:
+    """Neither a pipe, out of which nothing ever comes, nor a name or a title that is no text."""
+    os.mkfifo(tmp_path / "pipe.png")
+    Image.new("RGB", (64, 64)).save(tmp_path / "line\n  forged: yes.png")
+    clip = make_clip(tmp_path / "title.mp4", gradients(3), title="Caffe")
+    clip.write_bytes(clip.read_bytes().replace(b"Caffe", b"Caff\xe9"))
+    files = [tmp_path / "pipe.png", tmp_path / "line\n  forged: yes.png", clip]
+    reports = run(verify(files))
+    assert [bool(report.problem) for report in reports] == [True, False, False]
+    assert "\n  forged" not in in_words(reports[1])
+
+
+@pytest.mark.parametrize(
+    "said", ["[]", "1", "null", '{"manifests": [1]}', '{"manifests": {"a": 1}, "active_manifest": "a"}', "{"]
+)
+def test_credentials_that_are_malformed_are_broken(said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Says:
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __enter__(self) -> Says:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def json(self) -> str:
+            return said
+
+        @staticmethod
+        def get_supported_mime_types() -> list[str]:
+            return []
+
+    monkeypatch.setattr(credentials_module, "Reader", Says)
+    (tmp_path / "f").touch()
+    credentials = read_credentials(tmp_path / "f")
+    assert credentials is not None
+    assert credentials.state == BROKEN

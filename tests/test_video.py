@@ -28,6 +28,7 @@ from clips import (
     worst,
 )
 from faceswap.errors import MediaError
+from faceswap.media import video
 from faceswap.media.video import probe, read_frames
 from faceswap.types import Frame
 
@@ -182,3 +183,28 @@ class TestReading:
         assert descriptors() == 1
         frames.close()  # type: ignore[attr-defined]
         assert descriptors() == 0
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_title_need_not_be_utf8(tmp_path: Path, suffix: str) -> None:
+    clip = make_clip(tmp_path / f"a{suffix}", gradients(3), title="Caffe")
+    clip.write_bytes(clip.read_bytes().replace(b"Caffe", "Caffé".encode("latin-1")))
+    assert b"Caff\xe9" in clip.read_bytes()
+    assert probe(clip).width == 64
+    copied = copy(clip, tmp_path / f"b{suffix}")
+    with av.open(str(copied)) as container:
+        assert container.metadata["title"] == "Caff\ufffd"
+
+
+def test_frames_are_counted_before_they_are_decoded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clip = make_clip(tmp_path / "a.mp4", gradients(3))
+    monkeypatch.setattr(video, "MAX_PIXELS", 64 * 48 - 1)
+    with pytest.raises(MediaError, match=r"a\.mp4 is too large \(64x48 pixels\)"):
+        probe(clip)
+
+
+def test_a_kind_of_video_that_nobody_knows(tmp_path: Path) -> None:
+    clip = make_clip(tmp_path / "a.mp4", gradients(3))
+    clip.write_bytes(clip.read_bytes().replace(b"avc1", b"xyz9"))
+    with pytest.raises(MediaError, match=r"a\.mp4"):
+        probe(clip)

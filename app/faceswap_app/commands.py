@@ -49,7 +49,10 @@ def extract(inputs: Sequence[Path], faceset: Path, skip_similar: float, min_face
 def extraction_options(words: Sequence[str]) -> tuple[float | None, float | None]:
     """`skip_similar` and `min_face` of such a command, where it says them."""
     said = dict(pairwise(words))
-    similar, least = (float(said[name]) if name in said else None for name in (_SIMILAR, _LEAST))
+    try:
+        similar, least = (float(said[name]) if name in said else None for name in (_SIMILAR, _LEAST))
+    except ValueError:  # a job's file that was damaged
+        return None, None
     return similar, least
 
 

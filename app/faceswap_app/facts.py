@@ -12,7 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from faceswap.errors import FaceError
+from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.media.pictures import is_picture, read_picture
@@ -103,7 +103,7 @@ def counts(folder: Path) -> tuple[int, int]:
     try:
         with Faceset.open(folder) as faceset:
             records = faceset.records()
-    except FaceError:
+    except FaceswapError:
         return 0, 0
     return sum(record.kept for record in records), len(records)
 
@@ -141,7 +141,7 @@ def model(folder: Path) -> ModelFacts:
     text = f"{config.size} px, {config.latent} latent, {config.decoder} decoder{'s' * (config.decoder == 'separate')}"
     lines = read_stats(folder / "stats.jsonl")
     if lines:
-        text += f"; {lines[-1]['step']:,} steps in {float(str(lines[-1]['seconds'])) / 60:.1f} minutes so far"
+        text += f"; {lines[-1]['step']:,} steps in {lines[-1]['seconds'] / 60:.1f} minutes so far"
     return ModelFacts(text, config.persons, latest_checkpoint(folder) is not None)
 
 
@@ -149,10 +149,9 @@ def losses(folder: Path, names: Mapping[str, str]) -> dict[str, Points]:
     """The loss over the minutes, by the persons' names."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for line in read_stats(folder / "stats.jsonl"):
-        minutes, parts = float(str(line["seconds"])) / 60, line["losses"]
-        for person, loss in parts.items() if isinstance(parts, dict) else ():
-            if isinstance(loss, dict) and loss.get("total") is not None:
-                lines.setdefault(names.get(person, person), []).append((minutes, float(loss["total"])))
+        for person, loss in line.get("losses", {}).items():
+            if loss.get("total") is not None:
+                lines.setdefault(names.get(person, person), []).append((line["seconds"] / 60, float(loss["total"])))
     return dict(lines)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+from faceswap.documents import is_text
 from faceswap.errors import OutputError
 
 _LONGEST_STEM = 100  # bytes of a clip's name in another file's: file systems end at 255 for all of it
@@ -39,10 +40,10 @@ def is_video(path: Path) -> bool:
 
 
 def files(folder: Path) -> list[Path]:
-    """What lies in a folder: nothing hidden, and no links to elsewhere."""
+    """What lies in a folder: nothing hidden, no links to elsewhere, and nothing whose name cannot be shown."""
     if not folder.is_dir():
         return []
-    found = (path for path in folder.iterdir() if not path.name.startswith("."))
+    found = (path for path in folder.iterdir() if not path.name.startswith(".") and is_text(path.name))
     return sorted(path for path in found if path.is_file() and path.resolve().parent == folder.resolve())
 
 

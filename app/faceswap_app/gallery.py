@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 from functools import partial
 from pathlib import Path
@@ -147,7 +148,7 @@ class Gallery:
     def _take_back(self, name: str | None, key: str | None) -> None:
         from faceswap_app import facts
 
-        gr.Info(facts.undo(self._faceset(name, key)), title="")
+        gr.Info(html.escape(facts.undo(self._faceset(name, key))), title="")
 
     def _reject(
         self,

@@ -12,14 +12,23 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
+from faceswap.config import from_dict
+from faceswap.documents import parse_json
+from faceswap.errors import ConfigError
 from faceswap_pipelines.terminal import ERROR, STOPPED
 
 WAITING, RUNNING, STOPPING, DONE, FAILED, HALTED = "waiting", "running", "stopping", "done", "failed", "stopped"
 OVER = (DONE, FAILED, HALTED)
+STATES = (WAITING, RUNNING, STOPPING, *OVER)
+
+Kind = TypeVar("Kind")
+
+_PIDS = 2**31
+_LATEST = 1e11  # seconds since 1970 that a date can be made of
 _UNEXPECTED = "The program ended unexpectedly. Look at {log}, and start the job again: it goes on where it was."
 _KILLED = "The program was killed; perhaps the memory was full. Start the job again: it goes on where it was."
 
@@ -97,10 +106,16 @@ class Report:
 
 def read_job(folder: Path) -> Job | None:
     """The job that a folder holds; None if it holds none that can be read."""
-    values = _read_json(folder / "job.json")
-    if not values or set(values) != {field.name for field in fields(Job)}:
+    job = _read(Job, folder / "job.json")
+    if job is None or job.id != folder.name or not job.id.isdecimal() or not job.arguments:
         return None
-    return Job(**values | {"arguments": tuple(values["arguments"])})
+    if (
+        job.status not in STATES
+        or not 0 <= job.pid < _PIDS
+        or not all(0 <= t < _LATEST for t in (job.begun, job.ended))
+    ):
+        return None
+    return job
 
 
 def write_job(folder: Path, job: Job) -> None:
@@ -113,8 +128,7 @@ def write_job(folder: Path, job: Job) -> None:
 
 def read_report(folder: Path) -> Report | None:
     """The latest report of the command."""
-    values = _read_json(folder / "progress.json")
-    return Report(**values) if values else None
+    return _read(Report, folder / "progress.json")
 
 
 def read_result(folder: Path) -> dict[str, Any]:
@@ -136,9 +150,17 @@ def outcome(folder: Path) -> tuple[str, str]:
     return FAILED, _UNEXPECTED.format(log=log) if said else _KILLED
 
 
+def _read(kind: type[Kind], path: Path) -> Kind | None:
+    """What a file says, if it is what was written there."""
+    try:
+        return from_dict(kind, _read_json(path) or {}, str(path))
+    except ConfigError:
+        return None
+
+
 def _read_json(path: Path) -> dict[str, Any] | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or cut short
+        values = parse_json(path.read_bytes())
+    except (OSError, ValueError):  # not there yet, cut short or damaged
         return None
     return values if isinstance(values, dict) else None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import ipaddress
 import os
 import signal
 import socket
@@ -13,7 +12,10 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from starlette.middleware import Middleware
+
 from faceswap.errors import ConfigError
+from faceswap_app.door import Door, is_loopback
 
 if TYPE_CHECKING:  # it takes seconds to import: not for --help
     import gradio as gr
@@ -111,6 +113,7 @@ def serve(page: gr.Blocks, projects: Projects, host: str, port: int, login: tupl
             quiet=True,
             css=CSS,
             theme=THEME,
+            app_kwargs={"middleware": [Middleware(Door, local=login is None)]},
         )
     except OSError as error:  # someone took the port since the address was checked
         raise _port_in_use(port) from error
@@ -127,7 +130,7 @@ def _load_the_rest() -> None:
 def check_auth(host: str, auth: str | None) -> tuple[str, str] | None:
     """User and password of `auth`. Raises ConfigError if it is malformed, or missing where others could visit."""
     if auth is None:
-        if not _is_loopback(host):
+        if not is_loopback(host):
             raise ConfigError(
                 f"on {host or 'that host'} everyone on the network could use this page", "Add --auth USER:PASSWORD"
             )
@@ -163,13 +166,6 @@ def check_address(host: str, port: int) -> None:
 
 def _port_in_use(port: int) -> ConfigError:
     return ConfigError(f"the port {port} is in use, perhaps by this page already", "Choose another with --port")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _in_url(host: str) -> str:

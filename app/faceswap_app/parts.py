@@ -12,7 +12,8 @@ from typing import Any, ParamSpec
 
 import gradio as gr
 
-from faceswap.errors import ConfigError, FaceswapError
+from faceswap.documents import is_text, one_line
+from faceswap.errors import ConfigError, FaceswapError, OutputError
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 
@@ -24,6 +25,7 @@ QUICK = {"queue": False, "show_progress": "hidden", **RAW}
 TOLD = {"concurrency_limit": None, "show_progress": "hidden", **RAW}
 """Of those that may have something to say: messages travel by gradio's queue."""
 _LONGEST_PROBLEM = 400  # characters
+_LONGEST_TEXT = 4096  # characters of one thing that a visitor says: paths of uploads are the longest
 
 P = ParamSpec("P")
 
@@ -48,15 +50,20 @@ class Live:
 
 
 def told(handler: Callable[P, Any]) -> Callable[P, Any]:
-    """The handler of an event; of an error that the visitor can mend the page is told, and nothing on it changes."""
+    """The handler of an event, to which nothing comes that is no text; of an error that the visitor can mend the page
+    is told, and nothing on it changes."""
 
     @functools.wraps(handler)
     def safe(*args: P.args, **kwargs: P.kwargs) -> Any:
         try:
+            for payload in args:
+                check_payload(payload)
             return handler(*args, **kwargs)
         except FaceswapError as error:
             warn(error)
-            return gr.skip()
+        except OSError as error:
+            warn(OutputError(f"the disk does not let the page do that ({error.strerror})", "Check its space"))
+        return gr.skip()
 
     return safe
 
@@ -71,6 +78,17 @@ def acts(handler: Callable[P, None]) -> Callable[P, None]:
     return safe
 
 
+def check_payload(payload: object) -> None:
+    """Raises ConfigError for a visitor's input with anything in it that is no text on one line, or far too much."""
+    if isinstance(payload, str) and not (len(payload) <= _LONGEST_TEXT and is_text(payload)):
+        raise ConfigError("what was typed is too long, or no text", "Use letters, digits and spaces")
+    if isinstance(payload, dict):
+        payload = [*payload, *payload.values()]
+    if isinstance(payload, list):
+        for item in payload:
+            check_payload(item)
+
+
 def warn(error: FaceswapError) -> None:
     """Show an error on the page, with its remedy."""
     gr.Warning(text_of(error), duration=12, title="That did not work")
@@ -78,8 +96,8 @@ def warn(error: FaceswapError) -> None:
 
 def text_of(error: FaceswapError) -> str:
     """The error in two sentences that fit on the page, as HTML."""
-    problem = textwrap.shorten(error.problem, _LONGEST_PROBLEM, placeholder=" …")
-    return html.escape(f"{problem[:1].upper()}{problem[1:]}. {error.remedy}.", quote=False)
+    problem = textwrap.shorten(one_line(error.problem), _LONGEST_PROBLEM, placeholder=" …")
+    return html.escape(f"{problem[:1].upper()}{problem[1:]}. {one_line(error.remedy)}.", quote=False)
 
 
 def uploads(**options: Any) -> gr.File:

@@ -19,6 +19,7 @@ from typing import Any
 
 import psutil
 
+from faceswap.documents import is_text
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces.database import lock
 from faceswap_app.jobs import (
@@ -39,6 +40,7 @@ from faceswap_pipelines.terminal import PROGRESS_FILE
 
 _PROGRAM = (sys.executable, "-m", "faceswap_pipelines.cli")
 _LOOK_EVERY = 0.25  # seconds
+_NO_START = "It could not be started ({error}). Remove it, and ask for it again with other names."
 _GRACE = 30.0  # seconds for a job to save when the page ends
 
 
@@ -71,7 +73,10 @@ class Queue:
         return next(iter(pending), None) or max(found, key=lambda job: job.ended, default=None)
 
     def add(self, project: str, title: str, arguments: list[str], out: str = "") -> Job:
-        """Have a command run when its turn comes. Raises ConfigError if the same waits or runs already."""
+        """Have a command run when its turn comes. Raises ConfigError if the same waits or runs already, or if it cannot
+        be a command line."""
+        if not all(map(is_text, (title, out, *arguments))):
+            raise ConfigError("a name in this job is no text", "Rename what it is about")
         with self._lock:
             for job in self._jobs.values():
                 if not job.over and job.arguments == tuple(arguments):
@@ -144,15 +149,19 @@ class Queue:
         folder = self._folder / job.id
         environment = os.environ | {PROGRESS_FILE: str(folder / "progress.json")}
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-            # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
-            self._process = subprocess.Popen(  # noqa: S603  # a list of arguments, none of which is read by a shell
-                [*_PROGRAM, *job.words, "--json"],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=environment,
-                start_new_session=True,
-            )
+            try:
+                # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
+                self._process = subprocess.Popen(  # noqa: S603  # a list of arguments, none of which is read by a shell
+                    [*_PROGRAM, *job.words, "--json"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=environment,
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:  # too long, no text, or no memory: the others get their turn
+                self._keep(replace(job, status=FAILED, reason=_NO_START.format(error=error), ended=time.time()))
+                return
         with suppress(psutil.NoSuchProcess):
             born = psutil.Process(self._process.pid).create_time()
             self._keep(replace(job, status=RUNNING, pid=self._process.pid, born=born, begun=time.time()))
@@ -172,7 +181,7 @@ class Queue:
         try:
             process = psutil.Process(job.pid)
             same = abs(process.create_time() - job.born) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
+        except psutil.Error:  # it is gone, or another user's
             return None
         return process if same else None
 

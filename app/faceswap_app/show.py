@@ -114,6 +114,13 @@ def duration(seconds: float) -> str:
 
 def _said(job: Job, result: dict[str, Any]) -> str:
     """The result in a sentence."""
+    try:
+        return _in_words(job, result)
+    except (TypeError, ValueError, AttributeError):  # its file was damaged since: what it made is there all the same
+        return "What it said of itself cannot be read any more."
+
+
+def _in_words(job: Job, result: dict[str, Any]) -> str:
     if job.kind == "extract":
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in result.get("rejected", {}).items())
         failed = "".join(f" Passed over {Path(path).name}: {why}" for path, why in result.get("failed", {}).items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,7 +58,7 @@ class FacesTab:
         with gr.Row():
             for key in KEYS:
                 with gr.Column(min_width=260, visible=key in ("a", "b")) as column:
-                    self._titles.append(gr.Markdown(f"### Person {key.upper()}"))
+                    self._titles.append(gr.HTML(f"<h3>Person {key.upper()}</h3>"))
                     with gr.Row(equal_height=True):
                         self._files.append(
                             uploads(label="Add footage", height=124, scale=2, min_width=150, elem_id=f"upload-{key}")
@@ -176,7 +177,7 @@ def _shown(key: str, project: Project, _fresh: bool) -> Any:
 
 
 def _titled(key: str, project: Project, _fresh: bool) -> str:
-    return f"### {_name(key, project)}"
+    return f"<h3>{html.escape(_name(key, project) or '')}</h3>"
 
 
 def _choices(key: str, project: Project) -> Any:

@@ -15,7 +15,7 @@ from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import FaceswapError
 from faceswap_app import commands, show
 from faceswap_app.files import is_picture
-from faceswap_app.parts import RAW, TOLD, Desk, Live, acts, number, one_of, text_of, told
+from faceswap_app.parts import RAW, TOLD, Desk, Live, acts, check_payload, number, one_of, text_of, told
 from faceswap_app.projects import Project
 
 KINDS = ("swap",)
@@ -62,7 +62,7 @@ class SwapTab:
                     elem_id="before-after",
                 )
                 self._frame = gr.Slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
-                self._note = gr.Markdown("Choose a clip and a model to see it swapped.", elem_id="preview-note")
+                self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
                 self._results = gr.Dropdown(label="Results", elem_id="results", visible=False)
                 self._player = gr.HTML(elem_id="player")
 
@@ -160,11 +160,13 @@ class SwapTab:
         from faceswap_app import facts
 
         try:
+            for payload in (name, clip, model, face, to):
+                check_payload(payload)
             project = self._desk.projects.open(name)
             file, folder = project.clip(clip), project.model(model)
             last = facts.frame_count(file) - 1
             index = int(min(max(0, number(frame) or 0), last))
-            settings = _changes(looks) | {"face": "main" if _person(face) else face, "to": [to]}
+            settings = _changes(looks) | {"face": _way(face), "to": [one_of(to, project.persons(), "person")]}
             before, after, swapped = facts.before_and_after(file, folder, settings, index)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
@@ -187,9 +189,8 @@ class SwapTab:
         persons = project.persons()
         to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
         source = _person(face)
-        way = "main" if source else one_of(face, (way for _, way in _FACES), "way to choose a face")
         look = commands.Look(_changes(looks), codec, number(crf) or 0, bool(label))
-        words = commands.swap(file, folder, to, source and one_of(source, persons, "person"), way, look)
+        words = commands.swap(file, folder, to, source and one_of(source, persons, "person"), _way(face), look)
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]
         out = project.free_result(file, persons[to].name, _suffix(file, codec), reserved)
@@ -234,6 +235,11 @@ def _suffix(clip: Path, codec: str) -> str:
     if is_picture(clip):
         return clip.suffix.lower() if clip.suffix.lower() in _PICTURES else ".png"
     return _SUFFIX.get(codec, ".mp4")
+
+
+def _way(face: object) -> str:
+    """How a face is chosen. Raises ConfigError for other ways: the command line also knows pictures, by their paths."""
+    return "main" if _person(face) else one_of(face, (way for _, way in _FACES), "way to choose a face")
 
 
 def _person(face: object) -> str:

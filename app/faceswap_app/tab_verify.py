@@ -8,6 +8,7 @@ from typing import Any
 
 import gradio as gr
 
+from faceswap.documents import one_line
 from faceswap.errors import ConfigError
 from faceswap_app.parts import QUICK, RAW, Desk, Live, told, uploads
 from faceswap_app.projects import Project
@@ -77,7 +78,7 @@ def _report(path: Path, name: str) -> str:
     from faceswap_pipelines.verify import in_words, verify
 
     [report] = run(verify([path]))
-    verdict, *lines = in_words(report).replace(str(path), name).splitlines()
+    verdict, *lines = in_words(report).replace(str(path), one_line(name)).splitlines()
     kind = "ai" if report.says_ai else ""
     said = "".join(f'<li class="{"part" if line.startswith("    ") else ""}">{_line(line)}</li>' for line in lines)
     return f'<div class="verdict {kind}"><b>{html.escape(verdict)}</b><ul>{said}</ul></div>'

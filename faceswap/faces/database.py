@@ -1,13 +1,35 @@
-"""What the project's SQLite files have in common."""
+"""What the project's SQLite files have in common, and the one way in which damage to them is told."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
 
 from faceswap.errors import FaceswapError, OutputError
+
+Value = TypeVar("Value")
+
+_NO_DAMAGE = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_AUTH,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+}
+_FRACTION = re.compile(r"-?[0-9]{1,40}(/[0-9]{1,40})?")
+_PATIENCE = 0.5  # seconds
+_FARTHEST = 1e6  # pixels: no picture has as many in a row
 
 
 def create_database(path: Path, schema: str, version: int, *first: tuple[str, tuple[object, ...]]) -> None:
@@ -30,34 +52,119 @@ def create_database(path: Path, schema: str, version: int, *first: tuple[str, tu
 
 
 def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
-    """An existing database and its version. Raises sqlite3.Error if it is none."""
-    # One thread opens it and another one may read it: never both at once.
-    database = sqlite3.connect(path, timeout=30, check_same_thread=False)
+    """An existing database and its version, looked through for damage, so that no row of it is lost without a word.
+
+    Where nothing may be written, it can be read all the same. Raises sqlite3.Error if it is none, or damaged.
+    """
     try:
+        return _opened(path.absolute().as_uri())
+    except sqlite3.OperationalError as error:
+        # SQLite wants to make a file beside the database before it reads. If one is there, somebody is writing.
+        unwritable = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        if not unwritable or path.with_name(f"{path.name}-wal").exists():
+            raise
+        return _opened(f"{path.absolute().as_uri()}?immutable=1")
+
+
+def _opened(uri: str) -> tuple[sqlite3.Connection, int]:
+    # One thread opens it and another one may read it: never both at once.
+    database = sqlite3.connect(uri, timeout=30, check_same_thread=False, uri=True)
+    try:
+        database.execute("PRAGMA trusted_schema = OFF")  # what somebody else has put into the file calls nothing
         version = int(database.execute("PRAGMA user_version").fetchone()[0])
         database.execute("PRAGMA synchronous = NORMAL")  # a power cut may cost the last commits, never the file
+        _check_whole(database)
     except sqlite3.Error:
         database.close()
         raise
+    except UnicodeDecodeError as error:  # in what SQLite itself says of the damage
+        database.close()
+        raise sqlite3.DatabaseError("a name in it is no text") from error
     return database, version
+
+
+def _check_whole(database: sqlite3.Connection) -> None:
+    """Raises sqlite3.DatabaseError for damaged pages or indices, and for more than tables: a view may never end."""
+    if database.execute("SELECT 1 FROM sqlite_master WHERE type NOT IN ('table', 'index') LIMIT 1").fetchone():
+        raise sqlite3.DatabaseError("it holds other things than tables")
+    [answer] = database.execute("PRAGMA integrity_check(1)").fetchone()
+    if answer != "ok":
+        raise sqlite3.DatabaseError(str(answer).splitlines()[-1])
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether an error comes from what is in the file; otherwise from the disk, its permissions or another program."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT)  # absent where Python itself finds fault
+    return code & 0xFF not in _NO_DAMAGE
+
+
+@contextmanager
+def reading(damaged: Callable[[str], FaceswapError], name: str) -> Iterator[None]:
+    """For all that reads rows and makes something of them: what is wrong with them becomes the error that `damaged`
+    makes of the reason, and what the disk does not let us read an OutputError, in which `name` says which file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        if is_damage(error):
+            raise damaged(str(error)) from error
+        raise OutputError(
+            f"{name} cannot be read ({error})",
+            "Check that its folder may be written to, and that no other program has it open",
+        ) from error
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        raise damaged(str(error) or type(error).__name__) from error
+
+
+def of_kind(kind: type[Value], value: object) -> Value:
+    """A column's value, which SQLite keeps of whatever type it is given. Raises ValueError if it is none of `kind`."""
+    if not isinstance(value, kind):
+        raise ValueError(f"a row holds {type(value).__name__} instead of {kind.__name__}")
+    return value
+
+
+def exact_time(text: object) -> Fraction:
+    """Seconds, kept as a fraction. Raises ValueError; "1e999999999" would take for ever."""
+    if not _FRACTION.fullmatch(of_kind(str, text)):
+        raise ValueError("a row holds no time")
+    return Fraction(str(text))
+
+
+def array_of(blob: object, kind: str, *shape: int) -> npt.NDArray[Any]:
+    """Numbers of the type `kind`, kept as bytes. Raises ValueError for others than fit, or beyond reason."""
+    values = np.frombuffer(of_kind(bytes, blob), kind).reshape(shape)
+    if not np.abs(values).max() < _FARTHEST:
+        raise ValueError("a row holds numbers that cannot be")
+    return values
 
 
 def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
     """Take the lock file `path`, which is held until the result is closed or this process ends, in whatever way.
 
-    Raises `taken` if another one holds it, OutputError if it cannot be written.
+    Of two that ask at the same instant one gets it. Raises `taken` if another one holds it, OutputError if it cannot be
+    written.
     """
-    with ExitStack() as stack:
-        try:
-            connection = sqlite3.connect(path, timeout=0, isolation_level=None, check_same_thread=False)
-            stack.callback(connection.close)
-            connection.execute("BEGIN EXCLUSIVE")
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
-                raise taken from None
-            raise OutputError(f"{path} cannot be written ({error})", "Check the folder and the disk's space") from error
-        stack.pop_all()
-    return connection
+    while True:
+        with ExitStack() as stack:
+            try:
+                path.touch()
+                wanted = path.stat().st_ino
+                # With no timeout, two that ask at the same instant would refuse each other.
+                connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
+                stack.callback(connection.close)
+                connection.execute("BEGIN EXCLUSIVE")
+                held = path.stat().st_ino
+            except FileNotFoundError:  # whoever had it has just removed it; or there is no such folder
+                if path.parent.is_dir():
+                    continue
+                raise OutputError(f"the folder {path.parent} does not exist", "Create it or choose another") from None
+            except (OSError, sqlite3.Error) as error:
+                if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
+                    raise taken from None
+                problem = f"{path} cannot be written ({error})"
+                raise OutputError(problem, "Check the folder and the disk's space") from error
+            if wanted == held:  # otherwise ours was removed by the one who had it, and another one is there
+                stack.pop_all()
+                return connection
 
 
 @contextmanager
@@ -69,7 +176,7 @@ def transaction(database: sqlite3.Connection, name: str) -> Iterator[None]:
     try:
         with database:
             yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # the latter is about what SQLite says of damage
         raise OutputError(
             f"{name} cannot be written ({error})",
             "Check the disk's space and that no other program has the file open, then run the same again",

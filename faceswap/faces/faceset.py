@@ -14,21 +14,31 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import numpy as np
-
+from faceswap.documents import parse_json
 from faceswap.errors import FaceError, OutputError
 from faceswap.faces.align import natural_side
-from faceswap.faces.database import create_database, open_database, transaction
+from faceswap.faces.database import (
+    array_of,
+    create_database,
+    exact_time,
+    is_damage,
+    lock,
+    of_kind,
+    open_database,
+    reading,
+    transaction,
+)
 from faceswap.faces.identity import Embedding
 from faceswap.faces.quality import Measures
 from faceswap.geometry import Similarity
@@ -85,8 +95,6 @@ _INDICES = """
 CREATE INDEX source_content ON source (content);
 CREATE INDEX face_source ON face (source, frame);
 """
-
-
 _SUPERSEDED = "found anew with other settings"
 
 
@@ -138,7 +146,9 @@ class Faceset(AbstractContextManager["Faceset"]):
         self.folder = folder
         self._db = database
         self._listed: dict[str, str] | None = None
-        self.crop_size: int | None = database.execute("SELECT crop_size FROM about").fetchone()[0] or None
+        with self._reading():
+            [(crop_size,)] = self._rows("SELECT crop_size FROM about")
+            self.crop_size: int | None = of_kind(int, crop_size) or None
         """Side of every crop in pixels; None: each is as large as its face in the footage."""
 
     @classmethod
@@ -152,8 +162,11 @@ class Faceset(AbstractContextManager["Faceset"]):
         try:
             (folder / "faces").mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size or 0,))
-                create_database(path, _SCHEMA + _INDICES, _VERSION, about)
+                taken = OutputError(f"the faceset {folder} is being made by another program", "Wait for that to end")
+                with closing(lock(folder / ".lock", taken)):
+                    if not path.exists():
+                        about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size or 0,))
+                        create_database(path, _SCHEMA + _INDICES, _VERSION, about)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
@@ -181,15 +194,12 @@ class Faceset(AbstractContextManager["Faceset"]):
             database, version = open_database(path)
             if version == 2:
                 version = _upgrade(database)
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
+            if is_damage(error):
+                raise _damaged(folder, str(error)) from error
             raise FaceError(
                 f"the faceset database {path} cannot be opened ({error})",
                 "Check that its folder may be written to, and that no other program has it open",
-            ) from error
-        except sqlite3.Error as error:
-            raise FaceError(
-                f"the faceset database {path} cannot be read ({error})",
-                f"Delete the folder {folder} and extract again",
             ) from error
         if version != _VERSION:
             database.close()
@@ -197,7 +207,11 @@ class Faceset(AbstractContextManager["Faceset"]):
                 f"the faceset {folder} was made by another version of this program (format {version}, not {_VERSION})",
                 "Extract again into a new folder",
             )
-        return cls(folder, database)
+        try:
+            return cls(folder, database)
+        except FaceError:
+            database.close()
+            raise
 
     def close(self) -> None:
         """Close the database; further use is an error."""
@@ -210,6 +224,13 @@ class Faceset(AbstractContextManager["Faceset"]):
 
     def _transaction(self) -> AbstractContextManager[None]:
         return transaction(self._db, f"the faceset {self.folder}")
+
+    def _reading(self) -> AbstractContextManager[None]:
+        return reading(lambda why: _damaged(self.folder, why), f"the faceset {self.folder}")
+
+    def _rows(self, query: str, *values: object) -> list[Any]:
+        with self._reading():
+            return self._db.execute(query, values).fetchall()
 
     def path(self, record: FaceRecord) -> Path:
         """Where the crop of `record` lies, or lay before somebody deleted it."""
@@ -233,15 +254,16 @@ class Faceset(AbstractContextManager["Faceset"]):
                 " ON CONFLICT DO NOTHING",
                 (str(path), key, frames[0], content),
             )
-        row = self._db.execute(
-            "SELECT id, path, next_frame, finished FROM source WHERE fingerprint = ?", (key,)
-        ).fetchone()
-        return Source(row[0], Path(row[1]), row[2], bool(row[3]))
+        with self._reading():
+            [row] = self._rows("SELECT id, path, next_frame, finished FROM source WHERE fingerprint = ?", key)
+            return _to_source(row)
 
     def sources(self) -> list[Source]:
         """Everything that faces were taken from, in the order in which it was begun."""
-        rows = self._db.execute("SELECT id, path, next_frame, finished FROM source ORDER BY id")
-        return [Source(row[0], Path(row[1]), row[2], bool(row[3])) for row in rows]
+        with self._reading():
+            return [
+                _to_source(row) for row in self._rows("SELECT id, path, next_frame, finished FROM source ORDER BY id")
+            ]
 
     def add(self, source: Source, faces: Iterable[tuple[AlignedFace, FaceRecord]], next_frame: int) -> None:
         """Store crops and records, and note that all of `source` before `next_frame` is done, at once."""
@@ -263,20 +285,21 @@ class Faceset(AbstractContextManager["Faceset"]):
     def finish(self, source: Source) -> None:
         """Note that nothing of `source` is left to look at, and that this is the way in which its file was last wanted:
         its faces take the place of those that the same file gave in other ways, which `undo` takes back."""
-        if self._db.execute(
+        if self._rows(
             "SELECT 1 FROM source JOIN source AS own USING (content) WHERE own.id = ? AND source.id != own.id LIMIT 1",
-            (source.id,),
-        ).fetchone():
+            source.id,
+        ):
             self._supersede(source)
         with self._transaction():
             self._db.execute("UPDATE source SET finished = 1 WHERE id = ?", (source.id,))
 
     def _supersede(self, source: Source) -> None:
-        rows = self._db.execute(
+        rows = self._rows(
             "SELECT file, face.source, reason FROM face JOIN source ON source.id = face.source"
             " JOIN source AS own USING (content) WHERE own.id = ? AND (reason IS NULL OR reason = ?)",
-            (source.id, _SUPERSEDED),
-        ).fetchall()
+            source.id,
+            _SUPERSEDED,
+        )
         own = [file for file, whose, _ in rows if whose == source.id]
         others = [file for file, whose, reason in rows if whose != source.id and reason is None]
         if not own:  # nothing is there to take their place
@@ -291,8 +314,9 @@ class Faceset(AbstractContextManager["Faceset"]):
         """All faces in the order of their sources and frames; those whose picture was deleted by hand left out."""
         self._listed = None
         present = self._names()
-        rows = self._db.execute("SELECT * FROM face ORDER BY source, frame, file")
-        records = (_from_row(row) for row in rows if row[0] in present)
+        with self._reading():
+            rows = self._rows("SELECT * FROM face ORDER BY source, frame, file")
+            records = [_from_row(row) for row in rows if row[0] in present]
         return [record for record in records if record.kept or not kept_only]
 
     def named(self, files: Iterable[str]) -> list[FaceRecord]:
@@ -311,16 +335,16 @@ class Faceset(AbstractContextManager["Faceset"]):
 
     def last_kept(self, source: Source) -> FaceRecord | None:
         """The latest kept face of `source`."""
-        row = self._db.execute(
-            "SELECT * FROM face WHERE source = ? AND reason IS NULL ORDER BY frame DESC LIMIT 1", (source.id,)
-        ).fetchone()
-        return _from_row(row) if row else None
+        latest = "SELECT * FROM face WHERE source = ? AND reason IS NULL ORDER BY frame DESC LIMIT 1"
+        with self._reading():
+            return next((_from_row(row) for row in self._rows(latest, source.id)), None)
 
     @property
     def person(self) -> Embedding | None:
         """Whose faces these are, once that has been decided."""
-        blob = self._db.execute("SELECT person FROM about").fetchone()[0]
-        return None if blob is None else np.frombuffer(blob, "<f8")
+        with self._reading():
+            [(blob,)] = self._rows("SELECT person FROM about")
+            return None if blob is None else array_of(blob, "<f8", 128)
 
     def set_person(self, person: Embedding) -> None:
         """Decide whose faces these are."""
@@ -344,7 +368,7 @@ class Faceset(AbstractContextManager["Faceset"]):
 
         `command` names the change to the user. Returns how many faces it changed; nothing to change is no change.
         """
-        before = dict(self._db.execute("SELECT file, reason FROM face"))
+        before = dict(self._rows("SELECT file, reason FROM face"))
         rows = [(file, before[file]) for file, reason in reasons.items() if before[file] != reason]
         if not rows:
             return 0
@@ -359,15 +383,16 @@ class Faceset(AbstractContextManager["Faceset"]):
 
         Done again and again, this leads back to what extraction had decided.
         """
-        last = self._db.execute("SELECT id, command FROM change ORDER BY id DESC LIMIT 1").fetchone()
-        if last is None:
+        changes = self._rows("SELECT id, command FROM change ORDER BY id DESC LIMIT 1")
+        if not changes:
             return None
-        rows = self._db.execute("SELECT before, file FROM changed WHERE change = ?", (last[0],)).fetchall()
+        [(change, command)] = changes
+        rows = self._rows("SELECT before, file FROM changed WHERE change = ?", change)
         with self._transaction():
             self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", rows)
-            self._db.execute("DELETE FROM changed WHERE change = ?", (last[0],))
-            self._db.execute("DELETE FROM change WHERE id = ?", (last[0],))
-        return last[1], len(rows)
+            self._db.execute("DELETE FROM changed WHERE change = ?", (change,))
+            self._db.execute("DELETE FROM change WHERE id = ?", (change,))
+        return str(command), len(rows)
 
     def number(self, order: Sequence[FaceRecord]) -> None:
         """Number the pictures' files in this order, for looking through them in any program; those left out of
@@ -419,16 +444,40 @@ def _to_row(record: FaceRecord) -> tuple[object, ...]:
 
 
 def _from_row(row: Sequence[Any]) -> FaceRecord:
+    """Raises ValueError for a row that this program cannot have written."""
     file, source, frame, time, track, presence, points, transform, *measures, embedding, reason, cluster = row
+    if Path(of_kind(str, file)).name != file:
+        raise ValueError("a row names a picture elsewhere")
+    to_crop = Similarity(*map(float, parse_json(of_kind(str, transform))))
+    if not to_crop.scale > 0:
+        raise ValueError("a row holds a crop of no size")
     return FaceRecord(
         file,
-        source,
-        frame,
-        Fraction(time),
-        Face(np.frombuffer(points, "<f4").reshape(468, 3), presence, track),
-        Similarity(*json.loads(transform)),
-        Measures(*measures),
-        reason,
-        None if embedding is None else np.frombuffer(embedding, "<f8"),
-        cluster,
+        of_kind(int, source),
+        of_kind(int, frame),
+        exact_time(time),
+        Face(array_of(points, "<f4", 468, 3), _finite(presence), of_kind(int, track)),
+        to_crop,
+        Measures(*map(_finite, measures)),
+        None if reason is None else of_kind(str, reason),
+        None if embedding is None else array_of(embedding, "<f8", 128),
+        None if cluster is None else of_kind(int, cluster),
+    )
+
+
+def _finite(value: object) -> float:
+    if not math.isfinite(number := of_kind(float, value)):
+        raise ValueError("a row holds a number that is none")
+    return number
+
+
+def _to_source(row: Sequence[Any]) -> Source:
+    number, path, next_frame, finished = row
+    return Source(of_kind(int, number), Path(of_kind(str, path)), of_kind(int, next_frame), bool(finished))
+
+
+def _damaged(folder: Path, why: str) -> FaceError:
+    return FaceError(
+        f"the faceset database {folder / 'faceset.db'} cannot be read ({why})",
+        "Put back a copy of it; or move the folder away and extract again",
     )

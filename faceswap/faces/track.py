@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
@@ -301,14 +302,20 @@ class Tracker:
         return save(arrays)
 
     def _restore(self, state: bytes) -> None:
-        arrays = load(state)
+        """Raises ValueError or LookupError for what `state` cannot have made."""
+        try:
+            arrays = load(state)
+        except SafetensorError as error:
+            raise ValueError(str(error)) from error
+        if not all(np.isfinite(values).all() for values in arrays.values()):
+            raise ValueError("the tracker's state holds numbers that are none")
         self._next_number, live = map(int, arrays["numbers"])
         self._cuts = CutFinder(arrays.get("thumb"), float(arrays["restlessness"][0]))
         tracks = []
         for i in range(sum(name.endswith(".points") for name in arrays)):
             number, seen, confirmed, identified = map(int, arrays[f"{i}.numbers"])
-            face = Face(arrays[f"{i}.points"], float(arrays[f"{i}.presence"][0]), number)
-            samples, square = list(arrays[f"{i}.samples"]), Similarity(*arrays[f"{i}.square"].tolist())
+            face = Face(arrays[f"{i}.points"].reshape(468, 3), float(arrays[f"{i}.presence"][0]), number)
+            samples, square = list(arrays[f"{i}.samples"].reshape(-1, 128)), Similarity(*arrays[f"{i}.square"].tolist())
             tracks.append(_Track(number, face, seen, confirmed, identified, samples, square))
         self._live, self._lost = tracks[:live], tracks[live:]
 

@@ -7,20 +7,29 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
 from faceswap.errors import OutputError
-from faceswap.faces.database import create_database, open_database, transaction
+from faceswap.faces.database import (
+    array_of,
+    create_database,
+    exact_time,
+    is_damage,
+    of_kind,
+    open_database,
+    reading,
+    transaction,
+)
 from faceswap.faces.identity import Embedding, typical
 from faceswap.faces.track import Identity
-from faceswap.types import Face, FrameFaces, MeshPoints
+from faceswap.types import Face, FrameFaces
 
 _VERSION = 1
 _SCHEMA = """
@@ -82,7 +91,10 @@ class Track:
 
 
 class TrackFile(AbstractContextManager["TrackFile"]):
-    """An open track file, made if it is not there, and made anew if it is not one or of another version."""
+    """An open track file, made if it is not there, and made anew if it is not one, damaged or of another version.
+
+    Damage that shows only when a row is read removes the file: the OutputError says to run the same again.
+    """
 
     def __init__(self, path: Path) -> None:
         """Raises OutputError if it can neither be read nor written."""
@@ -116,10 +128,16 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 "INSERT INTO source (fingerprint, next_frame) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (fingerprint, first_frame),
             )
-        row = self._db.execute(
-            "SELECT id, next_frame, state, finished FROM source WHERE fingerprint = ?", (fingerprint,)
-        ).fetchone()
-        return Analysis(row[0], row[1], row[2], bool(row[3]))
+        with self.reading():
+            [(number, next_frame, state, finished)] = self._db.execute(
+                "SELECT id, next_frame, state, finished FROM source WHERE fingerprint = ?", (fingerprint,)
+            )
+            kept = None if state is None else of_kind(bytes, state)
+            analysis = Analysis(of_kind(int, number), of_kind(int, next_frame), kept, bool(finished))
+            done = self.count(analysis)
+            if next_frame - first_frame != done or (state is None) != (bool(finished) or not done):
+                raise ValueError("its frames are not those that it speaks of")
+            return analysis
 
     def add(
         self, analysis: Analysis, frames: Sequence[FrameFaces], identities: Sequence[Identity], state: bytes
@@ -152,60 +170,98 @@ class TrackFile(AbstractContextManager["TrackFile"]):
     def count(self, analysis: Analysis, start: int = 0) -> int:
         """How many frames there are from number `start`."""
         query = "SELECT COUNT(*) FROM frame WHERE source = ? AND frame >= ?"
-        return int(self._db.execute(query, (analysis.id, start)).fetchone()[0])
+        with self.reading():
+            return int(self._db.execute(query, (analysis.id, start)).fetchone()[0])
 
     def frames(self, analysis: Analysis, start: int = 0) -> Iterator[FrameFaces]:
         """What was seen, frame by frame from number `start`, in order."""
-        faces = self._db.execute(
-            "SELECT frame, track, presence, points FROM face WHERE source = ? AND frame >= ? ORDER BY frame, size DESC",
-            (analysis.id, start),
-        )
-        frames = self._db.execute(
-            "SELECT frame, time, cut FROM frame WHERE source = ? AND frame >= ? ORDER BY frame", (analysis.id, start)
-        )
-        row = faces.fetchone()
-        for index, time, cut in frames:
-            here = []
-            while row is not None and row[0] == index:
-                here.append(Face(_to_points(row[3]), row[2], row[1]))
-                row = faces.fetchone()
-            yield FrameFaces(index, Fraction(time), bool(cut), tuple(here))
+        with self.reading():
+            faces = self._db.execute(
+                "SELECT frame, track, presence, points FROM face"
+                " WHERE source = ? AND frame >= ? ORDER BY frame, size DESC",
+                (analysis.id, start),
+            )
+            frames = self._db.execute(
+                "SELECT frame, time, cut FROM frame WHERE source = ? AND frame >= ? ORDER BY frame",
+                (analysis.id, start),
+            )
+            row = faces.fetchone()
+            for index, time, cut in frames:
+                here = []
+                while row is not None and row[0] == index:
+                    here.append(Face(array_of(row[3], "<f4", 468, 3), of_kind(float, row[2]), of_kind(int, row[1])))
+                    row = faces.fetchone()
+                yield FrameFaces(of_kind(int, index), exact_time(time), bool(cut), tuple(here))
 
     def tracks(self, analysis: Analysis) -> list[Track]:
         """All faces that were followed, the one seen most and largest first."""
-        seen = self._db.execute(
-            "SELECT track, COUNT(*), AVG(size) FROM face WHERE source = ? GROUP BY track"
-            " ORDER BY SUM(size) DESC, track",
-            (analysis.id,),
-        ).fetchall()
-        who: dict[int, list[Embedding]] = {}
-        for track, blob in self._db.execute(
-            "SELECT track, embedding FROM identity WHERE source = ? ORDER BY rowid", (analysis.id,)
-        ):
-            who.setdefault(track, []).append(np.frombuffer(blob, "<f8"))
-        return [Track(number, typical(np.array(who[number])), frames, size) for number, frames, size in seen]
+        with self.reading():
+            seen = self._db.execute(
+                "SELECT track, COUNT(*), AVG(size) FROM face WHERE source = ? GROUP BY track"
+                " ORDER BY SUM(size) DESC, track",
+                (analysis.id,),
+            ).fetchall()
+            who: dict[int, list[Embedding]] = {}
+            for track, blob in self._db.execute(
+                "SELECT track, embedding FROM identity WHERE source = ? ORDER BY rowid", (analysis.id,)
+            ):
+                who.setdefault(track, []).append(array_of(blob, "<f8", 128))
+            return [
+                Track(of_kind(int, number), typical(np.array(who[number])), frames, of_kind(float, size))
+                for number, frames, size in seen
+            ]
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """For whatever is made of what is kept here: if it turns out to be damaged, the file is removed, to be made
+        anew, and an OutputError says so."""
+        try:
+            with reading(_DamagedError, f"the track file {self.path}"):
+                yield
+        except _DamagedError as error:
+            self.delete()
+            raise OutputError(
+                f"the track file {self.path} was damaged ({error.problem}) and is removed",
+                "Run the same again: it is made anew",
+            ) from error
 
     def _transaction(self) -> AbstractContextManager[None]:
         return transaction(self._db, f"the track file {self.path}")
 
 
+class _DamagedError(OutputError):
+    """The reason for which a track file has to be made anew."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why, "Make it anew")
+
+
 def _open(path: Path) -> sqlite3.Connection:
     if path.is_file():
-        try:
-            database, version = open_database(path)
-        except sqlite3.DatabaseError:
-            version = -1  # not a database at all
-        if version == _VERSION:
-            return database
-        if version >= 0:
-            database.close()
+        with ExitStack() as stack:
+            try:
+                database, version = open_database(path)
+                stack.callback(database.close)
+                if version == _VERSION and _has_schema(database):
+                    stack.pop_all()
+                    return database
+            except sqlite3.Error as error:
+                if not is_damage(error):  # another program has it, or the disk does not let us
+                    raise
     create_database(path, _SCHEMA, _VERSION)
     return open_database(path)[0]
 
 
+def _has_schema(database: sqlite3.Connection) -> bool:
+    """Whether its tables are as this program makes them: damage to their names is none to the pages."""
+    with closing(sqlite3.connect(":memory:")) as fresh:
+        fresh.executescript(_SCHEMA)
+        return _tables(database) == _tables(fresh)
+
+
+def _tables(database: sqlite3.Connection) -> list[Any]:
+    return database.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+
+
 def _to_blob(values: Float[np.ndarray, ...], kind: str) -> bytes:
     return values.astype(kind).tobytes()
-
-
-def _to_points(blob: bytes) -> MeshPoints:
-    return np.frombuffer(blob, "<f4").reshape(468, 3)

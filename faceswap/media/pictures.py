@@ -18,8 +18,13 @@ from faceswap.types import Picture, Seal
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".mts", ".m2ts", ".flv"}
 
-_MAX_PIXELS = 100_000_000
+MAX_PIXELS = 100_000_000
 """More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+"""Pillow's names of the kinds that are read, whatever a file is called: others of its parsers run programs."""
+
+_BAND = 512  # rows that are converted at once
 
 _BLOCK = 32  # pixels
 
@@ -51,11 +56,14 @@ def read_picture(path: Path) -> Picture:
         raise MediaError(f"{path} is empty (0 bytes)", "Copy or download it again")
     try:
         # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as picture:
-            if picture.width * picture.height > _MAX_PIXELS:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
+            if picture.width * picture.height > MAX_PIXELS:
                 problem = f"{path} is too large ({picture.width}x{picture.height} pixels)"
                 raise MediaError(problem, "Make it smaller than 100 megapixels")
-            return _to_rgb(ImageOps.exif_transpose(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+            return _to_rgb(picture)
+    except MemoryError:
+        raise MediaError(f"{path} does not fit into the memory", "Close other programs, or make it smaller") from None
     except Image.DecompressionBombError:
         raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
     except UnidentifiedImageError:
@@ -93,7 +101,15 @@ def write_picture(path: Path, image: Picture, quality: int = 92, seal: Seal | No
 
 
 def _to_rgb(picture: Image.Image) -> Picture:
-    """Any of Pillow's modes as RGB, 8 bits."""
+    """Any of Pillow's modes as RGB, 8 bits; band by band: what lies between takes several times as much memory."""
+    rgb = np.empty((picture.height, picture.width, 3), np.uint8)
+    for top in range(0, picture.height, _BAND):
+        band = picture.crop((0, top, picture.width, min(top + _BAND, picture.height)))
+        rgb[top : top + _BAND] = _band_to_rgb(band)
+    return rgb
+
+
+def _band_to_rgb(picture: Image.Image) -> Picture:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         values = np.asarray(picture, dtype=np.float32)
         # Pillow would clip at 255; a picture of these modes holds 0..65535.

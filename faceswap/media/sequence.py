@@ -28,15 +28,15 @@ class SequenceWriter:
         self._out = out
         self._seal = seal
         self._folder = out.with_name(f".{out.name}.partial")
-        note = self._folder / "signature"
+        note, wanted = self._folder / "signature", signature.encode(errors="surrogateescape")
         if out.exists() and not _is_sequence(out):
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")
         try:
-            if self._folder.exists() and (not note.is_file() or note.read_text() != signature):
+            if self._folder.exists() and (not note.is_file() or note.read_bytes() != wanted):
                 shutil.rmtree(self._folder)
             if not self._folder.exists():
                 self._folder.mkdir()
-                (self._folder / "signature.part").write_text(signature)
+                (self._folder / "signature.part").write_bytes(wanted)
                 os.replace(self._folder / "signature.part", note)
             for path in self._folder.iterdir():
                 if not _is_frame(path):  # half a picture, left by a kill

@@ -6,6 +6,7 @@ file's colour tags, and with the time that the file gives it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ import numpy as np
 from av.container import InputContainer
 from av.packet import Packet
 from av.stream import Disposition
+from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
+from faceswap.media.pictures import MAX_PIXELS
 from faceswap.types import Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
@@ -160,7 +163,9 @@ def open_video(path: Path) -> InputContainer:
     _check_file(path)
     try:
         # Absolute, and files only: neither a name like "http:x" nor a playlist's content may open a connection.
-        container = av.open(str(path.absolute()), "r", options={"protocol_whitelist": "file"})
+        # A title need not be UTF-8: what is none of it is replaced.
+        options = {"protocol_whitelist": "file"}
+        container = av.open(str(path.absolute()), "r", options=options, metadata_errors="replace")
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
     except (av.FFmpegError, OSError):
@@ -177,7 +182,14 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         raise MediaError(f"{path} has no video in it, only sound or other data", "Give a file with a video track")
-    stream.codec_context.thread_type = "AUTO"
+    codec: VideoCodecContext | None = stream.codec_context  # PyAV's types do not say that there may be none
+    if codec is None:
+        raise MediaError(f"{path} holds a kind of video that is unknown here", "Convert it to H.264")
+    if codec.width * codec.height > MAX_PIXELS:
+        problem = f"{path} is too large ({codec.width}x{codec.height} pixels)"
+        raise MediaError(problem, f"Make it smaller than {MAX_PIXELS // 10**6} megapixels")
+    codec.options = {"max_pixels": str(MAX_PIXELS)}  # it may say otherwise later
+    codec.thread_type = "AUTO"
     return stream
 
 
@@ -202,6 +214,8 @@ def _unreadable(path: Path) -> MediaError:
 
 
 def _clockwise(counterclockwise: float) -> int:
+    if not math.isfinite(counterclockwise):  # a damaged matrix
+        return 0
     return -round(counterclockwise / 90) * 90 % 360
 
 
@@ -229,7 +243,7 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
     for packet in _packets(container, stream):
         try:
             pictures = stream.decode(packet)
-        except av.FFmpegError:
+        except (av.FFmpegError, ValueError):
             continue
         yield from pictures
 

@@ -301,12 +301,12 @@ def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None
 
 def _prepare_folder(folder: Path, signature: str) -> None:
     """Leaves a folder of this signature, emptied if it was begun under another."""
-    note = folder / "signature"
-    if folder.exists() and (not note.is_file() or note.read_text() != signature):
+    note, wanted = folder / "signature", signature.encode(errors="surrogateescape")
+    if folder.exists() and (not note.is_file() or note.read_bytes() != wanted):
         shutil.rmtree(folder)
     if not folder.exists():
         folder.mkdir()
-        (folder / "signature.part").write_text(signature)
+        (folder / "signature.part").write_bytes(wanted)
         os.replace(folder / "signature.part", note)
 
 

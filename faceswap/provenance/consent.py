@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from faceswap.documents import parse_json
 from faceswap.errors import ConfigError, ModelError, OutputError
 
 NOBODY = "nobody"
@@ -51,7 +52,7 @@ def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]
     said = (known.persons if known else {}) | {person: _tidy(who) for person, who in given.items()}
     if unknown := next((person for person in given if person not in persons), None):
         raise ConfigError(f"consent is given for '{unknown}', who is not in the model", f"It has {', '.join(persons)}")
-    if any(len(who) > _LONGEST or not who.isprintable() for who in said.values()):
+    if not all(map(_is_name, said.values())):
         raise ConfigError("a name is too long, or no text", f"Use at most {_LONGEST} letters, digits and spaces")
     if missing := [person for person in persons if not said.get(person)]:
         words = " ".join(f'--consent {person}="NAME"' for person in missing)
@@ -62,6 +63,10 @@ def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]
             f' consent = {{ {missing[0]} = "NAME" }}',
         )
     return {person: said[person] for person in persons}
+
+
+def _is_name(who: str) -> bool:
+    return len(who) <= _LONGEST and who.isprintable()
 
 
 def _tidy(who: str) -> str:
@@ -91,7 +96,10 @@ def read_consent(model: Path) -> Consent | None:
     if not path.is_file():
         return None
     try:
-        return consent_from(json.loads(path.read_text(encoding="utf-8")))
+        consent = consent_from(parse_json(path.read_bytes()))
+        if not all(map(_is_name, consent.persons.values())):
+            raise ValueError("a name is too long, or no text")
+        return consent
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path} cannot be read ({error})", "Remove it and train for a moment with --consent, which writes it anew"

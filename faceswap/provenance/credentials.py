@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from c2pa import C2paError, Context, Reader
 
+from faceswap.documents import one_line
 from faceswap.errors import MediaError
 from faceswap.provenance.consent import Consent, consent_from
 from faceswap.provenance.keys import known_authorities
@@ -74,6 +75,8 @@ def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
     except C2paError as error:
         # A damaged file without credentials cannot be told from one with damaged credentials but by looking for them.
         return Credentials(BROKEN, (_plain(error),)) if _has_a_manifest(file) else None
+    except (ValueError, TypeError, AttributeError, LookupError, RecursionError):  # no text, or not as C2PA says
+        return Credentials(BROKEN, ("they are malformed",))
     except OSError as error:
         raise MediaError(f"{file} cannot be read ({error.strerror})", "Check its name and permissions") from error
 
@@ -144,4 +147,4 @@ def _assertions(manifest: dict[str, Any], label: str) -> Iterator[dict[str, Any]
 
 def _plain(text: object) -> str:
     """Somebody else's words on one line, without characters that steer a terminal."""
-    return "".join(sign if sign.isprintable() else "?" for sign in str(text)[:_LONGEST])
+    return one_line(str(text)[:_LONGEST])

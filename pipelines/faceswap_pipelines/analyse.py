@@ -76,7 +76,8 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
     analysis = tracks.analysis(fingerprint(path, frames, finder.min_face), frames[0])
     if analysis.finished:
         return analysis
-    tracker = finder.tracker(analysis.state)
+    with tracks.reading():
+        tracker = finder.tracker(analysis.state)
     title, total = f"Finding faces in {path.name}", _count(path, frames)
     first = done = analysis.next_frame - frames[0]
     start = time.monotonic()

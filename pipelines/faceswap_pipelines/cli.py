@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import faceswap
+from faceswap.documents import one_line
 from faceswap.errors import ConfigError
 from faceswap_pipelines.cli_faces import faces_app
 from faceswap_pipelines.processor import keep_freed_memory
@@ -39,7 +42,10 @@ MinFace = Annotated[
 
 def main() -> None:
     """The entry point `faceswap`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
     keep_freed_memory()
+    if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars
     app()
 
@@ -105,7 +111,7 @@ def extract(
         result = show(extract_job(job), json)
     dropped = "".join(f", {count} {reason}" for reason, count in result.rejected.items())
     for path, reason in result.failed.items():
-        print(f"Passed over {path}: {reason}", file=sys.stderr)
+        print(one_line(f"Passed over {path}: {reason}"), file=sys.stderr)
     finish(result, json, f"{result.kept} faces kept in {out}{dropped}. See them: faceswap faces sheet {out}")
 
 
@@ -338,7 +344,7 @@ def _run_batch(
     from faceswap_pipelines.batch.batch import batch as batch_job
 
     def told(outcome: Outcome) -> None:
-        print(f"{outcome.status}: {outcome.name}: {outcome.reason}", file=sys.stderr, flush=True)
+        print(one_line(f"{outcome.status}: {outcome.name}: {outcome.reason}"), file=sys.stderr, flush=True)
 
     result = show(batch_job(plan, state, workers, device, watch, told), as_json)
     lines = [f"{one.status:6} {one.seconds:7.1f} s  {one.name}" for one in result.outcomes]

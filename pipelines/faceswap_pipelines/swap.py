@@ -59,9 +59,13 @@ def swap(job: SwapJob, models: Models | None = None) -> Job[SwapResult]:
     models = models or Models()
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     who = pictured(job, finder)
-    if is_picture(job.video):
-        return (yield from _swap_picture(job, swapper, finder, who))
-    return (yield from _swap_video(job, swapper, finder, who))
+    with ExitStack() as stack:
+        for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
+            stack.enter_context(_only_one(place, job.out))
+        check_output(job)  # another one may have ended just now
+        if is_picture(job.video):
+            return (yield from _swap_picture(job, swapper, finder, who))
+        return (yield from _swap_video(job, swapper, finder, who))
 
 
 def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embedding | None) -> Job[SwapResult]:
@@ -72,9 +76,6 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
     total = None if last is None else max(0, last - first)
     seal, start_time = seal_of(job.model, job.video), time.monotonic()
     with ExitStack() as stack:
-        for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
-            stack.enter_context(_only_one(place, job.out))
-        check_output(job)  # another one may have ended just now
         outputs = [stack.enter_context(_Output(_open_output(job, job.out, info, seal), first))]
         if job.mask_out:
             outputs.append(stack.enter_context(_Output(_open_output(job, job.mask_out, info, None), first)))
@@ -106,10 +107,11 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
             done = made.frame.index + 1 - first
             yield Progress(f"Swapping {job.video.name}", done, total, "frames", f"{rate:.1f} frames/s")
         yield Progress(f"Joining and signing {job.out.name}", 0, None, "")
-        for output in outputs:  # all are whole before the first one gets its name
+        for output in outputs:  # all are whole before the first one gets its name, and what lies beside it is there
             output.writer.complete()
+        sheet_file, settings = samples.write(job.out, seal), _write_settings(job)
     rate = written / (time.monotonic() - start_time)
-    return SwapResult(str(job.out), written, swapped, rate, samples.write(job.out, seal), _write_settings(job))
+    return SwapResult(str(job.out), written, swapped, rate, sheet_file, settings)
 
 
 class _Output(AbstractContextManager["_Output"]):
@@ -181,13 +183,15 @@ def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embed
     roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
     swapped = converted([(frame, roles)], swapper, job.settings.look, job.mask_out is not None)
     made = next(marked_frames(swapped, job.settings.label))
-    for path, image in zip((job.out, job.mask_out), _images(made), strict=False):
+    # The picture comes last: where it is, all that lies beside it is, too.
+    place, rows = sheet_path(job.out), [("before and after", [frame.image, made.image]), ("", close_up(made))]
+    write_marked(place, sheet(rows, side=512), seal)
+    settings = _write_settings(job)
+    for path, image in reversed(list(zip((job.out, job.mask_out), _images(made), strict=False))):
         assert path is not None  # a mask is made only if there is a place for it
         write_picture(path, image, quality=95, seal=seal if path == job.out else None)
-    path, rows = sheet_path(job.out), [("before and after", [frame.image, made.image]), ("", close_up(made))]
-    write_marked(path, sheet(rows, side=512), seal)
     seconds = time.monotonic() - start_time
-    return SwapResult(str(job.out), 1, 1, 1 / seconds, str(path), _write_settings(job))
+    return SwapResult(str(job.out), 1, 1, 1 / seconds, str(place), settings)
 
 
 def _open_output(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:

@@ -11,7 +11,6 @@ import signal
 import sys
 import threading
 import time
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from faceswap.documents import one_line, parse_toml
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap.provenance.consent import NOBODY, read_consent
 
@@ -42,7 +42,7 @@ _FIRST_RANK = os.environ.get("RANK", "0") == "0"  # of the processes that torchr
 PROGRESS_FILE = "FACESWAP_PROGRESS"
 """Names, in the environment, a file to hold the latest report as JSON, for a program that watches this one."""
 _REPORT_EVERY = 0.3  # seconds between two of them
-_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG}
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG, errno.ENAMETOOLONG}
 
 
 class StoppedError(Exception):
@@ -55,12 +55,18 @@ def job_errors() -> Iterator[None]:
     try:
         yield
     except FaceswapError as error:
-        print(f"{ERROR}{error}", file=sys.stderr)
+        print(f"{ERROR}{one_line(error)}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        print(f"{ERROR}{error}. Check the disk's space and permissions, then run the same again.", file=sys.stderr)
+        print(
+            f"{ERROR}{one_line(error)}. Check the disk's space and permissions, then run the same again.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(EXIT_ERROR) from None
+    except MemoryError:
+        print(f"{ERROR}the memory is full. Close other programs, or choose smaller settings.", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
     except (StoppedError, KeyboardInterrupt) as stop:
         saved = "what was done is saved" if isinstance(stop, StoppedError) else "what was saved before is kept"
@@ -180,8 +186,8 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         if not equals or not name.isidentifier():
             raise ConfigError(f"'{text}' is not a setting", "Write it as NAME=VALUE, for example beta=4")
         try:
-            given[name] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
+            given[name] = parse_toml(f"value = {value}")["value"]
+        except ValueError:
             given[name] = value
     return given
 

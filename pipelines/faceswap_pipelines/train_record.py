@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from faceswap.documents import parse_json
 from faceswap.errors import DependencyError
 from faceswap.media.pictures import write_picture
 from faceswap.quality.charts import Curve, curves
@@ -124,23 +125,38 @@ def _forget_after(stats: Path, step: int) -> None:
     """Drop the lines of steps that are about to be made again, and one that a kill has cut short."""
     if not stats.exists():
         return
-    kept = [line for line in read_stats(stats) if int(str(line["step"])) <= step]
+    kept = [line for line in read_stats(stats) if line["step"] <= step]
     fresh = stats.with_suffix(".part")
     fresh.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
     fresh.replace(stats)
 
 
-def read_stats(stats: Path) -> list[dict[str, object]]:
-    """The lines of stats.jsonl that are whole, the oldest first."""
+def read_stats(stats: Path) -> list[dict[str, Any]]:
+    """The lines of stats.jsonl that are whole, the oldest first; those that are damaged are passed over."""
     whole = []
-    for text in stats.read_text(encoding="utf-8").splitlines() if stats.exists() else []:
+    for text in stats.read_bytes().splitlines() if stats.exists() else []:
         try:
-            line = json.loads(text)
-        except json.JSONDecodeError:
+            line = parse_json(text)
+        except ValueError:
             continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
+        if _is_whole(line):
             whole.append(line)
     return whole
+
+
+def _is_whole(line: object) -> bool:
+    """Whether a line has what is drawn of it: step, seconds, and of each person's losses their figures."""
+    if not isinstance(line, dict):
+        return False
+    losses = line.get("losses", {})
+    if not isinstance(losses, dict) or not all(isinstance(loss, dict) for loss in losses.values()):
+        return False
+    figures = [figure for loss in losses.values() for figure in loss.values()]
+    return (
+        isinstance(line.get("step"), int)
+        and isinstance(line.get("seconds"), int | float)
+        and all(figure is None or isinstance(figure, int | float) for figure in figures)
+    )
 
 
 def _as_line(metrics: Metrics, held_out: list[tuple[int, float]]) -> dict[str, object]:
@@ -186,7 +202,7 @@ def _plot(stats: Path) -> Picture:
     for line in read_stats(stats):
         stage = "detail: " if line.get("stage") == DETAIL else ""
         for name, value in _flat(line).items():
-            series.setdefault((stage, name), []).append((float(str(line["step"])), value))
+            series.setdefault((stage, name), []).append((float(line["step"]), value))
 
     panels: dict[str, list[Curve]] = {}
     for (stage, name), points in series.items():

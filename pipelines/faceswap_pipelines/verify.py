@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cryptography import x509
 
+from faceswap.documents import one_line
 from faceswap.errors import ConfigError, MediaError
 from faceswap.media.pictures import is_picture, read_picture
 from faceswap.media.video import sample_frames
@@ -53,6 +54,8 @@ def _report(file: Path, authorities: str) -> Report:
         mark = find_mark(_pictures(file))
     except MediaError as error:
         problem = str(error)
+        if not file.is_file():  # a pipe, for example, from which nothing may ever come
+            return Report(str(file), False, None, "", None, problem)
     try:  # whatever its pictures are like
         credentials, declared = read_credentials(file, authorities), read_source_type(file)
     except MediaError as error:
@@ -91,13 +94,13 @@ def in_words(report: Report) -> str:
     """The report for people: the verdict first, then what it stands on."""
     verdict = "modified or made by AI" if report.says_ai else "says nothing of AI"
     lines = [
-        f"{report.file}: {verdict}",
+        f"{one_line(report.file)}: {verdict}",
         *_credentials_in_words(report.credentials),
         f"  invisible mark: {_mark_in_words(report.mark)}",
         f"  declared in its metadata: {report.declared or 'nothing'}",
     ]
     if report.problem:
-        lines.append(f"  its pictures cannot be read: {report.problem}")
+        lines.append(f"  its pictures cannot be read: {one_line(report.problem)}")
     if not report.says_ai:
         lines.append("  That does not show that it is genuine: marks can be lost, and other programs leave none.")
     return "\n".join(lines)

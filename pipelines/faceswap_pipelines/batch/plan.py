@@ -32,6 +32,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatch
 from glob import escape, glob
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from faceswap.config import from_dict, read_toml
@@ -144,12 +145,17 @@ def read_plan(file: Path, watching: bool = False) -> list[Task]:
         raise ConfigError(f"{file} has no jobs", 'Add one: [[job]] and below it kind = "swap", inputs, model, out')
     jobs = []
     for number, given in enumerate(given_jobs, start=1):
-        where, kind = f"{file}, job {number}", given.get("kind")
-        if kind not in _KINDS:
+        where, kind = f"{file}, job {number}", given.get("kind") if isinstance(given, dict) else None
+        if not isinstance(kind, str) or kind not in _KINDS:
             raise ConfigError(f"{where} is of no known kind ({kind!r})", f"Choose one of: {', '.join(_KINDS)}")
-        merged = defaults.get(kind, {}) | {key: value for key, value in given.items() if key != "kind"}
-        spec: Any = from_dict(_KINDS[kind], merged, where)
-        tasks = _expanded(spec, file.absolute().parent, _GROWING if watching else 0.0)
+        default = defaults.get(kind, {})
+        if not isinstance(default, dict):
+            raise ConfigError(f"defaults.{kind} in {file} is no table", f"Write it as [defaults.{kind}]")
+        spec: Any = from_dict(_KINDS[kind], default | {key: given[key] for key in given if key != "kind"}, where)
+        try:
+            tasks = _expanded(spec, file.absolute().parent, _GROWING if watching else 0.0)
+        except OSError as error:  # a name that is too long, for example
+            raise ConfigError(f"{where} names what cannot be a file ({error})", "Correct its paths") from error
         if not tasks and not watching:
             raise ConfigError(f"{where}: nothing matches {' '.join(spec.inputs)}", "Correct its inputs, or use --watch")
         jobs.append(_Named(spec.name, spec.after, tasks))
@@ -279,9 +285,13 @@ def _filled(template: str, path: Path, model: str) -> str:
     changed = path.stat().st_mtime if path.exists() else time.time()
     values = {"stem": path.stem, "model": model, "date": time.strftime("%Y-%m-%d", time.localtime(changed))}
     try:
-        return template.format_map(values)
-    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
         raise ConfigError(f"'{template}' cannot be filled in ({error})", "Use {stem}, {model} and {date}") from error
+    for _, name, width, conversion in parts:  # a width could ask for gigabytes of spaces
+        if name is not None and (name not in values or width or conversion):
+            raise ConfigError(f"'{template}' cannot be filled in ({name})", "Use {stem}, {model} and {date}")
+    return template.format_map(values)
 
 
 def _with_dependencies(jobs: list[_Named], file: Path) -> list[Task]:

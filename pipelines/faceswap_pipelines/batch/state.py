@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faceswap.errors import FaceswapError, OutputError
-from faceswap.faces.database import create_database, lock, open_database, transaction
+from faceswap.faces.database import create_database, lock, of_kind, open_database, reading, transaction
 from faceswap.faces.faceset import Faceset
 from faceswap.media.fingerprint import fingerprint
 from faceswap_pipelines.batch.plan import AnyJob, Task
@@ -59,7 +59,7 @@ class State(AbstractContextManager["State"]):
             self._db, version = open_database(path)
         except (OSError, sqlite3.Error) as error:
             self._lock.close()
-            raise OutputError(f"{path} cannot be used ({error})", _ANEW) from error
+            raise self._damaged(str(error)) from error
         if version != _VERSION:
             self.__exit__(None, None, None)
             raise OutputError(f"{path} is of another version of this program", _ANEW)
@@ -72,13 +72,18 @@ class State(AbstractContextManager["State"]):
 
     def entry(self, task: Task) -> Entry | None:
         """What is known of `task`; None: nothing yet."""
-        row = self._db.execute(
-            "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (task.name,)
-        ).fetchone()
-        if row is None:
-            return None
-        status, key, reason, seconds, result, ours = row
-        return Entry(status, key, reason, seconds, result, bool(ours))
+        with reading(self._damaged, str(self._path)):
+            row = self._db.execute(
+                "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (task.name,)
+            ).fetchone()
+            if row is None:
+                return None
+            *texts, seconds, result, ours = row
+            status, key, reason, result = (of_kind(str, text) for text in (*texts, result))
+            return Entry(status, key, reason, of_kind(float, seconds), result, bool(ours))
+
+    def _damaged(self, why: str) -> OutputError:
+        return OutputError(f"{self._path} cannot be used ({why})", _ANEW)
 
     def note(self, task: Task, entry: Entry) -> None:
         """Keep what has become of `task`."""
