@@ -27,9 +27,11 @@ from faceswap.types import Frame, Picture
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
 _NO_VIDEO_FORMATS = {"image2", "tty", "hls", "dash", "concat", "sdp"}
 
-# Unbiased rounding and interpolated chroma: RGB and back to YUV returns the same video. The fast default darkens
-# every frame by a level.
-_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# Unbiased rounding: the fast default darkens every frame by a level.
+_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+# With interpolated chroma, RGB and back to YUV returns the same video. Where swscale converts primaries or transfer, too,
+# it takes chroma for something else under this flag, and skin comes out blue.
+_EXACT_CHROMA = _ACCURATE | Interpolation.FULL_CHR_H_INT
 
 # H.273 matrix coefficients (the tag in the file): its name, and what swscale calls it.
 _MATRICES = {
@@ -42,6 +44,8 @@ _MATRICES = {
     10: ("bt2020c", Colorspace.BT2020),
 }
 _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
+_WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
+"""Of BT.2020, DCI-P3 and Display P3: shown as if they were BT.709's, colours are a fifth too dull."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
     Decodes from the beginning whatever `start` is, so that an index always means the same frame. Times strictly
     increase: a frame without a time of its own comes one frame duration, one whose time runs backwards comes one
     tick after the frame before it. Damaged places are skipped: what can be decoded comes out.
-    HDR (PQ, HLG) is mapped to BT.709; frames that change size midway are scaled to the size of the first.
+    HDR (PQ, HLG) is mapped to BT.709, wide primaries (BT.2020, P3) are converted to it; frames that change size midway
+    are scaled to the size of the first.
 
     Raises:
         MediaError: on the first `next`, as `probe` does.
@@ -257,6 +262,10 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
     """The picture as full-range RGB, as displayed."""
     sideways = info.rotation in (90, 270)
     is_hdr = picture.color_trc in _HDR_TRANSFERS
+    if is_hdr and picture.color_primaries == ColorPrimaries.UNSPECIFIED:
+        picture.color_primaries = ColorPrimaries.BT2020  # there is no other HDR
+    is_wide = picture.color_primaries in _WIDE_PRIMARIES
+
     rgb = reformatter.reformat(
         picture,
         width=info.height if sideways else info.width,
@@ -265,8 +274,8 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
         src_colorspace=None if picture.format.is_rgb else _matrix(picture),
         dst_color_range=ColorRange.JPEG,
         dst_color_trc=ColorTrc.BT709 if is_hdr else None,
-        dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
-        interpolation=_ACCURATE,
+        dst_color_primaries=ColorPrimaries.BT709 if is_hdr or is_wide else None,
+        interpolation=_ACCURATE if is_hdr or is_wide else _EXACT_CHROMA,
     )
     image = rgb.to_ndarray().astype(np.uint8, copy=False)
     return np.ascontiguousarray(np.rot90(image, -info.rotation // 90))
