@@ -1,6 +1,7 @@
 """What becomes of a video's sound: copied where players know it in that container, otherwise encoded to AAC.
 
-A track that FFmpeg cannot decode, such as the second one of newer iPhones (APAC), is left out where it cannot be copied.
+A track that FFmpeg cannot decode, such as the second one of newer iPhones (APAC), is left out where it cannot be
+copied.
 """
 
 from __future__ import annotations
@@ -134,10 +135,7 @@ def encoded_packets(
 def _without(frame: av.AudioFrame, early: int) -> av.AudioFrame:
     """The frame without its first so many samples."""
     values = frame.to_ndarray()
-    if frame.layout.nb_channels in _LAYOUTS:
-        layout = _LAYOUTS[frame.layout.nb_channels]  # one without a name cannot be converted
-    else:
-        layout = frame.layout.name
+    layout = _LAYOUTS.get(frame.layout.nb_channels, frame.layout.name)  # one without a name cannot be converted
     interleaved = 1 if frame.format.is_planar else frame.layout.nb_channels
     rest = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(values[:, early * interleaved :]), format=frame.format.name, layout=layout

@@ -27,6 +27,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
+from faceswap.media.kinds import is_video
 from faceswap.types import Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
@@ -34,8 +35,8 @@ _NO_VIDEO_FORMATS = {"image2", "tty", "hls", "dash", "concat", "sdp"}
 
 # Unbiased rounding: the fast default darkens every frame by a level.
 _ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
-# With interpolated chroma, RGB and back to YUV returns the same video. Where swscale converts primaries or transfer, too,
-# it takes chroma for something else under this flag, and skin comes out blue.
+# With interpolated chroma, RGB and back to YUV returns the same video. Where swscale converts primaries or transfer,
+# too, it takes chroma for something else under this flag, and skin comes out blue.
 _EXACT_CHROMA = _ACCURATE | Interpolation.FULL_CHR_H_INT
 
 # H.273 matrix coefficients (the tag in the file): its name, and what swscale calls it.
@@ -233,6 +234,8 @@ def open_video(path: Path) -> InputContainer:
     formats = set(container.format.name.split(","))
     if formats & _NO_VIDEO_FORMATS or container.format.name.endswith("_pipe"):
         container.close()
+        if is_video(path):
+            raise MediaError(f"{path} is an animation that cannot be read here", "Convert it to GIF or MP4")
         raise MediaError(f"{path} is not a video", "Give a video file such as .mp4, .mov or .mkv")
     return container
 

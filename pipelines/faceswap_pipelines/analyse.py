@@ -18,7 +18,8 @@ from faceswap.faces.steady import steadied
 from faceswap.faces.track import LOOK_EVERY, Tracker
 from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.fingerprint import fingerprint
-from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.streams import batched
 from faceswap.types import Frame, FrameFaces, Picture
