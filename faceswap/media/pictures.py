@@ -104,8 +104,8 @@ def write_picture(
     options: dict[str, Any] = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {"compress_level": 3}
     if extras and extras.exif:
         options["exif"] = extras.exif
-    has_alpha = kind == "PNG" and extras is not None and extras.alpha is not None
-    pixels = _with_alpha(image, extras.alpha) if has_alpha else image
+    alpha = extras.alpha if extras and kind == "PNG" else None
+    pixels = image if alpha is None else _with_alpha(image, alpha)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         Image.fromarray(pixels).save(unfinished, kind, **options)
@@ -136,9 +136,8 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
         alpha, picture = picture.getchannel("A"), picture.convert("RGB")
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if "sRGB" in ImageCms.getProfileDescription(own):
-            converted = picture.convert("RGB")
-        else:
+        converted: Image.Image | None = picture
+        if "sRGB" not in ImageCms.getProfileDescription(own):
             converted = ImageCms.profileToProfile(
                 picture,
                 own,
@@ -148,7 +147,7 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
                 flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
             )
     except (ImageCms.PyCMSError, OSError):  # damaged, or of another kind than the picture
-        converted = picture.convert("RGB")
+        converted = picture
     assert converted is not None  # it is only where it was to be changed in its place
     if alpha is not None:
         converted.putalpha(alpha)

@@ -113,7 +113,8 @@ def encoded_packets(
     with open_video(path) as container:
         for whole in _decoded(container, container.streams[index]):
             rate = whole.sample_rate
-            time = (Fraction(whole.pts) * whole.time_base if whole.pts is not None else Fraction(0)) - zero
+            pts, ticks = whole.pts, whole.time_base
+            time = (Fraction(0) if pts is None or ticks is None else pts * ticks) - zero
             if end is not None and time >= end - zero:
                 break
 
@@ -124,7 +125,7 @@ def encoded_packets(
 
             # Counted in samples: containers round, and what does not follow exactly would be torn.
             stated = round(time * rate) + early
-            is_gap = position is not None and whole.pts is not None and stated - position > _SLACK * rate
+            is_gap = position is not None and pts is not None and stated - position > _SLACK * rate
             position = stated if position is None or is_gap else position
             frame.pts, frame.time_base = position, Fraction(1, rate)
             position += frame.samples
@@ -134,7 +135,7 @@ def encoded_packets(
 
 def _without(frame: av.AudioFrame, early: int) -> av.AudioFrame:
     """The frame without its first so many samples."""
-    values = frame.to_ndarray()
+    values: Any = frame.to_ndarray()
     layout = _LAYOUTS.get(frame.layout.nb_channels, frame.layout.name)  # one without a name cannot be converted
     interleaved = 1 if frame.format.is_planar else frame.layout.nb_channels
     rest = av.AudioFrame.from_ndarray(

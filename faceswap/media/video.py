@@ -271,7 +271,7 @@ def _unreadable(path: Path) -> MediaError:
 
 def _orientation(picture: av.VideoFrame) -> tuple[int, bool]:
     """Degrees clockwise, and whether it is mirrored, left and right, before that: what the display matrix does."""
-    matrix = picture.side_data.get(SideData.DISPLAYMATRIX)
+    matrix = picture.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]  # its keys are no texts
     if matrix is None:
         return 0, False
     # Row by row, each of three: where a step to the right, and one down, lead on the screen.

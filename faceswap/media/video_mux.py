@@ -15,7 +15,7 @@ from heapq import merge
 from itertools import pairwise
 from math import lcm
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 from av.audio.stream import AudioStream
@@ -23,6 +23,9 @@ from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
+
+if TYPE_CHECKING:  # there is no such name at run time
+    from av.container.core import Chapter
 
 from faceswap.media.codecs import CONTAINERS
 from faceswap.media.sound import Fate, SoundTrack, add_aac, encoded_packets
@@ -205,11 +208,11 @@ def _copy_tags(origin: InputContainer, output: OutputContainer) -> None:
     output.metadata.update(tags)
 
 
-def _chapters(origin: InputContainer, zero: Fraction) -> list[Any]:
+def _chapters(origin: InputContainer, zero: Fraction) -> list[Chapter]:
     """The source's, counted from second `zero` of its clock."""
     chapters = origin.chapters()
     for chapter in chapters:
-        ticks = round(zero / chapter["time_base"])
+        ticks = round(zero / (chapter["time_base"] or 1))
         chapter["start"], chapter["end"] = max(0, chapter["start"] - ticks), max(0, chapter["end"] - ticks)
     return chapters
 

@@ -194,8 +194,8 @@ def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embed
     extras = read_extras(job.video)
     for path, image in zip((job.out, job.mask_out), _images(made), strict=False):
         assert path is not None  # a mask is made only if there is a place for it
-        own = {"seal": seal, "extras": extras} if path == job.out else {}
-        write_picture(path, image, quality=95, **own)
+        is_out = path == job.out
+        write_picture(path, image, quality=95, seal=seal if is_out else None, extras=extras if is_out else None)
     path, rows = sheet_path(job.out), [("before and after", [frame.image, made.image]), ("", close_up(made))]
     write_marked(path, sheet(rows, side=512), seal)
     seconds = time.monotonic() - start_time
