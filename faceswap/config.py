@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -307,8 +309,15 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The values in a TOML file. Raises ConfigError with the file's name."""
+    """The values in a TOML file: UTF-8, or what Windows' editors write. Raises ConfigError with the file's name."""
     try:
-        return parse_toml(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return parse_toml(content.decode("utf-16" if is_utf16 else "utf-8-sig").replace("\r\n", "\n"))
+    except tomllib.TOMLDecodeError as error:
+        remedy = "Correct the file"
+        if b"\\" in content:
+            remedy = "In \"...\" a backslash is a command: write paths with / or in '...'"
+        raise ConfigError(f"{path} cannot be read as TOML ({error})", remedy) from error
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path} cannot be read as TOML ({error})", "Correct the file") from error

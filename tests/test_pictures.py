@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
 
 from faceswap.errors import MediaError, OutputError
-from faceswap.media.pictures import is_picture, is_video, read_picture, write_picture
+from faceswap.media.kinds import is_picture, is_video
+from faceswap.media.pictures import Extras, read_extras, read_picture, write_picture
+from faceswap.media.video import read_frames
 from faceswap.types import Picture
 
 
@@ -150,8 +155,161 @@ def test_writing_is_all_or_nothing(tmp_path: Path, picture: Picture) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a.png", "taken.png"]
 
 
-def test_kinds_go_by_suffix() -> None:
-    assert is_picture(Path("a.JPG"))
-    assert not is_picture(Path("a.mp4"))
-    assert is_video(Path("b/a.MOV"))
-    assert not is_video(Path("a.txt"))
+def matrix_profile(primaries: Sequence[tuple[float, float]], gamma: float) -> bytes:
+    """An ICC profile of a screen: where its red, green and blue lie, relative to D50, and its curve."""
+
+    def fixed(*numbers: float) -> bytes:
+        return struct.pack(f">{len(numbers)}i", *(round(number * 65536) for number in numbers))
+
+    white = np.array([0.3127 / 0.3290, 1.0, (1 - 0.3127 - 0.3290) / 0.3290])
+    columns = np.array([(x / y, 1.0, (1 - x - y) / y) for x, y in primaries]).T
+    columns = columns * np.linalg.solve(columns, white)
+    bradford = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
+    d50 = np.array([0.9642, 1.0, 0.8249])
+    adapted = np.linalg.inv(bradford) @ np.diag((bradford @ d50) / (bradford @ white)) @ bradford @ columns
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(gamma * 256)) + bytes(2)
+    tags = {name: b"XYZ " + bytes(4) + fixed(*adapted[:, i]) for i, name in enumerate((b"rXYZ", b"gXYZ", b"bXYZ"))}
+    tags |= dict.fromkeys((b"rTRC", b"gTRC", b"bTRC"), curve) | {b"wtpt": b"XYZ " + bytes(4) + fixed(*d50)}
+    text = b"a screen\0"
+    tags[b"desc"] = b"desc" + bytes(4) + struct.pack(">I", len(text)) + text + bytes(78 + 3)
+    table, data = b"", b""
+    for name, content in tags.items():
+        table += name + struct.pack(">II", 132 + 12 * len(tags) + len(data), len(content))
+        data += content + bytes(-len(content) % 4)
+    body = struct.pack(">I", len(tags)) + table + data
+    head = struct.pack(">I4xI", 128 + len(body), 0x02400000) + b"mntrRGB XYZ " + bytes(12) + b"acsp" + bytes(28)
+    return head + fixed(*d50) + bytes(48) + body
+
+
+DISPLAY_P3 = matrix_profile([(0.680, 0.320), (0.265, 0.690), (0.150, 0.060)], 2.2)
+ADOBE_RGB = matrix_profile([(0.640, 0.330), (0.210, 0.710), (0.150, 0.060)], 2.2)
+TONES = np.array([[200, 150, 120], [90, 60, 45], [60, 90, 170], [70, 140, 80], [180, 70, 90]], np.uint8)
+
+
+@pytest.mark.parametrize("profile", [DISPLAY_P3, ADOBE_RGB])
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif", "a.webp"])
+def test_colours_are_converted_to_srgb(tmp_path: Path, profile: bytes, name: str) -> None:
+    """What was made of sRGB for another screen, and says so, comes out as it was."""
+    upright = np.repeat(np.repeat(TONES[None], 16, axis=1), 16, axis=0)
+    stored = ImageCms.profileToProfile(
+        Image.fromarray(upright),
+        ImageCms.createProfile("sRGB"),
+        ImageCms.ImageCmsProfile(io.BytesIO(profile)),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+    )
+    assert stored is not None
+    assert np.abs(np.array(stored).astype(int) - upright).max() > 8
+    options = {"quality": 100, "subsampling": 0} if name == "a.jpg" else {"lossless": True} if name == "a.webp" else {}
+    stored.save(tmp_path / name, icc_profile=profile, **options)
+    middles = read_picture(tmp_path / name)[8, 8::16].astype(int)
+    assert np.abs(middles - TONES).max() <= 3
+
+
+def test_a_damaged_profile_is_passed_over_and_transparency_kept(tmp_path: Path, picture: Picture) -> None:
+    Image.fromarray(picture).save(tmp_path / "damaged.png", icc_profile=DISPLAY_P3[:150])
+    assert np.array_equal(read_picture(tmp_path / "damaged.png"), picture)
+    clear = np.dstack([picture, np.zeros(picture.shape[:2], np.uint8)])
+    Image.fromarray(clear).save(tmp_path / "clear.png", icc_profile=DISPLAY_P3)
+    assert not read_picture(tmp_path / "clear.png").any()
+
+
+def test_floating_point_is_white_at_1(tmp_path: Path) -> None:
+    ramp = np.linspace(-0.1, 1.2, 64, dtype=np.float32).reshape(8, 8)
+    Image.fromarray(ramp).save(tmp_path / "a.tif")
+    assert np.abs(read_picture(tmp_path / "a.tif")[..., 1] - np.clip(ramp * 255, 0, 255)).max() <= 0.5
+
+
+def test_transparency_and_exif_come_along(tmp_path: Path, picture: Picture) -> None:
+    alpha = np.linspace(0, 255, picture.shape[0] * picture.shape[1]).reshape(picture.shape[:2]).astype(np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Model] = 6, "a camera"
+    Image.fromarray(np.dstack([picture, alpha])).save(tmp_path / "a.webp", lossless=True, exact=True, exif=exif)
+    extras = read_extras(tmp_path / "a.webp")
+    write_picture(tmp_path / "out.png", read_picture(tmp_path / "a.webp"), extras=extras)
+
+    with Image.open(tmp_path / "out.png") as written:
+        tags = written.getexif()
+        pixels = np.array(written)
+    assert tags[ExifTags.Base.Model] == "a camera"
+    assert ExifTags.Base.Orientation not in tags
+    upright = np.rot90(np.dstack([picture, alpha]), -1)
+    assert np.array_equal(pixels[..., 3], upright[..., 3])
+    seen = upright[..., 3] > 128
+    assert np.abs(pixels[seen].astype(int) - upright[seen]).max() <= 1
+    # Read again, it lies on black as before: what is seen is what was seen.
+    before, after = read_picture(tmp_path / "a.webp").astype(int), read_picture(tmp_path / "out.png").astype(int)
+    assert np.abs(before - after).max() <= 1
+
+
+def test_an_opaque_picture_without_exif_has_no_extras(tmp_path: Path, picture: Picture) -> None:
+    write_picture(tmp_path / "a.jpg", picture)
+    assert read_extras(tmp_path / "a.jpg") == Extras(None, b"")
+
+
+def test_heic_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "photo.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(999))
+    assert is_picture(tmp_path / "photo.heic")
+    with pytest.raises(MediaError, match="HEIC"):
+        read_picture(tmp_path / "photo.heic")
+
+
+class TestKinds:
+    @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF"])
+    def test_pictures_are_known_under_every_name(self, tmp_path: Path, picture: Picture, kind: str) -> None:
+        for name in ("a.jfif", "a.mp4", "a", "a.txt"):
+            Image.fromarray(picture).save(tmp_path / name, kind)
+            assert is_picture(tmp_path / name)
+            assert not is_video(tmp_path / name)
+        assert np.abs(read_picture(tmp_path / "a.jfif").astype(int) - picture).mean() < 12
+
+    @pytest.mark.parametrize("kind", ["PNG", "WEBP", "GIF"])
+    def test_pictures_that_move_are_videos(self, tmp_path: Path, picture: Picture, kind: str) -> None:
+        pictures = [Image.fromarray(np.roll(picture, 7 * shift, axis=1)) for shift in range(3)]
+        pictures[0].save(tmp_path / "a", kind, save_all=True, append_images=pictures[1:], duration=100)
+        assert is_video(tmp_path / "a")
+        assert not is_picture(tmp_path / "a")
+        if kind != "WEBP":  # FFmpeg does not know it
+            assert [frame.time for frame in read_frames(tmp_path / "a")] == [0, Fraction(1, 10), Fraction(1, 5)]
+
+    @pytest.mark.parametrize(
+        ("muxer", "codec"),
+        [
+            ("mp4", "libx264"),
+            ("mov", "libx264"),
+            ("3gp", "mpeg4"),
+            ("matroska", "libx264"),
+            ("webm", "libvpx"),
+            ("avi", "mpeg4"),
+            ("asf", "wmv2"),
+            ("flv", "flv"),
+            ("mpegts", "libx264"),
+            ("vob", "mpeg2video"),
+            ("mxf", "mpeg2video"),
+            ("ogv", "libtheora"),
+            ("h264", "libx264"),
+            ("hevc", "libx265"),
+            ("ivf", "libvpx"),
+        ],
+    )
+    def test_videos_are_known_under_every_name(self, tmp_path: Path, muxer: str, codec: str) -> None:
+        if codec not in av.codecs_available:
+            pytest.skip(f"this FFmpeg has no {codec}")
+        with av.open(str(tmp_path / "clip"), "w", format=muxer) as container:
+            stream = container.add_stream(codec, rate=25, width=176, height=144, pix_fmt="yuv420p")
+            for number in range(5):
+                frame = av.VideoFrame.from_ndarray(np.full((144, 176, 3), 40 * number, np.uint8), "rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, 25)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        assert is_video(tmp_path / "clip")
+        assert not is_picture(tmp_path / "clip")
+
+    def test_what_is_not_there_or_says_nothing_goes_by_its_name(self, tmp_path: Path) -> None:
+        assert is_picture(Path("a.JPG"))
+        assert is_video(Path("b/a.MOV"))
+        assert not is_video(Path("a.txt"))
+        (tmp_path / "empty.mp4").touch()
+        assert is_video(tmp_path / "empty.mp4")
+        (tmp_path / "notes.txt").write_text("dear diary")
+        assert not is_video(tmp_path / "notes.txt")
+        assert not is_picture(tmp_path / "notes.txt")

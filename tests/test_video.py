@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import av
 import numpy as np
 import pytest
 from av.audio.stream import AudioStream
-from av.video.reformatter import ColorRange, Colorspace, ColorTrc
+from av.video.reformatter import (
+    ColorPrimaries,
+    ColorRange,
+    Colorspace,
+    ColorTrc,
+    Interpolation,
+    VideoReformatter,
+)
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from clips import (
     PATCHES,
@@ -30,7 +40,84 @@ from clips import (
 from faceswap.errors import MediaError
 from faceswap.media import video
 from faceswap.media.video import probe, read_frames
-from faceswap.types import Frame
+from faceswap.types import Frame, Picture
+
+Floats = NDArray[np.float64]
+
+
+# Skin, and colours of a picture, far enough from grey that a wrong primary shows; all lie within BT.709.
+TONES = np.array([(200, 150, 120), (90, 60, 45), (60, 90, 170), (70, 140, 80), (180, 70, 90), (190, 170, 70)], float)
+BT2020_TO_709 = np.array([[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]])
+P3_TO_709 = np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]])
+"""On linear light: ITU-R BT.2087, and the same made of Display P3's primaries."""
+
+
+def sdr_signal(light: Floats) -> Floats:
+    """Light of a screen, 0..1, as the signal that makes it (ITU-R BT.1886)."""
+    return np.asarray(np.maximum(light, 0) ** (1 / 2.4))
+
+
+def pq_signal(light: Floats) -> Floats:
+    """SMPTE ST 2084, with a white of 203 cd/m2 (ITU-R BT.2408)."""
+    power = (np.maximum(light, 0) * 203 / 10_000) ** 0.1593017578125
+    return np.asarray(((0.8359375 + 18.8515625 * power) / (1 + 18.6875 * power)) ** 78.84375)
+
+
+def hlg_signal(light: Floats) -> Floats:
+    """ARIB STD-B67, with a white of three quarters of the signal."""
+    scene = np.maximum(light, 0) * 0.265
+    high = 0.17883277 * np.log(np.maximum(12 * scene - 0.28466892, 1e-9)) + 0.55991073
+    return np.where(scene <= 1 / 12, np.sqrt(3 * scene), high)
+
+
+HDR_CURVES = {ColorTrc.SMPTE2084: pq_signal, ColorTrc.ARIB_STD_B67: hlg_signal}
+
+
+def make_wide_clip(
+    path: Path,
+    curve: Callable[[Floats], Floats],
+    transfer: ColorTrc,
+    to_709: Floats,
+    primaries: ColorPrimaries = ColorPrimaries.BT2020,
+) -> Path:
+    """A clip of TONES, side by side, as a camera with these primaries and this curve keeps them."""
+    signal = curve((TONES / 255) ** 2.4 @ np.linalg.inv(to_709).T)
+    stripes = np.repeat(np.round(signal * 65535).astype(np.uint16)[None], 16, axis=1)
+    pixels = np.ascontiguousarray(np.repeat(stripes, 48, axis=0))
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=25, width=96, height=48, pix_fmt="yuv420p10le")
+        assert isinstance(stream, VideoStream)
+        context = stream.codec_context
+        context.colorspace, context.color_range = 9, ColorRange.MPEG
+        context.color_primaries, context.color_trc = primaries, transfer
+        frame = VideoReformatter().reformat(
+            av.VideoFrame.from_ndarray(pixels, "rgb48le"),
+            format="yuv420p10le",
+            src_color_range=ColorRange.JPEG,
+            dst_colorspace=Colorspace.BT2020,
+            dst_color_range=ColorRange.MPEG,
+            interpolation=Interpolation.BICUBIC | Interpolation.ACCURATE_RND,
+        )
+        frame.color_primaries, frame.color_trc = primaries, transfer
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def filtered(path: Path, scale: str) -> Picture:
+    """The first frame through FFmpeg's own scale filter."""
+    name, _, options = scale.partition("=")
+    with av.open(str(path)) as container:
+        graph = av.filter.Graph()
+        nodes = [graph.add_buffer(template=container.streams.video[0]), graph.add(name, options)]
+        graph.link_nodes(*nodes, graph.add("format", "rgb24"), graph.add("buffersink")).configure()
+        graph.vpush(next(container.decode(video=0)))
+        return graph.vpull().to_ndarray().astype(np.uint8)
+
+
+def middles(image: Picture) -> Floats:
+    """The colours in the middle of each of TONES's stripes."""
+    return image[24, 8::16].astype(float)
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +240,27 @@ class TestReading:
         assert dark <= 2
         assert 96 < middle < 191
         assert white >= 245
+
+    @pytest.mark.parametrize("transfer", [ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67])
+    def test_hdr_colors_are_those_of_ffmpegs_own_tone_map(self, tmp_path: Path, transfer: ColorTrc) -> None:
+        clip = make_wide_clip(tmp_path / "clip.mkv", HDR_CURVES[transfer], transfer, BT2020_TO_709)
+        mapped = middles(filtered(clip, "scale=out_transfer=bt709:out_primaries=bt709:out_range=full"))
+        shown = middles(images(clip)[0])
+        assert np.abs(shown - mapped).max() <= 3
+        # Which channel is the strongest of a patch, and which the weakest, is what makes its colour.
+        assert all(np.all(np.diff(patch[np.argsort(wanted)]) > 5) for patch, wanted in zip(shown, TONES, strict=True))
+
+    @pytest.mark.parametrize(
+        ("primaries", "to_709"), [(ColorPrimaries.BT2020, BT2020_TO_709), (ColorPrimaries.SMPTE432, P3_TO_709)]
+    )
+    def test_wide_primaries_in_sdr_keep_their_colors(
+        self, tmp_path: Path, primaries: ColorPrimaries, to_709: Floats
+    ) -> None:
+        clip = make_wide_clip(tmp_path / "clip.mkv", sdr_signal, ColorTrc.BT709, to_709, primaries)
+        shown = middles(images(clip)[0])
+        assert np.abs(shown - middles(filtered(clip, "scale=out_primaries=bt709:out_range=full"))).max() <= 3
+        # FFmpeg draws the most colourful ones in a little; taken for BT.709's, they would be off by over 25 levels.
+        assert np.abs(shown - TONES).max() <= 8
 
     def test_a_damaged_middle_is_passed_over(self, tmp_path: Path, talkie: Path) -> None:
         content = bytearray(

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from faceswap.errors import ConfigError
-from faceswap_app.files import is_picture
+from faceswap.media.kinds import is_picture
 
 AUTO = "auto"  # the preset that suits the device
 LONGEST_TRAINING = 10_080.0  # minutes: a week

@@ -15,7 +15,8 @@ import numpy as np
 from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe
 from faceswap.training.checkpoint import latest_checkpoint, read_config
 from faceswap.types import Picture

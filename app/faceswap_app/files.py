@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faceswap.documents import is_text
 from faceswap.errors import OutputError
+from faceswap.media.kinds import is_picture, is_video
 
 _LONGEST_STEM = 100  # bytes of a clip's name in another file's: file systems end at 255 for all of it
 
@@ -23,20 +24,6 @@ def make_folder(folder: Path) -> None:
         raise OutputError(
             f"the folder {folder} cannot be written to ({error.strerror})", "Choose another with --projects"
         ) from error
-
-
-def is_picture(path: Path) -> bool:
-    """As the library says it, which loads OpenCV: not before the page is open."""
-    from faceswap.media import pictures
-
-    return pictures.is_picture(path)
-
-
-def is_video(path: Path) -> bool:
-    """The same for videos."""
-    from faceswap.media import pictures
-
-    return pictures.is_video(path)
 
 
 def files(folder: Path) -> list[Path]:

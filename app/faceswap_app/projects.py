@@ -24,8 +24,9 @@ import tomli_w
 
 from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, MediaError, OutputError
+from faceswap.media.kinds import is_picture, is_video
 from faceswap.provenance.consent import NOBODY
-from faceswap_app.files import files, free, is_picture, is_result, is_video, shortened, write
+from faceswap_app.files import files, free, is_result, shortened, write
 
 KEYS = ("a", "b", "c", "d")
 """Of the persons of a project, as its facesets are called and its models know them."""

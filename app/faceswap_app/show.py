@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from faceswap_app.files import is_picture
+from faceswap.media.kinds import is_picture
 from faceswap_app.jobs import DONE, FAILED, HALTED, STOPPING, WAITING, Job, Report
 
 _WORDS = {
@@ -131,5 +131,6 @@ def _in_words(job: Job, result: dict[str, Any]) -> str:
     if job.kind == "train":
         return f"{result.get('steps', 0):,} steps in {result.get('minutes', 0):.1f} minutes."
     if job.kind == "swap":
-        return f"{result.get('swapped', 0):,} of {result.get('frames', 0):,} frames show a swapped face."
+        notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in result.get("notes", ()))
+        return f"{result.get('swapped', 0):,} of {result.get('frames', 0):,} frames show a swapped face.{notes}"
     return "Look at the Swap tab for the result."

@@ -13,8 +13,8 @@ import gradio as gr
 
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import FaceswapError
+from faceswap.media.kinds import is_picture
 from faceswap_app import commands, show
-from faceswap_app.files import is_picture
 from faceswap_app.parts import RAW, TOLD, Desk, Live, acts, check_payload, number, one_of, text_of, told
 from faceswap_app.projects import Project
 

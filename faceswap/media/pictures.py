@@ -1,27 +1,32 @@
-"""Still pictures, in and out and cut to size, as RGB arrays; and which files look like pictures or videos."""
+"""Still pictures, in and out and cut to size, as RGB arrays."""
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from jaxtyping import UInt8
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.geometry import Similarity
+from faceswap.media.kinds import is_heic
 from faceswap.types import Picture, Seal
 
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-VIDEO_SUFFIXES = {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".mpg", ".mpeg", ".mts", ".m2ts", ".flv"}
+Alpha = UInt8[np.ndarray, "_ _"]
+"""Opacity of a picture, 0..255."""
 
 MAX_PIXELS = 100_000_000
 """More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Pillow's names of the kinds that are read, whatever a file is called: others of its parsers run programs."""
 
 _BAND = 512  # rows that are converted at once
@@ -31,20 +36,12 @@ _BLOCK = 32  # pixels
 _WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
-def is_picture(path: Path) -> bool:
-    """Whether the name is that of a picture that `read_picture` reads."""
-    return path.suffix.lower() in PICTURE_SUFFIXES
-
-
-def is_video(path: Path) -> bool:
-    """Whether the name is that of a video."""
-    return path.suffix.lower() in VIDEO_SUFFIXES
-
-
 def read_picture(path: Path) -> Picture:
     """The picture at `path` as RGB, upright by its EXIF orientation.
 
-    Grey pictures become RGB, 16 bits become 8, transparency is laid on black, of an animation comes the first frame.
+    Colours are converted to sRGB from the profile that the picture carries (Display P3, Adobe RGB, CMYK ...). Grey
+    pictures become RGB, 16 bits and floating point become 8 bits, transparency is laid on black, of an animation comes
+    the first frame.
 
     Raises:
         MediaError: the file is missing, empty, damaged, no picture, or larger than 100 megapixels.
@@ -61,12 +58,14 @@ def read_picture(path: Path) -> Picture:
                 problem = f"{path} is too large ({picture.width}x{picture.height} pixels)"
                 raise MediaError(problem, "Make it smaller than 100 megapixels")
             ImageOps.exif_transpose(picture, in_place=True)
-            return _to_rgb(picture)
+            return _to_rgb(_in_srgb(picture))
     except MemoryError:
         raise MediaError(f"{path} does not fit into the memory", "Close other programs, or make it smaller") from None
     except Image.DecompressionBombError:
         raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
     except UnidentifiedImageError:
+        if is_heic(path):
+            raise MediaError(f"{path} is a HEIC photo, which cannot be read here", "Export it as JPEG first") from None
         raise MediaError(f"{path} is not a picture, or is damaged", "Give a JPEG or PNG picture") from None
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
@@ -74,8 +73,32 @@ def read_picture(path: Path) -> Picture:
         raise MediaError(f"{path} is damaged", "Copy or download it again") from None
 
 
-def write_picture(path: Path, image: Picture, quality: int = 92, seal: Seal | None = None) -> None:
+@dataclass(frozen=True)
+class Extras:
+    """What a picture has besides its colours."""
+
+    alpha: Alpha | None
+    """Opacity, upright; None: it is opaque."""
+    exif: bytes
+    """When, where and with what it was taken, without the small picture of it and the orientation; b"" if nothing."""
+
+
+def read_extras(path: Path) -> Extras:
+    """What is to be kept of a picture that `read_picture` has read."""
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
+        tags = picture.getexif()
+        upright = ImageOps.exif_transpose(picture)
+        alpha = np.array(upright.convert("RGBA").getchannel("A")) if upright.has_transparency_data else None
+        tags.pop(ExifTags.Base.Orientation, None)
+        return Extras(alpha, tags.tobytes() if len(tags) else b"")
+
+
+def write_picture(
+    path: Path, image: Picture, quality: int = 92, seal: Seal | None = None, extras: Extras | None = None
+) -> None:
     """Writes `image` (RGB) as .jpg or .png by the suffix; `quality` (1 .. 100) is for JPEG.
+
+    With `extras`, its EXIF comes along, and in a .png its transparency, under which `image` was laid on black.
 
     The file appears whole or not at all: it is written under another name first.
 
@@ -86,10 +109,14 @@ def write_picture(path: Path, image: Picture, quality: int = 92, seal: Seal | No
     if kind is None:
         raise OutputError(f"{path} would be a kind of picture that cannot be written", "Use .jpg or .png")
     # Full chroma resolution: crops of faces are small, and their lips and eyes are the point.
-    options = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {"compress_level": 3}
+    options: dict[str, Any] = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {"compress_level": 3}
+    if extras and extras.exif:
+        options["exif"] = extras.exif
+    alpha = extras.alpha if extras and kind == "PNG" else None
+    pixels = image if alpha is None else _with_alpha(image, alpha)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        Image.fromarray(image).save(unfinished, kind, **options)
+        Image.fromarray(pixels).save(unfinished, kind, **options)
         if seal:
             seal(unfinished, path.name)
         os.replace(unfinished, path)
@@ -98,6 +125,41 @@ def write_picture(path: Path, image: Picture, quality: int = 92, seal: Seal | No
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _with_alpha(image: Picture, alpha: Alpha) -> UInt8[np.ndarray, "_ _ 4"]:
+    """RGBA of a picture that was laid on black: as bright as before, where it is seen."""
+    opacity = np.maximum(alpha, 1)[..., None] / np.float32(255)
+    return np.dstack([np.clip(np.rint(image / opacity), 0, 255).astype(np.uint8), alpha])
+
+
+def _in_srgb(picture: Image.Image) -> Image.Image:
+    """The picture as RGB, RGBA or unchanged, its colours converted by the profile that it carries."""
+    profile = picture.info.get("icc_profile")
+    if not profile or picture.mode.startswith("I") or picture.mode == "F":
+        return picture
+    alpha = None
+    if picture.has_transparency_data or picture.mode == "P":
+        picture = picture.convert("RGBA")
+        alpha, picture = picture.getchannel("A"), picture.convert("RGB")
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted: Image.Image | None = picture
+        if "sRGB" not in ImageCms.getProfileDescription(own):
+            converted = ImageCms.profileToProfile(
+                picture,
+                own,
+                ImageCms.createProfile("sRGB"),
+                renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+                outputMode="RGB",
+                flags=ImageCms.Flags.BLACKPOINTCOMPENSATION,
+            )
+    except (ImageCms.PyCMSError, OSError):  # damaged, or of another kind than the picture
+        converted = picture
+    assert converted is not None  # it is only where it was to be changed in its place
+    if alpha is not None:
+        converted.putalpha(alpha)
+    return converted
 
 
 def _to_rgb(picture: Image.Image) -> Picture:
@@ -112,8 +174,9 @@ def _to_rgb(picture: Image.Image) -> Picture:
 def _band_to_rgb(picture: Image.Image) -> Picture:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         values = np.asarray(picture, dtype=np.float32)
-        # Pillow would clip at 255; a picture of these modes holds 0..65535.
-        grey = np.clip(np.rint(values / 257), 0, 255).astype(np.uint8)
+        # Pillow would clip at 255; floating point is white at 1, other pictures of these modes hold 0..65535.
+        levels = values * 255 if picture.mode == "F" else values / 257
+        grey = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
     if picture.has_transparency_data:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))

@@ -1,38 +1,45 @@
 """Reading videos: what is in a file (`probe`) and its frames, one at a time (`read_frames`).
 
-Every frame comes out as a viewer would see it: turned upright by the file's rotation tag, in full-range RGB by the
-file's colour tags, and with the time that the file gives it.
+Every frame comes out as a viewer would see it: turned upright (and mirrored) by the file's display matrix, whole where
+it was interlaced, in full-range RGB by the file's colour tags, and with the time that the file gives it, counted from
+its beginning.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import islice
+from functools import lru_cache
+from itertools import chain, islice
+from math import atan2, degrees
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.filter import Graph
 from av.packet import Packet
+from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
+from faceswap.media.kinds import is_video
 from faceswap.media.pictures import MAX_PIXELS
 from faceswap.types import Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
 _NO_VIDEO_FORMATS = {"image2", "tty", "hls", "dash", "concat", "sdp"}
 
-# Unbiased rounding and interpolated chroma: RGB and back to YUV returns the same video. The fast default darkens
-# every frame by a level.
-_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND | Interpolation.FULL_CHR_H_INT
+# Unbiased rounding: the fast default darkens every frame by a level.
+_ACCURATE = Interpolation.BILINEAR | Interpolation.ACCURATE_RND
+# With interpolated chroma, RGB and back to YUV returns the same video. Where swscale converts primaries or transfer,
+# too, it takes chroma for something else under this flag, and skin comes out blue.
+_EXACT_CHROMA = _ACCURATE | Interpolation.FULL_CHR_H_INT
 
 # H.273 matrix coefficients (the tag in the file): its name, and what swscale calls it.
 _MATRICES = {
@@ -45,6 +52,10 @@ _MATRICES = {
     10: ("bt2020c", Colorspace.BT2020),
 }
 _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
+_WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
+"""Of BT.2020, DCI-P3 and Display P3: shown as if they were BT.709's, colours are a fifth too dull."""
+
+_UNTIMED = 8  # pictures before the first that has a time
 
 
 @dataclass(frozen=True)
@@ -56,7 +67,7 @@ class VideoInfo:
     """Pixels, as displayed: after rotation."""
     height: int
     rotation: int
-    """Degrees clockwise (0, 90, 180 or 270) from the stored picture to the displayed one."""
+    """Degrees clockwise (0, 90, 180 or 270) from the stored picture to the displayed one, behind `mirrored`."""
     pixel_aspect: Fraction
     """Width over height of one displayed pixel; 1 for nearly all videos."""
     frame_rate: Fraction
@@ -74,6 +85,16 @@ class VideoInfo:
     full_range: bool
     """Whether luma fills 0..255 (of 8 bits) rather than 16..235."""
     has_audio: bool
+    mirrored: bool = False
+    """Whether the stored picture is to be exchanged left and right before it is turned."""
+    interlaced: bool = False
+    """Whether its frames are stored as two fields, of two moments: `read_frames` makes whole ones of them."""
+    first_tick: int = 0
+    """What the stream's own clock shows at its first frame."""
+    zero_tick: int = 0
+    """What it shows at time 0 of `read_frames`: broadcasts and recordings do not begin at 0."""
+    zero: Fraction = Fraction(0)
+    """What the clocks of the file's other streams show then, in seconds."""
 
 
 def probe(path: Path) -> VideoInfo:
@@ -84,15 +105,18 @@ def probe(path: Path) -> VideoInfo:
     """
     with open_video(path) as container:
         stream = video_stream(container, path)
-        first = next(_decode(container, stream), None)
+        first, first_tick = next(_timed(_decode(container, stream), stream), (None, 0))
         if first is None:
             raise MediaError(
                 f"{path} holds no frame that can be decoded ({stream.codec_context.name})",
                 "The file is damaged or its codec is unknown here: copy it again or convert it to H.264",
             )
-        rotation = _clockwise(first.rotation)
+        rotation, mirrored = _orientation(first)
         sideways = rotation in (90, 270)
         aspect = stream.sample_aspect_ratio or Fraction(1)
+        # A clock that begins at 0 is kept, a late first frame, too: sound may come before it.
+        begins_late = (container.start_time or 0) > 0
+        zero_tick = first_tick if begins_late or _is_dts_clock(container) else 0
         return VideoInfo(
             path=path,
             width=first.height if sideways else first.width,
@@ -100,7 +124,7 @@ def probe(path: Path) -> VideoInfo:
             rotation=rotation,
             pixel_aspect=1 / aspect if sideways else aspect,
             frame_rate=_frame_rate(stream),
-            frame_count=_frame_count(container, stream),
+            frame_count=_frame_count(container, stream, path),
             duration=_duration(container, stream),
             time_base=_time_base(stream),
             codec=stream.codec_context.name,
@@ -108,6 +132,12 @@ def probe(path: Path) -> VideoInfo:
             color_matrix=_MATRICES[first.colorspace][0] if first.colorspace in _MATRICES else "untagged",
             full_range=first.color_range == ColorRange.JPEG,
             has_audio=bool(container.streams.audio),
+            mirrored=mirrored,
+            interlaced=first.interlaced_frame,
+            first_tick=first_tick,
+            zero_tick=zero_tick,
+            # Pictures alone wait for being decoded.
+            zero=Fraction(0) if _is_dts_clock(container) else zero_tick * _time_base(stream),
         )
 
 
@@ -116,8 +146,10 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
 
     Decodes from the beginning whatever `start` is, so that an index always means the same frame. Times strictly
     increase: a frame without a time of its own comes one frame duration, one whose time runs backwards comes one
-    tick after the frame before it. Damaged places are skipped: what can be decoded comes out.
-    HDR (PQ, HLG) is mapped to BT.709; frames that change size midway are scaled to the size of the first.
+    tick after the frame before it. They count from the first frame where the file's clock begins later than at 0.
+    Damaged places are skipped: what can be decoded comes out. Interlaced frames are deinterlaced (bwdif).
+    HDR (PQ, HLG) is mapped to BT.709, wide primaries (BT.2020, P3) are converted to it; frames that change size midway
+    are scaled to the size of the first.
 
     Raises:
         MediaError: on the first `next`, as `probe` does.
@@ -126,36 +158,69 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
     with open_video(path) as container:
         stream = video_stream(container, path)
         reformatter = VideoReformatter()
-        timed = _with_ticks(_decode(container, stream), info)
-        for index, (picture, ticks) in enumerate(islice(timed, stop)):
+        for index, (picture, ticks) in enumerate(islice(_timed(_whole(container, stream, info), stream), stop)):
             if index >= start:
                 image = _upright_rgb(picture, info, reformatter)
-                yield Frame(image=image, index=index, time=ticks * info.time_base)
+                yield Frame(image=image, index=index, time=(ticks - info.zero_tick) * info.time_base)
 
 
 def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
-    """About `count` frames, evenly from those between `start` and `stop`, without decoding all that lies between.
+    """About `count` frames, evenly from those between `start` and `stop`, without decoding all that lies between where
+    the file has an index.
 
-    Their indices are estimated from their times where single frames last shorter or longer. Of a video that does not
-    say how long it is, the first ones come. Raises MediaError on the first `next`.
+    Their indices are estimated from their times where single frames last shorter or longer. Raises MediaError on the
+    first `next`.
     """
     info = probe(path)
     known = start + count if info.frame_count is None else info.frame_count
     span = max(0, min(known, known if stop is None else stop) - start)
     wanted = sorted({start + int(span * (i + 0.5) / count) for i in range(count if span else 0)})
+
     with open_video(path) as container:
         stream = video_stream(container, path)
         reformatter = VideoReformatter()
-        begin = stream.start_time or 0
-        for index in wanted:
-            ticks = begin + round(index / (info.frame_rate * info.time_base))
-            with suppress(av.FFmpegError):  # a file that cannot be searched is read on from where it is
-                container.seek(ticks, stream=stream)
-            later = (f for f in _decode(container, stream) if f.pts is None or f.pts >= ticks)
-            picture = next(later, None)
-            if picture is not None:
-                at = ticks if picture.pts is None else picture.pts
-                yield Frame(_upright_rgb(picture, info, reformatter), index, at * info.time_base)
+        for number, index in enumerate(wanted):
+            sought = _sought(container, stream, info, index)
+            if sought is None:  # there is no index to find frames by
+                yield from _picked(path, wanted[number:])
+                return
+            picture, ticks = sought
+            time = (ticks - info.zero_tick) * info.time_base
+            yield Frame(_upright_rgb(picture, info, reformatter), index, time)
+
+
+def _sought(
+    container: InputContainer, stream: VideoStream, info: VideoInfo, index: int
+) -> tuple[av.VideoFrame, int] | None:
+    """Frame number `index` and its time in ticks, or None if the file does not lead there.
+
+    Without an index, FFmpeg may land behind the frame, or between key frames, where what is decoded is damaged.
+    """
+    nominal = 1 / (info.frame_rate * info.time_base)
+    wanted = info.first_tick + round(index * nominal)
+    try:
+        container.seek(wanted, stream=stream)
+    except av.FFmpegError:
+        return None
+
+    timed = _timed(_whole(container, stream, info), stream)
+    first, ticks = next(timed, (None, 0))
+    if first is None or not first.key_frame or first.pts is None or ticks - wanted > nominal / 2:
+        return None
+    return next((at for at in chain([(first, ticks)], timed) if at[1] > wanted - nominal / 2), None)
+
+
+def _picked(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
+    """The frames of these numbers, which increase, by decoding all before them."""
+    info = probe(path)
+    with open_video(path) as container:
+        stream = video_stream(container, path)
+        reformatter = VideoReformatter()
+        pictures = islice(_timed(_whole(container, stream, info), stream), wanted[-1] + 1)
+        for index, (picture, ticks) in enumerate(pictures):
+            if index in wanted:
+                time = (ticks - info.zero_tick) * info.time_base
+                yield Frame(_upright_rgb(picture, info, reformatter), index, time)
 
 
 def open_video(path: Path) -> InputContainer:
@@ -173,6 +238,8 @@ def open_video(path: Path) -> InputContainer:
     formats = set(container.format.name.split(","))
     if formats & _NO_VIDEO_FORMATS or container.format.name.endswith("_pipe"):
         container.close()
+        if is_video(path):
+            raise MediaError(f"{path} is an animation that cannot be read here", "Convert it to GIF or MP4")
         raise MediaError(f"{path} is not a video", "Give a video file such as .mp4, .mov or .mkv")
     return container
 
@@ -213,10 +280,16 @@ def _unreadable(path: Path) -> MediaError:
     return MediaError(f"{path} is not a video, or is damaged", "Give a video file such as .mp4, .mov or .mkv")
 
 
-def _clockwise(counterclockwise: float) -> int:
-    if not math.isfinite(counterclockwise):  # a damaged matrix
-        return 0
-    return -round(counterclockwise / 90) * 90 % 360
+def _orientation(picture: av.VideoFrame) -> tuple[int, bool]:
+    """Degrees clockwise, and whether it is mirrored, left and right, before that: what the display matrix does."""
+    matrix = picture.side_data.get(SideData.DISPLAYMATRIX)  # type: ignore[call-overload]  # its keys are no texts
+    if matrix is None:
+        return 0, False
+    # Row by row, each of three: where a step to the right, and one down, lead on the screen.
+    a, b, _, c, d = np.frombuffer(bytes(matrix), np.int32)[:5].tolist()
+    mirrored = a * d - b * c < 0
+    angle = degrees(atan2(-b, -a) if mirrored else atan2(b, a))
+    return round(angle / 90) * 90 % 360, mirrored
 
 
 def _time_base(stream: VideoStream) -> Fraction:
@@ -224,28 +297,87 @@ def _time_base(stream: VideoStream) -> Fraction:
 
 
 def _frame_rate(stream: VideoStream) -> Fraction:
-    return stream.average_rate or stream.guessed_rate or Fraction(25)
+    # An average of one frame a tick is what FFmpeg says of DV, and of AVI with B-frames: it has not looked.
+    average = None if stream.average_rate == 1 / _time_base(stream) else stream.average_rate
+    return average or stream.guessed_rate or stream.average_rate or Fraction(25)
 
 
 def _duration(container: InputContainer, stream: VideoStream) -> Fraction | None:
+    begin = max(0, stream.start_time or 0) * _time_base(stream)
     if stream.duration is not None:
-        return stream.duration * _time_base(stream)
-    return None if container.duration is None else Fraction(container.duration, av.time_base)
+        says_end = container.format.name == "asf"
+        return stream.duration * _time_base(stream) - (begin if says_end else 0)
+    # Matroska, too, says when it ends, not how long it is.
+    return None if container.duration is None else Fraction(container.duration, av.time_base) - begin
 
 
-def _frame_count(container: InputContainer, stream: VideoStream) -> int | None:
-    duration = _duration(container, stream)
-    return stream.frames or (None if duration is None else round(duration * _frame_rate(stream)))
+def _frame_count(container: InputContainer, stream: VideoStream, path: Path) -> int | None:
+    rate, duration = _frame_rate(stream), _duration(container, stream)
+    if stream.frames and rate == (stream.average_rate or rate):
+        return stream.frames
+    return _packet_count(path, path.stat().st_mtime_ns) if duration is None else round(duration * rate)
+
+
+@lru_cache(maxsize=64)
+def _packet_count(path: Path, _changed: int) -> int:
+    """How many frames lie in a file that does not say how long it is, as recordings in a browser and raw streams do
+    not: by reading it through."""
+    with open_video(path) as container:
+        return sum(packet is not None for packet in _packets(container, video_stream(container, path)))
 
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Every picture that can be decoded, in presentation order; damaged packets are passed over."""
+    dts_clock = _is_dts_clock(container)
     for packet in _packets(container, stream):
         try:
             pictures = stream.decode(packet)
         except (av.FFmpegError, ValueError):
             continue
-        yield from pictures
+        for picture in pictures:
+            if dts_clock:
+                picture.pts = picture.dts
+            yield picture
+
+
+def _is_dts_clock(container: InputContainer) -> bool:
+    """Whether the only times are those of decoding: AVI has no others, and what FFmpeg makes of them for B-frames
+    runs to and fro."""
+    return container.format.name == "avi"
+
+
+def _whole(container: InputContainer, stream: VideoStream, info: VideoInfo) -> Iterator[av.VideoFrame]:
+    """The decoded pictures, interlaced ones made whole: one for each, at its time."""
+    pictures = _decode(container, stream)
+    return _deinterlaced(pictures, stream) if info.interlaced else pictures
+
+
+def _deinterlaced(pictures: Iterable[av.VideoFrame], stream: VideoStream) -> Iterator[av.VideoFrame]:
+    """Through bwdif, which leaves those as they are that are marked as progressive."""
+    graph, kind = None, None
+    for picture in chain(pictures, [None]):
+        seen = None if picture is None else (picture.width, picture.height, picture.format.name)
+        if seen != kind:
+            yield from () if graph is None else _filtered(graph, None)
+            graph, kind = None if picture is None else _bwdif(picture, stream), seen
+        if graph is not None:
+            yield from _filtered(graph, picture)
+
+
+def _bwdif(picture: av.VideoFrame, stream: VideoStream) -> Graph:
+    graph = Graph()
+    width, height, pixels = picture.width, picture.height, picture.format
+    source = graph.add_buffer(width=width, height=height, format=pixels, time_base=_time_base(stream))
+    graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _filtered(graph: Graph, picture: av.VideoFrame | None) -> Iterator[av.VideoFrame]:
+    graph.vpush(picture)
+    with suppress(av.BlockingIOError, av.EOFError):  # it waits for the next picture, or has given its last one
+        while True:
+            yield graph.vpull()
 
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
@@ -255,22 +387,40 @@ def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[
     yield None
 
 
-def _with_ticks(pictures: Iterable[av.VideoFrame], info: VideoInfo) -> Iterator[tuple[av.VideoFrame, int]]:
-    """Each picture with its time in ticks, made strictly increasing."""
-    nominal = max(1, round(1 / (info.frame_rate * info.time_base)))
-    ticks = -nominal
-    for index, picture in enumerate(pictures):
-        if picture.pts is None:
-            ticks += nominal
-        else:
-            ticks = picture.pts if index == 0 else max(picture.pts, ticks + 1)
+def _timed(pictures: Iterable[av.VideoFrame], stream: VideoStream) -> Iterator[tuple[av.VideoFrame, int]]:
+    """Each picture with its time in ticks, made strictly increasing; first ones without a time are counted down from
+    the first that has one."""
+    pictures = iter(pictures)
+    nominal = max(1, round(1 / (_frame_rate(stream) * _time_base(stream))))
+
+    # What comes before the first known time, within reason: raw streams know none at all.
+    leading: list[av.VideoFrame] = []
+    for picture in islice(pictures, _UNTIMED):
+        leading.append(picture)
+        if picture.pts is not None:
+            break
+    is_known = bool(leading) and leading[-1].pts is not None
+    ticks = (_ticks(leading[-1], stream) if is_known else nominal * (len(leading) - 1)) - nominal * len(leading)
+
+    for picture in chain(leading, pictures):
+        ticks = ticks + nominal if picture.pts is None else max(_ticks(picture, stream), ticks + 1)
         yield picture, ticks
+
+
+def _ticks(picture: av.VideoFrame, stream: VideoStream) -> int:
+    """Its time in ticks of the stream: filters count in ticks of their own."""
+    assert picture.pts is not None
+    return round(picture.pts * (picture.time_base or _time_base(stream)) / _time_base(stream))
 
 
 def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoReformatter) -> Picture:
     """The picture as full-range RGB, as displayed."""
     sideways = info.rotation in (90, 270)
     is_hdr = picture.color_trc in _HDR_TRANSFERS
+    if is_hdr and picture.color_primaries == ColorPrimaries.UNSPECIFIED:
+        picture.color_primaries = ColorPrimaries.BT2020  # there is no other HDR
+    is_wide = picture.color_primaries in _WIDE_PRIMARIES
+
     rgb = reformatter.reformat(
         picture,
         width=info.height if sideways else info.width,
@@ -279,10 +429,11 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
         src_colorspace=None if picture.format.is_rgb else _matrix(picture),
         dst_color_range=ColorRange.JPEG,
         dst_color_trc=ColorTrc.BT709 if is_hdr else None,
-        dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
-        interpolation=_ACCURATE,
+        dst_color_primaries=ColorPrimaries.BT709 if is_hdr or is_wide else None,
+        interpolation=_ACCURATE if is_hdr or is_wide else _EXACT_CHROMA,
     )
     image = rgb.to_ndarray().astype(np.uint8, copy=False)
+    image = image[:, ::-1] if info.mirrored else image
     return np.ascontiguousarray(np.rot90(image, -info.rotation // 90))
 
 

@@ -1,4 +1,5 @@
-"""Joining finished pieces of video with the sound of their source: packets are copied, never encoded again.
+"""Joining finished pieces of video with the sound of their source: packets are copied, except for sound that players
+would not know in the new container.
 
 A segment is a file with the video alone: NUT, the one simple container that keeps any time base exactly, or MOV for
 ProRes, which NUT does not know.
@@ -6,7 +7,7 @@ ProRes, which NUT does not know.
 
 from __future__ import annotations
 
-import io
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -14,19 +15,25 @@ from heapq import merge
 from itertools import pairwise
 from math import lcm
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
+from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from faceswap.errors import OutputError
+if TYPE_CHECKING:  # there is no such name at run time
+    from av.container.core import Chapter
+
 from faceswap.media.codecs import CONTAINERS
+from faceswap.media.sound import Fate, SoundTrack, add_aac, encoded_packets
+from faceswap.media.trial import accepts
 from faceswap.media.video import VideoInfo, open_video, video_stream
 
 _MAX_TIMESCALE = 2**31 - 1
+_TRACKS = {"subtitle": "subtitles", "data": "data, such as timecode", "video": "cover art", "attachment": "attachments"}
 _CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
 
 
@@ -49,39 +56,48 @@ class Segment:
         return cls(path, ticks, max((shown - own for shown, own in zip(ticks, stored, strict=True)), default=0))
 
 
-def check_tracks(source: VideoInfo, out: Path) -> None:
-    """Raises OutputError if the container of `out` cannot hold the source's audio: it must not get lost silently."""
-    with open_video(source.path) as container:
-        for track in container.streams.audio:
-            if not _accepts(CONTAINERS[out.suffix.lower()], track, next(container.demux(track))):
-                name = track.codec_context.name if track.codec_context else "unknown"
-                raise OutputError(f"A {out.suffix} file cannot hold the audio of {source.path} ({name})", "Use .mkv")
-
-
-def join(segments: Sequence[Segment], source: VideoInfo, whole: Path, muxer: str, part: bool = False) -> None:
+def join(
+    segments: Sequence[Segment],
+    source: VideoInfo,
+    whole: Path,
+    muxer: str,
+    sound: Sequence[SoundTrack],
+    part: bool = False,
+) -> None:
     """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
 
-    Audio packets keep their bytes and times; chapters, titles and languages come along. Of a `part` of the source the
-    times begin at zero, and of all that goes with them only its sound comes along.
+    Copied packets keep their bytes and their times beside the video; chapters, titles and languages come along. Of a
+    `part` of the source the times begin at zero, and of all that goes with them only its sound comes along.
     Raises OSError or av.FFmpegError if it cannot be written.
     """
     last = segments[-1].ticks[-1]
     ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
-    span = _Span(segments[0].ticks[0] * source.time_base, ends[-1] * source.time_base) if part else _Span()
+    zero = segments[0].ticks[0] if part else 0
+    span = _span(source, zero, ends[-1], part)
     with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
-        tracks = list(origin.streams.audio) if part else _tracks_to_copy(origin, source, muxer)
-        # A part's tracks start at some multiple of what they count in.
-        starts = [(track.time_base or 1) * Fraction(1 if part else track.start_time or 0) for track in tracks]
-        starts.insert(0, segments[0].ticks[0] * source.time_base - span.begin)
+        copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
+        tracks = copied if part else [*copied, *_optional_tracks(origin, source, muxer)]
+        # A trimmed track starts at some multiple of what it counts in.
+        trimmed = span.begin is not None
+        starts = [(track.time_base or 1) * Fraction(1 if trimmed else track.start_time or 0) for track in tracks]
+        starts.insert(0, (segments[0].ticks[0] - zero) * source.time_base)
+
         with av.open(str(whole), "w", format=muxer, options=_muxer_options(muxer, starts)) as output:
             video = output.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = source.time_base
             video.codec_context.framerate = source.frame_rate  # Matroska would note the ticks as the rate
+            encoded = {
+                track.index: _add_encoded(output, origin, track) for track in sound if track.fate is Fate.ENCODED
+            }
             copies = {track.index: _add_copy(output, track) for track in tracks}
-            _copy_tags(origin, output, chapters=not part)
+            _copy_tags(origin, output)
+            if not part:
+                output.set_chapters(_chapters(origin, source.zero))
+
             packets = merge(
-                _video_packets(segments, ends, video, source.time_base, round(span.begin / source.time_base)),
+                _video_packets(segments, ends, video, source.time_base, zero),
                 _copied_packets(origin, tracks, copies, span),
+                *(encoded_packets(source.path, index, to, span.begin, span.end) for index, to in encoded.items()),
                 key=_decoding_time,
             )
             for packet in packets:
@@ -90,11 +106,17 @@ def join(segments: Sequence[Segment], source: VideoInfo, whole: Path, muxer: str
 
 @dataclass(frozen=True)
 class _Span:
-    """The seconds of the source that are copied, and what becomes zero."""
+    """The seconds of the source's own clock that are copied."""
 
-    begin: Fraction = Fraction(0)
+    begin: Fraction | None = None
+    """Becomes zero. None: all from the beginning, with the source's own times."""
     end: Fraction | None = None
-    """None: all of the source, whatever its times."""
+    """None: up to the end."""
+
+    @property
+    def zero(self) -> Fraction:
+        """What becomes zero, in seconds of the source's clock."""
+        return self.begin or Fraction(0)
 
     def packets(self, origin: InputContainer, tracks: Sequence[Stream]) -> Iterator[Packet[Any]]:
         """Those of the tracks that begin in the span, and of each track the one before, which decoders need to find
@@ -105,7 +127,7 @@ class _Span:
             index, when = packet.stream_index, _decoding_time(packet)
             if packet.dts is None:
                 continue
-            if self.end is not None and when < self.begin:
+            if self.begin is not None and when < self.begin:
                 before[index] = packet
             elif self.end is None or when < self.end:
                 if index in before:
@@ -117,6 +139,13 @@ class _Span:
                     return
 
 
+def _span(source: VideoInfo, zero: int, end: int, part: bool) -> _Span:
+    """For pictures from tick `zero` to tick `end` of those that `read_frames` counts."""
+    if part:
+        return _Span(source.zero + zero * source.time_base, source.zero + end * source.time_base)
+    return _Span(source.zero) if source.zero else _Span()
+
+
 def _ticks(packet: Packet[VideoStream], time_base: Fraction) -> int:
     assert packet.pts is not None  # every packet in a segment is ours and has its time
     return round(packet.pts * packet.time_base / time_base)
@@ -126,25 +155,22 @@ def _decoding_time(packet: Packet[Any]) -> Fraction:
     return (packet.dts or 0) * packet.time_base
 
 
-def _accepts(muxer: str, track: Stream, packet: Packet[Any] | None = None) -> bool:
-    """Whether a file of this kind can hold a copy of the track: only writing a header, and best a packet, tells."""
-    try:
-        with av.open(io.BytesIO(), "w", format=muxer) as trial:
-            copy = trial.add_stream_from_template(track, opaque=True)
-            trial.start_encoding()
-            if packet is not None and packet.size:
-                packet.stream = copy
-                trial.mux(packet)
-    except (ValueError, av.FFmpegError):
-        return False
-    return True
+def lost_tracks(source: VideoInfo, out: Path) -> list[str]:
+    """In words, what of the source besides its sound the container of `out` cannot hold."""
+    with open_video(source.path) as container:
+        shown = video_stream(container, source.path)
+        kept = {track.index for track in _optional_tracks(container, source, CONTAINERS[out.suffix.lower()])}
+        others = (track for track in container.streams if track is not shown and track.type != "audio")
+        lost = Counter(_TRACKS.get(track.type, track.type) for track in others if track.index not in kept)
+    return [f"of the tracks besides picture and sound, {count} ({name}) cannot be kept" for name, count in lost.items()]
 
 
-def _tracks_to_copy(origin: InputContainer, source: VideoInfo, muxer: str) -> list[Stream]:
+def _optional_tracks(origin: InputContainer, source: VideoInfo, muxer: str) -> list[Stream]:
+    """Subtitles and data that the container can hold."""
     optional = [*origin.streams.subtitles, *origin.streams.data]
     with open_video(source.path) as container:  # once more: reading packets moves on in it
         firsts = {track.index: next(container.demux(container.streams[track.index]), None) for track in optional}
-    return [*origin.streams.audio, *(track for track in optional if _accepts(muxer, track, firsts[track.index]))]
+    return [track for track in optional if accepts(muxer, track, firsts[track.index])]
 
 
 def _muxer_options(muxer: str, starts: Sequence[Fraction]) -> dict[str, str]:
@@ -160,26 +186,48 @@ def _muxer_options(muxer: str, starts: Sequence[Fraction]) -> dict[str, str]:
 
 def _add_copy(output: OutputContainer, track: Stream) -> Stream:
     copy = output.add_stream_from_template(track, opaque=True)
-    copy.metadata.update({key: value for key, value in track.metadata.items() if key in ("language", "title")})
-    copy.disposition = track.disposition
+    _describe(copy, track)
     return copy
 
 
-def _copy_tags(origin: InputContainer, output: OutputContainer, chapters: bool) -> None:
+def _add_encoded(output: OutputContainer, origin: InputContainer, sound: SoundTrack) -> AudioStream:
+    track = origin.streams[sound.index]
+    assert isinstance(track, AudioStream)
+    stream = add_aac(output, track)
+    _describe(stream, track)
+    return stream
+
+
+def _describe(copy: Stream, track: Stream) -> None:
+    copy.metadata.update({key: value for key, value in track.metadata.items() if key in ("language", "title")})
+    copy.disposition = track.disposition
+
+
+def _copy_tags(origin: InputContainer, output: OutputContainer) -> None:
     tags = {key: value for key, value in origin.metadata.items() if key.lower() not in _CONTAINER_TAGS}
     output.metadata.update(tags)
-    if chapters:
-        output.set_chapters(origin.chapters())
+
+
+def _chapters(origin: InputContainer, zero: Fraction) -> list[Chapter]:
+    """The source's, counted from second `zero` of its clock."""
+    chapters = origin.chapters()
+    for chapter in chapters:
+        ticks = round(zero / (chapter["time_base"] or 1))
+        chapter["start"], chapter["end"] = max(0, chapter["start"] - ticks), max(0, chapter["end"] - ticks)
+    return chapters
 
 
 def _last_duration(source: VideoInfo, last: int) -> int:
     """Ticks for which the source shows its frame at `last`; one average frame if it does not say."""
     nominal = max(1, round(1 / (source.frame_rate * source.time_base)))
+    if source.interlaced:  # it may speak of fields
+        return nominal
     try:
         with open_video(source.path) as container:
             stream = video_stream(container, source.path)
-            container.seek(last, stream=stream)
-            found = (packet.duration for packet in container.demux(stream) if packet.pts == last)
+            own = last + source.zero_tick
+            container.seek(own, stream=stream)
+            found = (packet.duration for packet in container.demux(stream) if packet.pts == own)
             return next(found, None) or nominal
     except av.FFmpegError:
         return nominal
@@ -215,7 +263,7 @@ def _copied_packets(
     latest: dict[int, int] = {}
     for packet in span.packets(origin, tracks):
         assert packet.dts is not None
-        index, zero = packet.stream_index, round(span.begin / packet.time_base)
+        index, zero = packet.stream_index, round(span.zero / packet.time_base)
         packet.dts = max(packet.dts - zero, latest.get(index, packet.dts - zero - 1) + 1)
         packet.pts = packet.dts if packet.pts is None else max(packet.pts - zero, packet.dts)
         latest[index] = packet.dts

@@ -25,8 +25,9 @@ from av.video.stream import VideoStream
 
 from faceswap.errors import OutputError
 from faceswap.media.codecs import CONTAINERS, Encoding
+from faceswap.media.sound import SoundTrack, plan_sound
 from faceswap.media.video import VideoInfo
-from faceswap.media.video_mux import Segment, check_tracks, join
+from faceswap.media.video_mux import Segment, join, lost_tracks
 from faceswap.types import Picture, Seal
 
 _BT709 = 1
@@ -60,18 +61,17 @@ def open_writer(
         seal: what the whole file goes through before it appears.
 
     Raises:
-        OutputError: `out` has another suffix, is the source itself, cannot hold its audio or this codec, or cannot be
-            written.
+        OutputError: `out` has another suffix, is the source itself, cannot hold this codec, or cannot be written.
     """
     _check_destination(out, source, encoding)
-    check_tracks(source, out)
+    sound, notes = plan_sound(source.path, out.suffix), lost_tracks(source, out)
     encoding.encoder()  # raises now what it would raise at the first frame
     size = f"{source.width}x{source.height} {source.time_base}"
     folder = out.with_name(f".{out.name}.partial")
     with _output_errors(out):
         _prepare_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, encoding.kind.segment, source.time_base)
-    return SegmentedWriter(out, source, encoding, segment_frames, part, folder, segments, seal)
+    return SegmentedWriter(out, source, encoding, segment_frames, part, folder, segments, sound, notes, seal)
 
 
 def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encoding: Encoding = _DEFAULT) -> None:
@@ -109,6 +109,8 @@ class SegmentedWriter:
         part: bool,
         folder: Path,
         segments: list[Segment],
+        sound: list[SoundTrack],
+        notes: list[str],
         seal: Seal | None,
     ) -> None:
         self._out = out
@@ -118,6 +120,9 @@ class SegmentedWriter:
         self._part = part
         self._folder = folder
         self._segments = segments
+        self._sound = sound
+        self.notes = [*(track.note for track in sound if track.note), *notes]
+        """What the user should know of the output: tracks that are not simply copied."""
         self._seal = seal
         self._encoder: _SegmentEncoder | None = None
         self._whole, self._joined = folder / f"whole{out.suffix}", False
@@ -205,7 +210,8 @@ class SegmentedWriter:
             self._finish_segment(self._encoder)
         if not self._segments:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
-        join(self._segments, self._source, self._whole, CONTAINERS[self._out.suffix.lower()], self._part)
+        muxer = CONTAINERS[self._out.suffix.lower()]
+        join(self._segments, self._source, self._whole, muxer, self._sound, self._part)
         if self._seal:
             self._seal(self._whole, self._out.name)
         _sync(self._whole)

@@ -18,13 +18,14 @@ from faceswap.faces.steady import steadied
 from faceswap.faces.track import LOOK_EVERY, Tracker
 from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.fingerprint import fingerprint
-from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.streams import batched
 from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.processor import one_thread_each
-from faceswap_pipelines.stages import ahead, depth_for
+from faceswap_pipelines.stages import ahead, batch_for, depth_for
 
 FrameRange = tuple[int, int | None]
 """The first frame, and the one to stop before."""
@@ -82,7 +83,8 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
     first = done = analysis.next_frame - frames[0]
     start = time.monotonic()
     yield Progress(title, done, total, "frames")
-    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1])), _depth(path)), LOOK_EVERY):
+    depth, batch = _depth(path)
+    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1])), depth), batch):
         with one_thread_each():
             found, identities = tracker.follow(some)
         tracks.add(analysis, found, identities, tracker.state())
@@ -97,7 +99,8 @@ def followed_frames(
 ) -> Iterator[tuple[Frame, FrameFaces]]:
     """The second pass: each frame of an analysed video from number `start`, with its faces, steadied over time."""
     followed = steadied(tracks.frames(analysis, start - SETTLE))
-    pictures = ahead(open_frames(path, (start, frames[1])), _depth(path))
+    depth, _ = _depth(path)
+    pictures = ahead(open_frames(path, (start, frames[1])), depth)
     return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
 
 
@@ -108,12 +111,12 @@ def open_frames(path: Path, frames: FrameRange) -> Iterator[Frame]:
     return read_frames(path, *frames)
 
 
-def _depth(path: Path) -> int:
-    """How many frames to read ahead: fewer of large ones."""
+def _depth(path: Path) -> tuple[int, int]:
+    """How many frames to read ahead, and to look at together: fewer of large ones."""
     if is_picture(path):
-        return 1
+        return 1, 1
     info = probe(path)
-    return depth_for(info.width, info.height)
+    return depth_for(info.width, info.height), batch_for(info.width, info.height, LOOK_EVERY)
 
 
 def _count(path: Path, frames: FrameRange) -> int | None:

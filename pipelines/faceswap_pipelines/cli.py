@@ -309,6 +309,8 @@ def swap(
     if preview:
         finish(shown, json, f"{shown.frames} frames in {shown.seconds:.1f} s. Look at {shown.sheet}")
     else:
+        for note in result.notes:
+            print(f"{note[:1].upper()}{note[1:]}", file=sys.stderr)
         text = f"{result.swapped} of {result.frames} frames have a swapped face. Look at {result.sheet or out}"
         finish(result, json, text)
 

@@ -21,7 +21,8 @@ from faceswap.faces.person import STRANGER, main_person, pick, tracks_of
 from faceswap.faces.quality import Measures, QualityLimits, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.fingerprint import fingerprint
-from faceswap.media.pictures import is_picture, is_video, read_picture
+from faceswap.media.kinds import is_picture, is_video
+from faceswap.media.pictures import read_picture
 from faceswap.streams import batched
 from faceswap.types import AlignedFace, Face, Frame, FrameFaces, Picture
 from faceswap_pipelines.analyse import FaceFinder, FrameRange, analyse, followed_frames
@@ -76,7 +77,7 @@ class ExtractResult:
     rejected: dict[str, int]
     """By reason."""
     failed: dict[str, str]
-    """Inputs that could not be read, with the reason."""
+    """Inputs that could not be read, and files in folders that are no footage, with the reason."""
 
 
 def extract(job: ExtractJob, models: Models | None = None) -> Job[ExtractResult]:
@@ -87,9 +88,10 @@ def extract(job: ExtractJob, models: Models | None = None) -> Job[ExtractResult]
     process has loaded already.
     Raises FaceError if no face is kept at all.
     """
-    inputs = list_media(job.inputs)
+    inputs, others = list_media(job.inputs), other_files(job.inputs)
     finder = (models or Models()).finder(job.device, job.min_face)
-    frames, failed, start = 0, {}, time.monotonic()
+    frames, start = 0, time.monotonic()
+    failed = {str(path): "it is neither a video nor a picture" for path in others}
     taken = OutputError(f"faces are being extracted into {job.out} already", "Wait for that to end, or stop it first")
     with (
         Faceset.create(job.out, job.size) as faceset,
@@ -151,6 +153,12 @@ def list_media(inputs: Sequence[Path]) -> list[Path]:
         else:
             found.append(path)
     return found
+
+
+def other_files(inputs: Sequence[Path]) -> list[Path]:
+    """What lies in the folders among `inputs` and is passed over: neither hidden nor a video nor a picture."""
+    inside = (path for folder in inputs if folder.is_dir() for path in sorted(folder.iterdir()))
+    return [p for p in inside if p.is_file() and not p.name.startswith(".") and not (is_picture(p) or is_video(p))]
 
 
 @dataclass(frozen=True)

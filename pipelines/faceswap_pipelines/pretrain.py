@@ -28,7 +28,7 @@ from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.faces.curate import groups
 from faceswap.faces.faceset import Faceset
 from faceswap.geometry import Similarity
-from faceswap.media.pictures import is_picture
+from faceswap.media.kinds import is_picture
 from faceswap.model.base import Weights, as_base, grown, read_base, start_from
 from faceswap.model.swap_model import conditional
 from faceswap.training.acting import Portraits, portraits

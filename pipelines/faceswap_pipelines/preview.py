@@ -9,7 +9,8 @@ from pathlib import Path
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.faces.cast import Part, cast
-from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Converted, Role, converted
 from faceswap.swapping.infer import Swapper

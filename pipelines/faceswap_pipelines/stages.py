@@ -15,6 +15,11 @@ def depth_for(width: int, height: int) -> int:
     return max(1, min(8, 50_000_000 // (width * height)))
 
 
+def batch_for(width: int, height: int, most: int) -> int:
+    """How many RGB pictures of this size to look at together: at most so many, and 300 megabytes of large ones."""
+    return max(1, min(most, 100_000_000 // (width * height)))
+
+
 def ahead(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
     """The same items, made in a thread of their own up to `depth` in advance.
 

@@ -16,7 +16,8 @@ from faceswap.faces.cast import Part, cast
 from faceswap.faces.database import lock
 from faceswap.faces.identity import Embedding
 from faceswap.faces.trackfile import Analysis, TrackFile
-from faceswap.media.pictures import is_picture, read_picture, write_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_extras, read_picture, write_picture
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo, probe
 from faceswap.media.video_write import SegmentedWriter, open_writer
@@ -48,6 +49,8 @@ class SwapResult:
     """A picture with some frames before and after."""
     settings: str
     """The settings, as a file that --settings reads."""
+    notes: tuple[str, ...] = ()
+    """What is not as in the input, besides faces: sound that was encoded, tracks left out, interlacing undone."""
 
 
 def swap(job: SwapJob, models: Models | None = None) -> Job[SwapResult]:
@@ -111,7 +114,13 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embeddi
             output.writer.complete()
         sheet_file, settings = samples.write(job.out, seal), _write_settings(job)
     rate = written / (time.monotonic() - start_time)
-    return SwapResult(str(job.out), written, swapped, rate, sheet_file, settings)
+    return SwapResult(str(job.out), written, swapped, rate, sheet_file, settings, _notes(info, outputs[0].writer))
+
+
+def _notes(info: VideoInfo, writer: SegmentedWriter | SequenceWriter) -> tuple[str, ...]:
+    """What the user should know of the output."""
+    interlaced = ("the video was interlaced: its frames are whole ones now",) if info.interlaced else ()
+    return (*interlaced, *(writer.notes if isinstance(writer, SegmentedWriter) else ()))
 
 
 class _Output(AbstractContextManager["_Output"]):
@@ -186,10 +195,11 @@ def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embed
     # The picture comes last: where it is, all that lies beside it is, too.
     place, rows = sheet_path(job.out), [("before and after", [frame.image, made.image]), ("", close_up(made))]
     write_marked(place, sheet(rows, side=512), seal)
-    settings = _write_settings(job)
+    settings, extras = _write_settings(job), read_extras(job.video)
     for path, image in reversed(list(zip((job.out, job.mask_out), _images(made), strict=False))):
         assert path is not None  # a mask is made only if there is a place for it
-        write_picture(path, image, quality=95, seal=seal if path == job.out else None)
+        is_out = path == job.out
+        write_picture(path, image, quality=95, seal=seal if is_out else None, extras=extras if is_out else None)
     seconds = time.monotonic() - start_time
     return SwapResult(str(job.out), 1, 1, 1 / seconds, str(place), settings)
 

@@ -14,7 +14,7 @@ from faceswap.faces.identity import Embedding
 from faceswap.faces.trackfile import Track
 from faceswap.media.codecs import Encoding
 from faceswap.media.fingerprint import fingerprint
-from faceswap.media.pictures import is_picture
+from faceswap.media.kinds import is_picture
 from faceswap.media.video_write import check_kind
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import latest_checkpoint

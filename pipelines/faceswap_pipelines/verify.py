@@ -10,7 +10,8 @@ from cryptography import x509
 
 from faceswap.documents import one_line
 from faceswap.errors import ConfigError, MediaError
-from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import sample_frames
 from faceswap.provenance.credentials import BROKEN, ELSEWHERE, TRUSTED, Credentials, read_credentials
 from faceswap.provenance.watermark import Mark, find_mark

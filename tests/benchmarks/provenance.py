@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 
 from faceswap.media.codecs import Encoding
-from faceswap.media.pictures import is_picture, is_video, read_picture
+from faceswap.media.kinds import is_picture, is_video
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import read_frames, sample_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.seal import Sealer

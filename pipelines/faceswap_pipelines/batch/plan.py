@@ -38,7 +38,7 @@ from typing import Any
 from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, OutputError
 from faceswap.media.codecs import Codec
-from faceswap.media.pictures import is_picture, is_video
+from faceswap.media.kinds import is_picture, is_video
 from faceswap.provenance.consent import settle_consent
 from faceswap_pipelines.extract import ExtractJob
 from faceswap_pipelines.job import frame_range
