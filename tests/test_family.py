@@ -375,7 +375,7 @@ def test_a_discriminator_learns_to_tell_and_pulls_towards_the_truth() -> None:
 
 def test_the_perceptual_loss_minds_blur_more_than_brightness() -> None:
     critic = Perceptual(2.0, CPU)
-    face = next(iter(frames(LEADS[0], 1, 96))).image
+    face = next(iter(frames(LEADS[0], 1, 128))).image
     true = torch.from_numpy(face).permute(2, 0, 1)[None].float() / 255
     assert not critic.loss({"a": (true, true)}, 0.0).any()
     blurred = torch.nn.functional.avg_pool2d(true, 5, 1, 2, count_include_pad=False)

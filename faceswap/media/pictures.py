@@ -26,7 +26,7 @@ Alpha = UInt8[np.ndarray, "_ _"]
 MAX_PIXELS = 100_000_000
 """More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Pillow's names of the kinds that are read, whatever a file is called: others of its parsers run programs."""
 
 _BAND = 512  # rows that are converted at once
