@@ -370,3 +370,21 @@ def test_wrong_settings_are_refused(change: Callable[[dict[str, object]], object
 def test_wrong_settings_of_training_are_refused(name: str, value: object) -> None:
     with pytest.raises(ConfigError):
         from_dict(TrainConfig, {name: value}, "test")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "[]",
+        "{",
+        '{"version": 3}',
+        '{"version": 3, "stage": []}',
+        '{"version": 3, "step": 1, "seconds": 1' + "0" * 400 + "}",
+    ],
+)
+def test_a_damaged_state_is_told_with_a_remedy(tmp_path: Path, damage: str) -> None:
+    create_model_folder(tmp_path, SMALL, CONFIG)
+    checkpoint = save_checkpoint(tmp_path, start_training(SMALL, CONFIG, CPU), Budget(steps=1))
+    (checkpoint / "state.json").write_text(damage)
+    with pytest.raises(ModelError, match="can be read"):
+        load_checkpoint(tmp_path, CPU)

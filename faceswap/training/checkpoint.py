@@ -26,11 +26,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from faceswap.config import ModelConfig, TrainConfig, from_dict, read_toml, to_toml
+from faceswap.documents import parse_json
 from faceswap.errors import ModelError, OutputError
 from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.ranks import Ranks
-from faceswap.training.stages import COARSE
+from faceswap.training.stages import COARSE, KINDS
 from faceswap.training.state import Budget, TrainState, restore_tensors, start_training, tensors_of
 
 _VERSION = 3
@@ -165,7 +166,7 @@ def load_checkpoint(
     if found is None:
         return None
     about, average, training = found
-    stage = str(about.get("stage", COARSE))  # one of before there were stages is in the first
+    stage = about.get("stage", COARSE)  # one of before there were stages is in the first
     state = start_training(config.model, config.train, device, ranks, compiled, stage)
     try:
         load_keeping_detail(state.average, average)
@@ -230,7 +231,9 @@ def _checkpoints(folder: Path) -> list[Path]:
 
 
 def _read_about(checkpoint: Path) -> dict[str, Any]:
-    about: dict[str, Any] = json.loads((checkpoint / "state.json").read_text(encoding="utf-8"))
+    about = parse_json((checkpoint / "state.json").read_bytes())
+    if not isinstance(about, dict) or about.get("stage", COARSE) not in list(KINDS):
+        raise ValueError("state.json is damaged")
     if about["version"] not in _READABLE:
         raise ValueError(f"format {about['version']}, not {_VERSION}")
     return about
