@@ -218,6 +218,20 @@ class TestColour:
         assert (ratio.amax(1) - ratio.amin(1)).max() < 1e-3  # no channel is moved more than another
         assert abs(float(ratio.mean()) - (0.9 * 0.6 * 0.5) ** (1 / 6)) < 0.01
 
+    def test_the_eyes_that_keep_their_hue_grow_with_the_face(self) -> None:
+        picture = torch.full((3, SIDE, SIDE), 0.5)
+        swap = a_swap(spot(), picture=picture)
+        eyes = torch.zeros(SIDE, SIDE)
+        eyes[20:24, 20:24] = 1
+        redder = Palette(swap.colours.ours, swap.colours.ours * torch.tensor([1.0, 0.6, 0.6]), swap.colours.weights)
+        config = replace(PLAIN, colour="linear", scale=1.5)
+        (patch,) = prepare([replace(swap, eyes=eyes, colours=redder)], config, 160, 120)
+        assert patch is not None
+        tint = patch.picture[0] - patch.picture[1]
+        middle = (SIDE - 1) / 2
+        at = round(middle + 1.5 * (21.5 - middle))  # where the eye has moved to
+        assert tint[at, at] < 0.3 * tint.median()
+
     def test_lab_is_what_opencv_says_and_back(self) -> None:
         rgb = torch.rand((500, 3), generator=torch.Generator().manual_seed(0))
         theirs = cv2.cvtColor(rgb.numpy()[None], cv2.COLOR_RGB2Lab)[0]

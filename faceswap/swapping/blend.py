@@ -76,7 +76,8 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
         for name in ("picture", "coarse", "original", "mask", "eyes")
     )
     if config.scale != 1:
-        pictures, coarse = (_resized(some, config.scale) for some in (pictures, coarse))
+        pictures, coarse, eyes = (_resized(some, config.scale) for some in (pictures, coarse, eyes[:, None]))
+        eyes = eyes[:, 0].clamp(0, 1)
     masks = shaped(masks, config.erode, config.feather)
 
     # Colours and seam at the small size; the large picture is moved as the small one is.
@@ -285,7 +286,7 @@ def _together(palettes: Sequence[Palette]) -> Palette:
     return Palette(ours, theirs, weights)
 
 
-def _resized(pictures: Pictures, scale: float) -> Pictures:
+def _resized(pictures: Float[Tensor, "batch channels h w"], scale: float) -> Float[Tensor, "batch channels h w"]:
     """Enlarged by `scale` about their middle, and cut to the size they had."""
     matrix = pictures.new_tensor([[1 / scale, 0, 0], [0, 1 / scale, 0]]).expand(len(pictures), 2, 3)
     where = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)

@@ -90,7 +90,7 @@ class Perceptual:
         self._deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
 
     def loss(self, pairs: Pairs, progress: float) -> Scalar:  # noqa: ARG002  # the same from the start to the end
-        """The mean absolute difference of the features, relative to the target's, summed over scales and persons."""
+        """The mean absolute difference of the features, relative to the target's: over all scales, times persons."""
         decoded, targets = (torch.cat([pair[i] for pair in pairs.values()]) for i in (0, 1))
         with torch.no_grad():
             wanted = self._looked_at(targets)
