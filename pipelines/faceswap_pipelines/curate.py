@@ -15,8 +15,8 @@ from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import EMBEDDING, Embedding, Embeddings, Identifier
 from faceswap.faces.landmarks import five_points
 from faceswap.media.pictures import read_picture, write_picture
-from faceswap.quality.sheets import sheet
 from faceswap.streams import batched
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.faces import (
     COLUMNS,
     DECIMALS,

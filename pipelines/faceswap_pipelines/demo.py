@@ -12,8 +12,8 @@ from faceswap.media.codecs import Encoding
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import NOBODY
-from faceswap.quality.sheets import sheet
 from faceswap.types import Picture
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.actors import LEADS, frames
 from faceswap_pipelines.extract import ExtractJob, extract
 from faceswap_pipelines.job import Job, Progress

@@ -14,10 +14,10 @@ from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.quality import Measures
 from faceswap.media.pictures import read_picture, write_picture
-from faceswap.quality.charts import Histogram, histograms
-from faceswap.quality.portrait import portrait
-from faceswap.quality.sheets import captioned, grid, sheet
 from faceswap.types import AlignedFace, Picture
+from faceswap.visuals.charts import Histogram, histograms
+from faceswap.visuals.portrait import portrait
+from faceswap.visuals.sheets import captioned, grid, sheet
 
 COLUMNS = 12
 SIDE = 112

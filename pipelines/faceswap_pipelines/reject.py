@@ -15,7 +15,7 @@ from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import SAME_PERSON
 from faceswap.faces.person import STRANGER
 from faceswap.media.pictures import write_picture
-from faceswap.quality.sheets import sheet
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.analyse import FaceFinder
 from faceswap_pipelines.curate import embeddings_of, person_of, thumbnails_of
 from faceswap_pipelines.faces import COLUMNS, SIDE, SheetRow, all_records, by_reason, measures_of, sheet_rows

@@ -21,11 +21,11 @@ from faceswap.media.pictures import read_extras, read_picture, write_picture
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo, probe
 from faceswap.media.video_write import SegmentedWriter, open_writer
-from faceswap.quality.sheets import sheet
 from faceswap.swapping.convert import BATCH, Converted, Role, converted
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
 from faceswap.types import Frame, Picture, Seal
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.analyse import SETTLE, FaceFinder, analyse, followed_frames
 from faceswap_pipelines.job import Job, Progress
 from faceswap_pipelines.marks import marked_frames, seal_of, write_marked

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from faceswap.quality.sheets import sheet
 from faceswap.swapping.convert import Converted
 from faceswap.types import Picture, Seal
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.marks import write_marked
 
 _COLUMNS = 6

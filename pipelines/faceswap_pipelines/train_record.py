@@ -15,14 +15,14 @@ from torch import Tensor
 from faceswap.documents import parse_json
 from faceswap.errors import DependencyError
 from faceswap.media.pictures import write_picture
-from faceswap.quality.charts import Curve, curves
-from faceswap.quality.sheets import sheet
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.preview import Row
 from faceswap.training.stages import DETAIL
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics
 from faceswap.types import Picture
+from faceswap.visuals.charts import Curve, curves
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.marks import seal_of, write_marked
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from held_out import load, measure, measure_swaps, named, rows
 
 from faceswap.config import PRESETS
 from faceswap.media.pictures import write_picture
-from faceswap.quality.sheets import sheet
 from faceswap.training.checkpoint import load_model
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.job import run
 from faceswap_pipelines.processor import keep_freed_memory
 from faceswap_pipelines.train import train_model

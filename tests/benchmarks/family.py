@@ -18,8 +18,8 @@ import torch
 from held_out import load, measure, measure_swaps, named, rows
 
 from faceswap.media.pictures import write_picture
-from faceswap.quality.sheets import sheet
 from faceswap.training.checkpoint import load_model
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.job import run
 from faceswap_pipelines.train import train_model
 from faceswap_pipelines.train_setup import TrainJob

@@ -26,10 +26,10 @@ from faceswap.faces.identity import Identifier, distance, typical
 from faceswap.faces.landmarks import FaceMesh, eye_opening, five_points, mouth_opening
 from faceswap.media.pictures import write_picture
 from faceswap.model.swap_model import Decoded, Rendered, SwapModel
-from faceswap.quality.sheets import sheet
 from faceswap.training.bank import Faces
 from faceswap.training.checkpoint import load_model
 from faceswap.training.losses import luminance, ssim_map, weighted_mean
+from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.job import run
 from faceswap_pipelines.train_data import load_faces
 

@@ -21,12 +21,12 @@ from original import BATCH, start, step
 
 from faceswap.config import PRESETS, TrainConfig
 from faceswap.media.pictures import write_picture
-from faceswap.quality.charts import Curve, curves
 from faceswap.training.bank import Bank, Faces, reduced
 from faceswap.training.losses import ssim_map, weighted_mean
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training
 from faceswap.training.step import train
+from faceswap.visuals.charts import Curve, curves
 
 CPU = torch.device("cpu")
 SIZE = 64

@@ -12,8 +12,8 @@ from faceswap.faces import landmarks
 from faceswap.faces.landmarks import rigid
 from faceswap.faces.masks import face_mask
 from faceswap.geometry import Similarity
-from faceswap.quality.sheets import fit
 from faceswap.types import AlignedFace, MeshPoints, Picture
+from faceswap.visuals.sheets import fit
 
 _CLOSED = (landmarks.FACE_OVAL, landmarks.LEFT_EYE, landmarks.RIGHT_EYE, landmarks.LIPS_OUTER, landmarks.LIPS_INNER)
 _TINT = (60, 90, 200)  # of what is no face
