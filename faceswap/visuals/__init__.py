@@ -1,1 +1,1 @@
-"""How good a result is, for people who look and for programs that compare."""
+"""Contact sheets, charts and portraits of what is known: for people who would rather look than read."""
