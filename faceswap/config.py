@@ -38,7 +38,7 @@ _RANGES = (
 """Of the numbers that decide how large a network is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """What a model is made of. Kept with its checkpoint: the same config always builds the same network."""
 
@@ -98,7 +98,7 @@ class ModelConfig:
         return self.size * max(1, self.detail)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """How a model is trained."""
 
@@ -176,7 +176,7 @@ BLENDINGS = ("band", "pyramid", "alpha", "poisson")
 """How it is joined to the picture round it: see `faceswap.swapping.blend`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SwapConfig:
     """How a swapped face is fitted into the picture. Lengths are shares of a crop's side, which is a little more than
     the height of the face."""
@@ -242,9 +242,9 @@ def suitable_detail(size: int) -> int:
 
 
 PRESETS: dict[str, ModelConfig] = {
-    "nano": ModelConfig(("a", "b"), detail=4),
-    "base": ModelConfig(("a", "b"), size=128, width=16, blocks=1, detail=4),
-    "large": ModelConfig(("a", "b"), size=256, width=48, max_width=512, latent_size=512, blocks=2, detail=2),
+    "nano": ModelConfig(persons=("a", "b"), detail=4),
+    "base": ModelConfig(persons=("a", "b"), size=128, width=16, blocks=1, detail=4),
+    "large": ModelConfig(persons=("a", "b"), size=256, width=48, max_width=512, latent_size=512, blocks=2, detail=2),
 }
 """`nano` is made for a laptop's processor; `base` is nano with one stage more at the picture's end and residual blocks,
 which takes a processor three times as long; `large` wants a GPU."""

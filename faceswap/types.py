@@ -21,6 +21,9 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; may reach outside the picture."""
 Seal = Callable[[Path, str], None]
 """What a finished file goes through before it gets its name, which is the second argument; it may change the file."""
+Embedding = Float[np.ndarray, "128"]
+"""Who somebody is: compared with others by Euclidean distance."""
+Embeddings = Float[np.ndarray, "faces 128"]
 MeshPoints = Float[np.ndarray, "468 3"]
 """x right, y down, z away from the viewer, all in pixels; z is 0 near the middle of the head, negative at the nose."""
 
@@ -76,7 +79,7 @@ class Face:
         return np.column_stack([moved, self.points[:, 2] * move.scale]).astype(np.float32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FrameFaces:
     """The faces of one frame of a video, without its picture."""
 

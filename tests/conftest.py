@@ -22,11 +22,12 @@ import pytest
 
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import NOBODY
-from faceswap_pipelines.actors import LEADS, frames
-from faceswap_pipelines.extract import ExtractJob, extract
-from faceswap_pipelines.job import run
-from faceswap_pipelines.train import train_model
-from faceswap_pipelines.train_setup import TrainJob
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.demo.actors import LEADS, frames
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.extraction.run import extract
+from faceswap_pipelines.training.job import TrainJob
+from faceswap_pipelines.training.run import train
 
 CLIP_FRAMES = 48
 DRAWN = {"a": NOBODY, "b": NOBODY}
@@ -73,7 +74,7 @@ def facesets(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
     """By person: the faces of their film."""
     folder = tmp_path_factory.mktemp("facesets")
     for person, clip in clips.items():
-        run(extract(ExtractJob((clip,), folder / person, device="cpu")))
+        run(extract(ExtractJob(inputs=(clip,), out=folder / person, device="cpu")))
     return {person: folder / person for person in clips}
 
 
@@ -81,5 +82,5 @@ def facesets(clips: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -
 def studio(clips: dict[str, Path], facesets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Studio:
     """Films, facesets, and a model after 30 steps: it shows blurred faces, which is all that most tests need."""
     model = tmp_path_factory.mktemp("models") / "model"
-    run(train_model(TrainJob(facesets, model, steps=30, device="cpu", consent=DRAWN)))
+    run(train(TrainJob(facesets=facesets, model=model, steps=30, device="cpu", consent=DRAWN)))
     return Studio(clips, facesets, model)

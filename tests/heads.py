@@ -39,6 +39,14 @@ def a_face(source: int, frame: int) -> tuple[AlignedFace, FaceRecord]:
     reason = "blurred" if frame % 5 == 4 else None
     time, who = Fraction(frame, 25), np.linspace(0, frame, 128) if frame % 2 else None
     record = FaceRecord(
-        f"{frame:06d}.jpg", source, frame, time, face.face, face.to_crop, measure(face), reason, embedding=who
+        file=f"{frame:06d}.jpg",
+        source=source,
+        frame=frame,
+        time=time,
+        face=face.face,
+        to_crop=face.to_crop,
+        measures=measure(face),
+        reason=reason,
+        embedding=who,
     )
     return face, record

@@ -14,7 +14,7 @@ from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.steady import steadied
 from faceswap.geometry import Similarity
 from faceswap.types import Detection, Face, FrameFaces
-from faceswap_pipelines.actors import CAST, Stage, perform
+from faceswap_pipelines.demo.actors import CAST, Stage, perform
 from heads import UPRIGHT, head
 
 RNG = np.random.default_rng(0)
@@ -105,7 +105,7 @@ def test_masks_agree_with_the_drawn_truth() -> None:
     """Over four actors who turn by 24 degrees: hardly any of the mask beside the face, hardly any face without it."""
     mesh, beside, without = FaceMesh(), [], []
     for actor in CAST.values():
-        stage = Stage(actor, SIZE)
+        stage = Stage(kind=actor, banks=SIZE)
         for index in range(0, 150, 30):
             drawn = stage.render(perform(index, 1))
             face = mesh.locate(drawn.image, [Detection((0.0, 0.0, 1.0, 1.0), 1.0, drawn.landmarks.astype(float))])[0]
@@ -131,7 +131,7 @@ def test_a_face_without_extent_has_empty_masks() -> None:
 
 
 def film(faces: list[Face], cuts: tuple[int, ...] = (), rate: int = 25) -> list[FrameFaces]:
-    return [FrameFaces(i, Fraction(i, rate), i in cuts, (face,)) for i, face in enumerate(faces)]
+    return [FrameFaces(index=i, time=Fraction(i, rate), cut=i in cuts, faces=(face,)) for i, face in enumerate(faces)]
 
 
 def wandering(count: int, noise: float = 0.0) -> list[Face]:
@@ -185,7 +185,10 @@ def test_steadying_stops_where_a_track_ends_and_at_jumps() -> None:
 
 
 def test_frames_without_a_face_and_gaps_in_time_pass_through() -> None:
-    empty, late = FrameFaces(6, Fraction(1), False, ()), FrameFaces(7, Fraction(9), True, (head(),))
+    empty, late = (
+        FrameFaces(index=6, time=Fraction(1), cut=False, faces=()),
+        FrameFaces(index=7, time=Fraction(9), cut=True, faces=(head(),)),
+    )
     frames = [*film(wandering(6)), empty, late]
     after = list(steadied(frames))
     assert [(f.index, f.time, f.cut, len(f.faces)) for f in after] == [

@@ -12,11 +12,11 @@ import torch
 from faceswap.faces.align import align
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.landmarks import LEFT_EYE, RIGHT_EYE, FaceMesh, eye_opening, mouth_opening, pose
-from faceswap.training.acting import Act, Portraits, alike, draw_acts, portraits
-from faceswap.training.animate import animate, paint_mouths
 from faceswap.training.augment import sample
+from faceswap.training.base_weights.acting import Act, Portraits, alike, draw_acts, portraits
+from faceswap.training.base_weights.animation import animate, paint_mouths
 from faceswap.types import AlignedFace, Face
-from faceswap_pipelines.actors import CAST, frames
+from faceswap_pipelines.demo.actors import CAST, frames
 
 SIDE = 192
 STILL = torch.nn.functional.affine_grid(torch.eye(2, 3)[None], [1, 1, SIDE, SIDE], align_corners=False)

@@ -13,21 +13,22 @@ from conftest import DRAWN, Studio
 from faceswap.config import PRESETS
 from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.media.pictures import write_picture
-from faceswap.model.base import base_of, generic, grown, load_base, start_from
+from faceswap.model.base_weights import base_of, generic, grown, load_base, start_from
+from faceswap.model.folder import load_model, read_config
 from faceswap.model.swap_model import SwapModel, build_model, conditional
 from faceswap.training.bank import Bank
-from faceswap.training.begin import begin_with
-from faceswap.training.checkpoint import load_model, read_config
+from faceswap.training.base_weights.initialise import begin_with
+from faceswap.training.base_weights.pretraining import hold_out
 from faceswap.training.held_out import held_out_loss
-from faceswap.training.pretrain import hold_out
 from faceswap.training.state import start_training
 from faceswap.weights import weight_file
-from faceswap_pipelines.actors import CAST, frames
-from faceswap_pipelines.job import run
-from faceswap_pipelines.pretrain import PretrainJob, pretrain
-from faceswap_pipelines.train import train_model
-from faceswap_pipelines.train_data import load_faces
-from faceswap_pipelines.train_setup import TrainJob
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.demo.actors import CAST, frames
+from faceswap_pipelines.pretraining.job import PretrainJob
+from faceswap_pipelines.pretraining.run import pretrain
+from faceswap_pipelines.training.data import load_faces
+from faceswap_pipelines.training.job import TrainJob
+from faceswap_pipelines.training.run import train
 from tiny import CONFIG, CPU, weights
 
 NANO = PRESETS["nano"]
@@ -107,13 +108,22 @@ def test_persons_begin_alike_to_their_faces(studio: Studio) -> None:
 
 def test_training_begins_with_them_unless_told_otherwise(studio: Studio, tmp_path: Path) -> None:
     for folder, scratch in (("base", False), ("scratch", True)):
-        job = TrainJob(studio.facesets, tmp_path / folder, steps=2, from_scratch=scratch, device="cpu", consent=DRAWN)
-        run(train_model(job))
+        job = TrainJob(
+            facesets=studio.facesets,
+            model=tmp_path / folder,
+            steps=2,
+            from_scratch=scratch,
+            device="cpu",
+            consent=DRAWN,
+        )
+        run(train(job))
     assert read_config(tmp_path / "base").base == "base_nano"
     assert read_config(tmp_path / "scratch").base == ""
     assert not torch.equal(*(weights(load_model(tmp_path / name, CPU)) for name in ("base", "scratch")))
     with pytest.raises(ModelError, match="began with base weights"):
-        run(train_model(TrainJob(studio.facesets, tmp_path / "base", steps=2, from_scratch=True, device="cpu")))
+        run(
+            train(TrainJob(facesets=studio.facesets, model=tmp_path / "base", steps=2, from_scratch=True, device="cpu"))
+        )
 
 
 def test_nobody_is_trained_on_who_is_held_out() -> None:
@@ -127,9 +137,9 @@ def test_nobody_is_trained_on_who_is_held_out() -> None:
 @pytest.fixture(autouse=True)
 def few_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Finding a code for each of 256 pictures would take minutes; and each drawn picture shall be a person."""
-    monkeypatch.setattr("faceswap_pipelines.pretrain._SAME", 1e-6)
-    monkeypatch.setattr("faceswap_pipelines.pretrain._MEASURED", 2)
-    monkeypatch.setattr("faceswap_pipelines.pretrain._SHOWN", 4)
+    monkeypatch.setattr("faceswap_pipelines.pretraining.run._SAME", 1e-6)
+    monkeypatch.setattr("faceswap_pipelines.pretraining.run._MEASURED", 2)
+    monkeypatch.setattr("faceswap_pipelines.pretraining.run._SHOWN", 4)
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +153,7 @@ def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def job(gallery: Path, out: Path, steps: int) -> PretrainJob:
-    return PretrainJob(gallery, out, steps=steps, settings={"batch_size": 2}, device="cpu")
+    return PretrainJob(portraits=gallery, out=out, steps=steps, settings={"batch_size": 2}, device="cpu")
 
 
 def test_pretraining_that_was_stopped_ends_with_the_same_weights(gallery: Path, tmp_path: Path) -> None:
@@ -180,6 +190,6 @@ def test_what_pretraining_refuses(gallery: Path, tmp_path: Path) -> None:
     with pytest.raises(FaceError, match="no pictures"):
         run(pretrain(job(tmp_path, tmp_path / "out", 1)))
     with pytest.raises(ConfigError, match="minutes and steps"):
-        run(pretrain(PretrainJob(gallery, tmp_path / "out")))
+        run(pretrain(PretrainJob(portraits=gallery, out=tmp_path / "out")))
     with pytest.raises(ConfigError, match="no preset"):
-        run(pretrain(PretrainJob(gallery, tmp_path / "out", "giant", steps=1)))
+        run(pretrain(PretrainJob(portraits=gallery, out=tmp_path / "out", preset="giant", steps=1)))

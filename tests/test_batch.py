@@ -22,11 +22,11 @@ from conftest import Studio
 from faceswap.errors import ConfigError, OutputError
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
-from faceswap_pipelines.batch import batch as engine
-from faceswap_pipelines.batch.plan import Task, read_plan
-from faceswap_pipelines.batch.state import Entry, State, key_of
-from faceswap_pipelines.swap_setup import SwapJob
-from faceswap_pipelines.train_setup import TrainJob
+from faceswap_pipelines.batching import run as engine
+from faceswap_pipelines.batching.plan import Task, read_plan
+from faceswap_pipelines.batching.state import Entry, State, key_of
+from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.training.job import TrainJob
 from test_commands import command, refused
 
 CLIPS = 12
@@ -205,7 +205,7 @@ class TestRunning:
         paths = films(tmp_path, studio, CLIPS)
         paths[4].write_bytes(paths[4].read_bytes()[:900])
         file = swaps(tmp_path, studio)
-        program = [sys.executable, "-m", "faceswap_pipelines.cli", "batch", str(file), "--device", "cpu"]
+        program = [sys.executable, "-m", "faceswap_cli", "batch", str(file), "--device", "cpu"]
         with subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
             deadline = time.monotonic() + 120
             while len(outputs(tmp_path)) < 3 and killed.poll() is None and time.monotonic() < deadline:
@@ -356,16 +356,16 @@ class TestRunning:
 
 class TestState:
     def task(self, studio: Studio, folder: Path) -> Task:
-        job = SwapJob(studio.clips["a"], studio.model, folder / "o.mp4")
+        job = SwapJob(video=studio.clips["a"], model=studio.model, out=folder / "o.mp4")
         return Task("swap", job)
 
     def test_it_is_kept(self, studio: Studio, tmp_path: Path) -> None:
         task = self.task(studio, tmp_path)
         with State(tmp_path / "state.db") as state:
             assert state.entry(task) is None
-            state.note(task, Entry("failed", "k", "no face", 2.0))
+            state.note(task, Entry(status="failed", key="k", reason="no face", seconds=2.0))
         with State(tmp_path / "state.db") as state:
-            assert state.entry(task) == Entry("failed", "k", "no face", 2.0)
+            assert state.entry(task) == Entry(status="failed", key="k", reason="no face", seconds=2.0)
 
     def test_two_processes_cannot_have_it(self, tmp_path: Path) -> None:
         with State(tmp_path / "state.db"), pytest.raises(OutputError, match="in use"):
@@ -387,10 +387,10 @@ class TestState:
     def test_the_key_follows_inputs_settings_and_weights(self, studio: Studio, tmp_path: Path) -> None:
         clip = tmp_path / "clip.mp4"
         clip.write_bytes(studio.clips["a"].read_bytes())
-        job = SwapJob(clip, studio.model, tmp_path / "o.mp4")
+        job = SwapJob(video=clip, model=studio.model, out=tmp_path / "o.mp4")
         before = key_of(job)
-        assert key_of(SwapJob(clip, studio.model, tmp_path / "o.mp4")) == before
-        assert key_of(SwapJob(clip, studio.model, tmp_path / "o.mp4", frames=(0, 5))) != before
+        assert key_of(SwapJob(video=clip, model=studio.model, out=tmp_path / "o.mp4")) == before
+        assert key_of(SwapJob(video=clip, model=studio.model, out=tmp_path / "o.mp4", frames=(0, 5))) != before
         clip.write_bytes(studio.clips["b"].read_bytes())
         assert key_of(job) != before
 
@@ -442,7 +442,7 @@ def test_the_script_in_the_manual_runs(studio: Studio, tmp_path: Path) -> None:
 def test_ctrl_c_stops_all_processes_and_what_was_done_stays(studio: Studio, tmp_path: Path) -> None:
     films(tmp_path, studio, 8)
     file = swaps(tmp_path, studio)
-    program = [sys.executable, "-m", "faceswap_pipelines.cli", "batch", str(file), "--device", "cpu"]
+    program = [sys.executable, "-m", "faceswap_cli", "batch", str(file), "--device", "cpu"]
     with subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True) as stopped:
         deadline = time.monotonic() + 120
         while not outputs(tmp_path) and stopped.poll() is None and time.monotonic() < deadline:

@@ -24,21 +24,23 @@ from typer.testing import CliRunner, Result
 import faceswap
 from conftest import CLIP_FRAMES, Studio
 from faceswap.config import ModelConfig, TrainConfig
+from faceswap.database import lock
 from faceswap.errors import OutputError
 from faceswap.faces import person
-from faceswap.faces.database import lock
 from faceswap.faces.faceset import Faceset
 from faceswap.faces.track import Tracker
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import write_clip
-from faceswap.training.checkpoint import create_model_folder, load_checkpoint, read_config
+from faceswap.model.folder import create_model_folder, read_config
+from faceswap.training.checkpoint import load_checkpoint
 from faceswap.training.memory import settle_batch_size
 from faceswap.training.stages import DETAIL
-from faceswap_pipelines import cli, train_setup
-from faceswap_pipelines.actors import CAST, Stage, perform
-from faceswap_pipelines.cli import app
-from faceswap_pipelines.terminal import job_errors
+from faceswap_cli import main as cli
+from faceswap_cli.main import app
+from faceswap_cli.terminal import job_errors
+from faceswap_pipelines.demo.actors import CAST, Stage, perform
+from faceswap_pipelines.training import prepare as train_setup
 
 RNG = np.random.default_rng(0)
 
@@ -319,7 +321,7 @@ def test_faces_that_do_not_fit_into_memory_are_read_from_disk_with_the_same_resu
 ) -> None:
     words = (*studio.training, *TINY, "--steps", 4)
     assert command(*words, "--model", tmp_path / "memory").exit_code == 0
-    monkeypatch.setattr("faceswap_pipelines.train_data.free_memory", lambda _: 1 << 20)
+    monkeypatch.setattr("faceswap_pipelines.training.data.free_memory", lambda _: 1 << 20)
     assert command(*words, "--model", tmp_path / "disk").exit_code == 0
     one, other = (tmp_path / name / "checkpoint" / "00000004" / "training.safetensors" for name in ("memory", "disk"))
     assert one.read_bytes() == other.read_bytes()

@@ -16,8 +16,8 @@ from clips import UNSTEADY, copy, gradients, images, make_clip, times, worst
 from conftest import CLIP_FRAMES, Studio
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
-from faceswap.faces.cast import Part, cast, choose
 from faceswap.faces.identity import EMBEDDING
+from faceswap.faces.selection import Part, cast, choose
 from faceswap.faces.track import Tracker
 from faceswap.faces.trackfile import Track
 from faceswap.geometry import Similarity
@@ -28,12 +28,12 @@ from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.watermark import marked
 from faceswap.types import FrameFaces, Picture
-from faceswap_pipelines import swap as swap_module
-from faceswap_pipelines import swap_sheet
-from faceswap_pipelines.job import run
-from faceswap_pipelines.marks import write_marked
-from faceswap_pipelines.swap import swap
-from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
+from faceswap_pipelines.common.marks import write_marked
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.swapping import run as swap_module
+from faceswap_pipelines.swapping import sheet as swap_sheet
+from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
+from faceswap_pipelines.swapping.run import swap
 from heads import head
 from test_commands import command, refused
 
@@ -105,10 +105,20 @@ class TestWhichFace:
 
     def test_columns_of_several_scenes_hold_whoever_stands_there(self) -> None:
         who = np.eye(EMBEDDING)
-        tracks = [Track(1, who[0], 9, 50), Track(2, who[1], 9, 60), Track(3, who[1], 3, 40), Track(4, who[0], 9, 50)]
+        tracks = [
+            Track(number=1, identity=who[0], frames=9, size=50),
+            Track(number=2, identity=who[1], frames=9, size=60),
+            Track(number=3, identity=who[1], frames=3, size=40),
+            Track(number=4, identity=who[0], frames=9, size=50),
+        ]
         places = {1: 50.0, 2: 150.0, 3: 30.0, 4: 160.0}
         frames = [
-            FrameFaces(i, Fraction(i), i == 2, tuple(head(Similarity(9, 0, places[n], 50), track=n) for n in numbers))
+            FrameFaces(
+                index=i,
+                time=Fraction(i),
+                cut=i == 2,
+                faces=tuple(head(Similarity(9, 0, places[n], 50), track=n) for n in numbers),
+            )
             for i, numbers in enumerate([(1, 2), (1, 2), (3, 4)])
         ]
         parts = choose("left-to-right", ("x", "y"), tracks, lambda: frames)
@@ -145,7 +155,7 @@ class TestCodecs:
     def test_every_codec_keeps_frames_and_times(self, name: str, suffix: str, tmp_path: Path) -> None:
         shots = gradients(9, 128, 96)
         clip = make_clip(tmp_path / "in.mp4", shots, UNSTEADY, audio_tracks=1)
-        out = copy(clip, tmp_path / f"out{suffix}", segment_frames=4, encoding=Encoding(name))
+        out = copy(clip, tmp_path / f"out{suffix}", segment_frames=4, encoding=Encoding(codec=name))
         exact = suffix != ".mkv"  # Matroska counts milliseconds
         assert all(
             abs(a - b) <= (0 if exact else Fraction(1, 2000)) for a, b in zip(times(out), times(clip), strict=True)
@@ -159,7 +169,7 @@ class TestCodecs:
     def test_odd_sizes(self, name: str, tmp_path: Path) -> None:
         shots = gradients(3, 131, 97)
         clip = make_clip(tmp_path / "in.mkv", shots, codec="ffv1", pix_fmt="bgr0")
-        out = copy(clip, tmp_path / f"out{CODECS[name].suffixes[-1]}", encoding=Encoding(name))
+        out = copy(clip, tmp_path / f"out{CODECS[name].suffixes[-1]}", encoding=Encoding(codec=name))
         assert worst(images(out)[:, :97, :131], images(clip)) <= (0 if name == "ffv1" else 8)
 
     def test_what_a_codec_does_not_have_is_refused(self, tmp_path: Path) -> None:
@@ -168,9 +178,9 @@ class TestCodecs:
                 Encoding(**wrong)  # type: ignore[arg-type]  # that is the point
         clip = make_clip(tmp_path / "in.mp4", gradients(2))
         with pytest.raises(OutputError, match="cannot hold prores"):
-            copy(clip, tmp_path / "out.mp4", encoding=Encoding("prores"))
+            copy(clip, tmp_path / "out.mp4", encoding=Encoding(codec="prores"))
         with pytest.raises(OutputError, match="no hardware encoder"):
-            Encoding("ffv1", hardware=True).encoder()
+            Encoding(codec="ffv1", hardware=True).encoder()
         with pytest.raises(ConfigError, match="no such presets"):
             Encoding(hardware=True, preset="slow")
 
@@ -357,7 +367,7 @@ def test_a_swap_goes_on_after_an_interruption_frame_for_frame(studio: Studio, tm
 
     def job(name: str) -> SwapJob:
         out, mask = tmp_path / name, tmp_path / f"{name}_mask"
-        return SwapJob(studio.clips["a"], studio.model, out, mask_out=mask, device="cpu")
+        return SwapJob(video=studio.clips["a"], model=studio.model, out=out, mask_out=mask, device="cpu")
 
     run(swap(job("whole")))
     interrupted = swap(job("out"))
@@ -387,7 +397,7 @@ def test_what_lies_beside_a_swap_is_there_before_it(
     def full(*_: object) -> None:
         raise OutputError("the disk is full", "Make room")
 
-    job = SwapJob(source, studio.model, out, device="cpu")
+    job = SwapJob(video=source, model=studio.model, out=out, device="cpu")
     for module in (swap_module, swap_sheet):
         monkeypatch.setattr(module, "write_marked", full)
     with pytest.raises(OutputError, match="full"):
@@ -404,7 +414,7 @@ def test_what_lies_beside_a_swap_is_there_before_it(
 def test_two_swaps_of_a_picture_do_not_write_one_output(studio: Studio, tmp_path: Path) -> None:
     write_picture(tmp_path / "in.png", images(studio.clips["a"])[0])
     out = tmp_path / "out.png"
-    job = SwapJob(tmp_path / "in.png", studio.model, out, device="cpu")
+    job = SwapJob(video=tmp_path / "in.png", model=studio.model, out=out, device="cpu")
     with swap_module._only_one(swap_module._lock_of(out), out), pytest.raises(OutputError, match="being written"):
         run(swap(job))
     assert not out.exists()

@@ -24,10 +24,10 @@ from faceswap.faces.quality import Measures, measure
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video import read_frames
 from faceswap.types import Face, Picture
-from faceswap_pipelines.actors import LEADS, Performance, Stage
-from faceswap_pipelines.cli import app
-from faceswap_pipelines.curate import ORDERS
-from faceswap_pipelines.faces import coverage_hints
+from faceswap_cli.main import app
+from faceswap_pipelines.curation.curate import ORDERS
+from faceswap_pipelines.curation.faces import coverage_hints
+from faceswap_pipelines.demo.actors import LEADS, Performance, Stage
 
 EACH, FALSE = 12, 8
 """How many faces of either actor, and how many pieces of background, the mixed faceset has."""
@@ -87,8 +87,16 @@ def collect(folder: Path, clip: Path, shots: Iterable[tuple[str, Picture, Face]]
         rows = []
         for index, (name, image, face) in enumerate(shots):
             aligned = align(image, face, 256)
-            place = (source.id, index, Fraction(index, 25), face, aligned.to_crop)
-            rows.append((aligned, FaceRecord(f"{source.id:03d}_{name}_{index:06d}.jpg", *place, measure(aligned))))
+            record = FaceRecord(
+                file=f"{source.id:03d}_{name}_{index:06d}.jpg",
+                source=source.id,
+                frame=index,
+                time=Fraction(index, 25),
+                face=face,
+                to_crop=aligned.to_crop,
+                measures=measure(aligned),
+            )
+            rows.append((aligned, record))
         faceset.add(source, rows, len(rows))
 
 
@@ -179,7 +187,7 @@ def test_strangers_are_those_who_are_not_the_person(mixed: Path, clips: dict[str
 def test_embeddings_are_asked_for_once(mixed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     said("sort", mixed, "--by", "identity")
     assert all(record.embedding is not None for record in records(mixed))
-    monkeypatch.setattr("faceswap_pipelines.curate.Identifier", None)  # a second use would fail
+    monkeypatch.setattr("faceswap_pipelines.curation.curate.Identifier", None)  # a second use would fail
     said("cluster", mixed, "--groups", 2)
 
 
@@ -239,7 +247,7 @@ def test_balance_keeps_as_many_as_asked_for(mixed: Path) -> None:
 
 
 def test_of_a_still_one_face_stays_and_a_speaking_face_stays_all(mesh: FaceMesh, tmp_path: Path) -> None:
-    stage, rng = Stage(LEADS[0]), np.random.default_rng(0)
+    stage, rng = Stage(kind=LEADS[0]), np.random.default_rng(0)
     shots = []
     for jaw in [0.0] * 8 + [0.3, 0.6, 0.9]:
         rendering = stage.render(Performance(jaw=jaw))

@@ -23,16 +23,17 @@ from faceswap.faces.faceset import Faceset
 from faceswap.faces.track import Identity
 from faceswap.faces.trackfile import TrackFile
 from faceswap.media.pictures import read_picture
+from faceswap.model.folder import ModelFile, read_config
 from faceswap.provenance.consent import read_consent
-from faceswap.training.checkpoint import ModelFile, read_config
 from faceswap.types import FrameFaces
 from faceswap_app import facts, show
-from faceswap_app.jobs import Job, read_job, read_report, write_job
-from faceswap_pipelines.batch.plan import read_plan
-from faceswap_pipelines.batch.state import State
-from faceswap_pipelines.swap_setup import SwapSettings, settings_from
-from faceswap_pipelines.terminal import settings
-from faceswap_pipelines.train_record import read_stats
+from faceswap_app.jobs import QueuedJob, read_job, write_job
+from faceswap_cli.options import settings
+from faceswap_pipelines.batching.plan import read_plan
+from faceswap_pipelines.batching.state import State
+from faceswap_pipelines.common.protocol import read_report
+from faceswap_pipelines.swapping.job import SwapSettings, settings_from
+from faceswap_pipelines.training.record import read_stats
 from heads import a_face, head
 
 FACES = 12
@@ -65,7 +66,10 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         faceset.set_person(np.linspace(0, 1, 128))
     with TrackFile(folder / "tracks.db") as tracks:
         analysis = tracks.analysis("key", 0)
-        seen = [FrameFaces(i, Fraction(i, 25), i == 0, (head(track=1), head(track=2))) for i in range(FACES)]
+        seen = [
+            FrameFaces(index=i, time=Fraction(i, 25), cut=i == 0, faces=(head(track=1), head(track=2)))
+            for i in range(FACES)
+        ]
         who = [Identity(track, np.linspace(0, track, 128)) for track in (1, 2)]
         tracks.add(analysis, seen, who, b"state")
         tracks.finish(analysis)
@@ -221,7 +225,7 @@ def test_documents_that_are_none(tmp_path: Path, content: bytes) -> None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(ModelError, match=r"consent\.json"):
         read_consent(tmp_path)
-    assert read_report(tmp_path) is None
+    assert read_report(tmp_path / "progress.json") is None
     assert read_stats(tmp_path / "stats.jsonl") == []
 
 
@@ -259,7 +263,7 @@ def test_settings_of_a_swap(tmp_path: Path, line: str) -> None:
 
 @pytest.mark.parametrize("line", ["width = 3200000", "blocks = 1000000", "latent_size = 9000000000", "codes = 1e3"])
 def test_a_model_that_would_fill_the_memory(tmp_path: Path, line: str) -> None:
-    sound = to_toml(ModelFile(ModelConfig(("a", "b")), TrainConfig()))
+    sound = to_toml(ModelFile(model=ModelConfig(persons=("a", "b")), train=TrainConfig()))
     (tmp_path / "config.toml").write_text(sound)
     read_config(tmp_path)
     name = line.split()[0]
@@ -316,7 +320,7 @@ def test_figures_are_read_as_far_as_they_are_whole(tmp_path: Path) -> None:
     ],
 )
 def test_a_job_of_the_page(tmp_path: Path, values: dict[str, object]) -> None:
-    job = Job("0007", "p", "Job", ("swap", "x"))
+    job = QueuedJob(id="0007", project="p", title="Job", arguments=("swap", "x"))
     write_job(tmp_path / "0007", job)
     assert read_job(tmp_path / "0007") == job
     (tmp_path / "0007" / "job.json").write_text(json.dumps(asdict(job) | values))
@@ -327,9 +331,9 @@ def test_a_job_of_the_page(tmp_path: Path, values: dict[str, object]) -> None:
 def test_a_report_of_a_command(tmp_path: Path, change: dict[str, object]) -> None:
     report = {"title": "Swapping", "done": 12, "total": None, "unit": "frames", "note": "", "seconds": 3.4, "first": 0}
     (tmp_path / "progress.json").write_text(json.dumps(report))
-    assert read_report(tmp_path) is not None
+    assert read_report(tmp_path / "progress.json") is not None
     (tmp_path / "progress.json").write_text(json.dumps(report | change))
-    assert read_report(tmp_path) is None
+    assert read_report(tmp_path / "progress.json") is None
 
 
 def test_consent_is_a_record_of_names(tmp_path: Path) -> None:
@@ -367,13 +371,18 @@ def test_documents_in_which_pieces_are_others(tmp_path: Path, seed: int) -> None
     report = {"title": "Swapping", "done": 12, "total": 48, "unit": "frames", "note": "", "seconds": 3.4, "first": 0}
     line = {"step": 1, "seconds": 1.5, "losses": {"a": {"total": 0.5}}, "latent": {"kl": 1.0}, "learning_rate": 0.001}
     plan = '[defaults.swap]\nmodel = "m"\n[[job]]\nkind = "swap"\ninputs = ["a.mp4"]\nout = "{stem}_{date}.mp4"\n'
-    job = Job("0007", "p", "Job", ("extract", "x", "--skip-similar", "2"), begun=1.0, ended=2.0)
+    job = QueuedJob(
+        id="0007", project="p", title="Job", arguments=("extract", "x", "--skip-similar", "2"), begun=1.0, ended=2.0
+    )
     documents = {
-        "config.toml": (to_toml(ModelFile(ModelConfig(("a", "b")), TrainConfig())), lambda: read_config(tmp_path)),
+        "config.toml": (
+            to_toml(ModelFile(model=ModelConfig(persons=("a", "b")), train=TrainConfig())),
+            lambda: read_config(tmp_path),
+        ),
         "settings.toml": (to_toml(SwapSettings()), lambda: settings_from(tmp_path / "settings.toml", {})),
         "plan.toml": (plan, lambda: read_plan(tmp_path / "plan.toml")),
         "consent.json": ('{"persons": {"a": "Jane"}, "recorded": "2026-11-27"}', lambda: read_consent(tmp_path)),
-        "progress.json": (json.dumps(report), lambda: show.progress(read_report(tmp_path))),
+        "progress.json": (json.dumps(report), lambda: show.progress(read_report(tmp_path / "progress.json"))),
         "stats.jsonl": (json.dumps(line), lambda: facts.losses(tmp_path, {})),
         "job.json": (json.dumps(asdict(job)), lambda: [show.row(job, None) for job in [read_job(tmp_path)] if job]),
     }

@@ -16,10 +16,11 @@ from torch.nn import functional
 from faceswap.config import PRESETS, ModelConfig, TrainConfig, suitable_detail
 from faceswap.errors import ConfigError
 from faceswap.model.detail import Window, is_detail
+from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.model.swap_model import build_model
 from faceswap.training.augment import draw_affine, sample
 from faceswap.training.bank import Faces
-from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, read_config, save_checkpoint
+from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
 from faceswap.training.close_ups import CloseUps, framed_by_opencv
 from faceswap.training.stages import COARSE, DETAIL, Stage, plan, stage_at
 from faceswap.training.state import Budget, TrainState, start_training, tensors_of

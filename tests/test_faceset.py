@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from faceswap.database import lock
 from faceswap.errors import FaceError, OutputError
-from faceswap.faces.database import lock
 from faceswap.faces.faceset import Faceset
 from faceswap.media.pictures import read_picture
 from heads import a_face

@@ -32,7 +32,7 @@ from faceswap.training.losses import (
 from faceswap.training.preview import preview_rows
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import start_training
-from faceswap_pipelines.actors import LEADS, frames
+from faceswap_pipelines.demo.actors import LEADS, frames
 from tiny import CONFIG, CPU, SMALL, open_banks, run_steps, weights
 
 ONE = torch.ones(())
@@ -76,7 +76,7 @@ def test_every_kind_has_the_same_interface(latent: str, decoder: str) -> None:
 
 @pytest.mark.parametrize("size", [32, 48, 64, 80, 96, 128, 144, 256, 384])
 def test_every_size_comes_out_as_it_went_in(size: int) -> None:
-    config = ModelConfig(("a", "b"), size=size, width=4, max_width=16, latent_size=8, tokens=2)
+    config = ModelConfig(persons=("a", "b"), size=size, width=4, max_width=16, latent_size=8, tokens=2)
     model = build_model(config)
     decoded = model.decode(model.encode(torch.rand(2, 3, size, size)), "b")
     assert decoded.picture.shape == (2, 3, size, size)
@@ -288,7 +288,9 @@ def test_previews_show_every_person_as_everybody_and_faces_drawn_from_the_latent
 
 
 def batch_of(target: torch.Tensor) -> Batch:
-    return Batch(target, target, torch.ones_like(target[:, :1]), torch.zeros_like(target[:, :1]))
+    return Batch(
+        input=target, target=target, mask=torch.ones_like(target[:, :1]), features=torch.zeros_like(target[:, :1])
+    )
 
 
 def decoded_as(picture: torch.Tensor) -> Decoded:
@@ -339,7 +341,7 @@ def test_the_loss_is_zero_for_a_perfect_copy_and_weighs_eyes_and_mouth_more() ->
     target = torch.rand(1, 3, 32, 32)
     mask, features = torch.ones(1, 1, 32, 32), torch.zeros(1, 1, 32, 32)
     features[..., 4:12, 4:12] = 1
-    batch = Batch(target, target, mask, features)
+    batch = Batch(input=target, target=target, mask=mask, features=features)
     perfect = reconstruction_losses(Decoded(target, mask, target), batch, CONFIG)
     assert float(perfect.total) < 1e-3
 
@@ -390,7 +392,13 @@ def test_the_perceptual_loss_minds_blur_more_than_brightness() -> None:
 
 def test_critics_see_the_same_part_of_a_face_and_its_target() -> None:
     mask = torch.ones(6, 1, 240, 192)
-    batch = Batch(torch.rand(6, 3, 64, 64), torch.rand(6, 3, 240, 192), mask, mask, window=face_window(64))
+    batch = Batch(
+        input=torch.rand(6, 3, 64, 64),
+        target=torch.rand(6, 3, 240, 192),
+        mask=mask,
+        features=mask,
+        window=face_window(64),
+    )
     seen = [pairs_of({"a": Decoded(batch.target, mask, batch.target)}, {"a": batch}, step)["a"] for step in range(3)]
     for ours, theirs in seen:
         assert torch.equal(ours, theirs)
@@ -412,7 +420,7 @@ for latent in LATENTS:
     torch.compiler.reset()
     decoder = DECODERS[len(latent) % 2]
     small = {"size": 32, "width": 8, "max_width": 16, "latent_size": 16, "tokens": 4}
-    model = ModelConfig(("a", "b"), **small, latent=latent, decoder=decoder)
+    model = ModelConfig(persons=("a", "b"), **small, latent=latent, decoder=decoder)
     state = start_training(model, config, cpu)
     state.objective.compile(fullgraph=True, dynamic=False, backend="eager")
     before = torch._dynamo.utils.counters["stats"]["unique_graphs"]

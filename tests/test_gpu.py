@@ -11,11 +11,12 @@ import torch
 
 from faceswap.config import COLOURS, LATENTS, ModelConfig, SwapConfig, TrainConfig
 from faceswap.geometry import Similarity
+from faceswap.model.folder import create_model_folder, load_model
 from faceswap.model.swap_model import build_model
 from faceswap.swapping.convert import Role, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.training.bank import Bank, Sample
-from faceswap.training.checkpoint import create_model_folder, load_checkpoint, load_model, save_checkpoint
+from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training
 from faceswap.training.step import train
@@ -38,7 +39,7 @@ def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(
     if compiled:
         pytest.importorskip("triton")
         torch.compiler.reset()
-    config = ModelConfig(("a", "b"), latent=latent)
+    config = ModelConfig(persons=("a", "b"), latent=latent)
     gpu, cpu = torch.device("cuda"), torch.device("cpu")
     yy, xx = np.mgrid[0:96, 0:96] / 96
     faces = [np.dstack([200 * xx, 200 * yy, 100 + 60 * np.sin(9 * xx + i)]).astype(np.uint8) for i in range(12)]
@@ -70,7 +71,7 @@ def test_training_on_the_gpu_learns_and_its_model_swaps_alike_on_both_devices(
 def test_frames_are_converted_alike_on_both_devices(colour: str) -> None:
     """OpenCV samples on one, torch on the other."""
     torch.manual_seed(0)
-    model = build_model(ModelConfig(("a", "b"))).eval().requires_grad_(False)
+    model = build_model(ModelConfig(persons=("a", "b"))).eval().requires_grad_(False)
     for weight in model.parameters():
         weight += 0.02 * torch.randn_like(weight)
     yy, xx = np.mgrid[0:120, 0:160] / 160

@@ -24,7 +24,7 @@ from faceswap.faces.identity import (
     typical,
 )
 from faceswap.types import Picture
-from faceswap_pipelines.actors import CAST, LEADS, Rendering, Stage, perform
+from faceswap_pipelines.demo.actors import CAST, LEADS, Rendering, Stage, perform
 
 PARITY = 0.005
 """Euclidean; the float16 weights reach 0.001 on faces, 0.004 on the black chip."""
@@ -44,7 +44,7 @@ def identifier() -> Identifier:
 @pytest.fixture(scope="module")
 def takes() -> dict[str, Faces]:
     """Ten frames of each actor, spread over a clip of five seconds."""
-    stages = {name: Stage(actor) for name, actor in CAST.items()}
+    stages = {name: Stage(kind=actor) for name, actor in CAST.items()}
     return {
         name: [face(stage.render(perform(13 * i + 1, seed=1))) for i in range(10)] for name, stage in stages.items()
     }

@@ -16,10 +16,11 @@ import pytest
 
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import queue as queue_module
-from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, Job, read_job, read_report, write_job
+from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, QueuedJob, read_job, write_job
 from faceswap_app.queue import Queue
-from faceswap_pipelines.job import Progress
-from faceswap_pipelines.terminal import PROGRESS_FILE, show
+from faceswap_cli.terminal import run_with_progress
+from faceswap_pipelines.common.progress import Progress
+from faceswap_pipelines.common.protocol import PROGRESS_FILE, read_report
 
 # Does what a command does, as it is told, without the seconds that one takes to load.
 COMMAND = """
@@ -67,7 +68,7 @@ def wait_for(done: Callable[[], object], seconds: float = 15) -> None:
         time.sleep(0.05)
 
 
-def status(queue: Queue, job: Job) -> str:
+def status(queue: Queue, job: QueuedJob) -> str:
     return next(known.status for known in queue.jobs() if known.id == job.id)
 
 
@@ -159,9 +160,14 @@ def test_what_is_no_text_is_no_command(queue: Queue, word: str) -> None:
 
 def test_a_job_that_cannot_start_does_not_end_the_queue(tmp_path: Path) -> None:
     """Nor does one that was waiting when the page was closed, and whose file is odd."""
-    write_job(tmp_path / ".jobs" / "0001", Job("0001", "p", "Too long", ("swap", "x" * 5_000_000)))
-    write_job(tmp_path / ".jobs" / "0002", Job("0002", "p", "Poisoned", ("swap", "a\0b")))
-    write_job(tmp_path / ".jobs" / "0003", Job("0003", "p", "Sound", ("done",)))
+    write_job(
+        tmp_path / ".jobs" / "0001",
+        QueuedJob(id="0001", project="p", title="Too long", arguments=("swap", "x" * 5_000_000)),
+    )
+    write_job(
+        tmp_path / ".jobs" / "0002", QueuedJob(id="0002", project="p", title="Poisoned", arguments=("swap", "a\0b"))
+    )
+    write_job(tmp_path / ".jobs" / "0003", QueuedJob(id="0003", project="p", title="Sound", arguments=("done",)))
     queue = Queue(tmp_path)
     sound = next(job for job in queue.jobs() if job.id == "0003")
     wait_for(lambda: status(queue, sound) == DONE)
@@ -189,7 +195,12 @@ def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
 
 def test_a_process_with_the_same_number_is_another_one(tmp_path: Path) -> None:
     own = psutil.Process()
-    write_job(tmp_path / ".jobs" / "0007", Job("0007", "p", "Job", ("wait",), "", RUNNING, own.pid, born=1.0))
+    write_job(
+        tmp_path / ".jobs" / "0007",
+        QueuedJob(
+            id="0007", project="p", title="Job", arguments=("wait",), out="", status=RUNNING, pid=own.pid, born=1.0
+        ),
+    )
     (tmp_path / ".jobs" / "0008").mkdir()
     (tmp_path / ".jobs" / "0008" / "job.json").write_text("{")  # cut short by a full disk
     queue = Queue(tmp_path)
@@ -212,12 +223,12 @@ def test_the_end_of_the_page_stops_what_runs(tmp_path: Path) -> None:
 
 def test_commands_keep_their_latest_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def work() -> Generator[Progress, None, str]:
-        yield Progress("Looking", 2, None, "frames")
-        yield Progress("Working", 4, 8, "frames", "fast")
+        yield Progress(title="Looking", done=2, total=None, unit="frames")
+        yield Progress(title="Working", done=4, total=8, unit="frames", note="fast")
         return "done"
 
     monkeypatch.setenv(PROGRESS_FILE, str(tmp_path / "progress.json"))
-    assert show(work(), quiet=True) == "done"
-    report = read_report(tmp_path)
+    assert run_with_progress(work(), quiet=True) == "done"
+    report = read_report(tmp_path / "progress.json")
     assert report is not None
     assert (report.title, report.done, report.first, report.share, report.note) == ("Working", 4, 4, 0.5, "fast")

@@ -30,7 +30,7 @@ MOMENT = random.Random(int(time.time()))
 
 
 def start(*words: object) -> subprocess.Popen[bytes]:
-    program = [sys.executable, "-m", "faceswap_pipelines.cli", *map(str, words)]
+    program = [sys.executable, "-m", "faceswap_cli", *map(str, words)]
     return subprocess.Popen(program, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 

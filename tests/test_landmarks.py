@@ -23,7 +23,7 @@ from faceswap.faces import landmarks
 from faceswap.faces.landmarks import INPUT_SIZE, STABLE, FaceMesh, Place, Pose, eye_opening, mouth_opening, pose
 from faceswap.geometry import Similarity
 from faceswap.types import Detection, Face, Picture
-from faceswap_pipelines.actors import CAST, LEADS, Performance, Rendering, Stage, perform
+from faceswap_pipelines.demo.actors import CAST, LEADS, Performance, Rendering, Stage, perform
 from heads import turn
 
 PARITY = 0.01
@@ -74,7 +74,7 @@ def finder() -> FaceMesh:
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Stage]:
-    return {name: Stage(actor) for name, actor in CAST.items()}
+    return {name: Stage(kind=actor) for name, actor in CAST.items()}
 
 
 @pytest.fixture(scope="module")

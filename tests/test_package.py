@@ -27,7 +27,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return next(folder.glob("*.whl"))
 
 
-def test_the_wheel_brings_three_packages_and_nothing_else(wheel: Path, tmp_path: Path) -> None:
+def test_the_wheel_brings_four_packages_and_nothing_else(wheel: Path, tmp_path: Path) -> None:
     uv = os.environ.get("UV", "uv")
     target = tmp_path / "environment"
     subprocess.run([uv, "venv", "--quiet", "--python", sys.executable, str(target)], check=True)
@@ -37,7 +37,7 @@ def test_the_wheel_brings_three_packages_and_nothing_else(wheel: Path, tmp_path:
     script = "import sysconfig, pathlib; print(sysconfig.get_path('purelib'))"
     purelib = Path(subprocess.run([python, "-c", script], capture_output=True, text=True, check=True).stdout.strip())
     names = {p.name for p in purelib.iterdir() if not p.name.startswith("_") and p.suffix not in (".dist-info", ".pth")}
-    assert names == {"faceswap", "faceswap_pipelines", "faceswap_app"}
+    assert names == {"faceswap", "faceswap_pipelines", "faceswap_app", "faceswap_cli"}
 
 
 def test_the_wheel_carries_the_weights_that_its_manifest_lists(wheel: Path) -> None:
@@ -51,7 +51,7 @@ def test_the_wheel_carries_the_weights_that_its_manifest_lists(wheel: Path) -> N
 def test_help_is_quick_to_import_and_the_library_is_quiet() -> None:
     """`faceswap --help` loads no torch; importing the library prints nothing and seeds nothing."""
     script = (
-        "import sys, faceswap_pipelines.cli\n"
+        "import sys, faceswap_cli.main\n"
         "heavy = {'torch', 'gradio', 'cv2', 'av', 'albumentations'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )

@@ -28,6 +28,7 @@ from faceswap.faces.identity import EMBEDDING
 from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video_write import write_clip
+from faceswap.model.identities import write_identities
 from faceswap.provenance import credentials as credentials_module
 from faceswap.provenance.consent import NOBODY, Consent, read_consent, settle_consent, write_consent
 from faceswap.provenance.credentials import BROKEN, CONSENT, TRUSTED, VALID, read_credentials
@@ -36,11 +37,10 @@ from faceswap.provenance.label import labelled
 from faceswap.provenance.seal import SIGNABLE, Sealer
 from faceswap.provenance.watermark import find_mark, marked
 from faceswap.provenance.xmp import SOURCE_TYPE, read_source_type
-from faceswap.training.identities import write_identities
 from faceswap.types import Picture
-from faceswap_pipelines import terminal
-from faceswap_pipelines.job import run
-from faceswap_pipelines.verify import Report, in_words, verify
+from faceswap_cli import consent as cli_consent
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.verification import Report, in_words, verify
 from test_commands import command, refused
 
 AGREED = Consent({"a": "Ada", "b": NOBODY}, "2026-01-02")
@@ -412,12 +412,12 @@ class TestConsent:
         monkeypatch.setattr(typer, "prompt", lambda *_, **__: next(answers))
         monkeypatch.setattr(typer, "confirm", lambda *_, **__: True)
         facesets = {"a": tmp_path, "b": tmp_path, "c": tmp_path}
-        assert terminal.consented(["c=Cy"], tmp_path, facesets, ask=True) == {"a": "Ada", "b": NOBODY, "c": "Cy"}
+        assert cli_consent.consented(["c=Cy"], tmp_path, facesets, ask=True) == {"a": "Ada", "b": NOBODY, "c": "Cy"}
         answers = iter(["Ada"])
         monkeypatch.setattr(typer, "confirm", lambda *_, **__: False)
         with pytest.raises(ConfigError, match="Ada has not agreed"):
-            terminal.consented([], tmp_path, {"a": tmp_path}, ask=True)
-        assert terminal.consented([], tmp_path, facesets, ask=False) == {}
+            cli_consent.consented([], tmp_path, {"a": tmp_path}, ask=True)
+        assert cli_consent.consented([], tmp_path, facesets, ask=False) == {}
 
     @pytest.mark.parametrize("text", ["", "[]", "{}", '{"persons": {"a": 1}, "recorded": ""}', "\xff"])
     def test_a_damaged_record_is_named(self, text: str, tmp_path: Path) -> None:

@@ -96,7 +96,7 @@ def test_a_killed_rank_ends_the_training_and_its_checkpoint_is_good(studio: Stud
     words = [*studio.training, "--model", model, "--device", "cpu"]
     words += ["--steps", "100000", "--save-every", "1", "--json"]
     process = subprocess.Popen(
-        [*TORCHRUN, "-m", "faceswap_pipelines.cli", *map(str, words)],
+        [*TORCHRUN, "-m", "faceswap_cli", *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env=_environment(),
@@ -104,7 +104,7 @@ def test_a_killed_rank_ends_the_training_and_its_checkpoint_is_good(studio: Stud
     deadline = time.monotonic() + 120
     while not any((model / "checkpoint").glob("*[0-9]")) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.05)
-    ranks = [p for p in psutil.Process(process.pid).children() if "faceswap_pipelines.cli" in p.cmdline()]
+    ranks = [p for p in psutil.Process(process.pid).children() if "faceswap_cli" in p.cmdline()]
     assert len(ranks) == 2
     victim = next(p for p in ranks if p.environ()["RANK"] == "1")
     victim.kill()
@@ -117,8 +117,6 @@ def test_a_killed_rank_ends_the_training_and_its_checkpoint_is_good(studio: Stud
     assert step >= 1
     assert loaded[0].config.batch_size == 16  # what one process would take, from each of two
     words[words.index("--steps") + 1] = "1"
-    alone = subprocess.run(
-        [sys.executable, "-m", "faceswap_pipelines.cli", *map(str, words)], capture_output=True, check=True
-    )
+    alone = subprocess.run([sys.executable, "-m", "faceswap_cli", *map(str, words)], capture_output=True, check=True)
     assert json.loads(alone.stdout)["steps"] == step + 1
     assert torch.isfinite(next(loaded[0].model.parameters())).all()

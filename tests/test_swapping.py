@@ -341,7 +341,10 @@ class TestSettling:
 
 def followed(present: Sequence[bool], cuts: Sequence[int] = ()) -> list[FrameFaces]:
     face = Face(np.zeros((468, 3), np.float32), 1.0, 1)
-    return [FrameFaces(i, Fraction(i, 25), i in cuts, (face,) if there else ()) for i, there in enumerate(present)]
+    return [
+        FrameFaces(index=i, time=Fraction(i, 25), cut=i in cuts, faces=(face,) if there else ())
+        for i, there in enumerate(present)
+    ]
 
 
 class TestFading:

@@ -21,9 +21,9 @@ from faceswap.media.codecs import Encoding
 from faceswap.media.video_write import write_clip
 from faceswap.streams import batched
 from faceswap.types import Face, Frame, FrameFaces, Picture
-from faceswap_pipelines.actors import CAST, Performance, Stage, perform
-from faceswap_pipelines.analyse import FaceFinder, analyse
-from faceswap_pipelines.job import run
+from faceswap_pipelines.common.analyse import FaceFinder, analyse
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.demo.actors import CAST, Performance, Stage, perform
 from heads import head
 
 RNG = np.random.default_rng(0)
@@ -37,7 +37,7 @@ def finder() -> FaceFinder:
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Stage]:
-    return {name: Stage(CAST[name], SIDE) for name in ("bruno", "carl")}
+    return {name: Stage(kind=CAST[name], banks=SIDE) for name in ("bruno", "carl")}
 
 
 def film(pictures: Sequence[Picture]) -> list[Frame]:
@@ -158,7 +158,7 @@ def tracks(tmp_path: Path) -> Iterator[TrackFile]:
 
 def test_a_still_head_has_a_still_crop(finder: FaceFinder, tracks: TrackFile, tmp_path: Path) -> None:
     """Sensor noise, then a lossy codec; the crop's corners stay within a quarter of a pixel of 512."""
-    still = Stage(CAST["bruno"], 512).render(Performance(yaw=8, pitch=3, jaw=0.1)).image
+    still = Stage(kind=CAST["bruno"], banks=512).render(Performance(yaw=8, pitch=3, jaw=0.1)).image
     shots = (np.clip(still + RNG.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(45))
     write_clip(tmp_path / "still.mp4", shots, Fraction(25), Encoding(crf=23))
     analysis = run(analyse(tmp_path / "still.mp4", (0, None), tracks, finder))
@@ -174,9 +174,14 @@ def test_a_still_head_has_a_still_crop(finder: FaceFinder, tracks: TrackFile, tm
 def test_a_track_file_gives_back_what_was_seen(tracks: TrackFile) -> None:
     analysis = tracks.analysis("f" * 64, 3)
     frames = [
-        FrameFaces(3, Fraction(1, 7), True, (head(track=2), head(Similarity(20.0, 0.0, 30.0, 30.0), track=1))),
-        FrameFaces(4, Fraction(2, 7), False, ()),
-        FrameFaces(5, Fraction(3, 7), False, (head(track=2),)),
+        FrameFaces(
+            index=3,
+            time=Fraction(1, 7),
+            cut=True,
+            faces=(head(track=2), head(Similarity(20.0, 0.0, 30.0, 30.0), track=1)),
+        ),
+        FrameFaces(index=4, time=Fraction(2, 7), cut=False, faces=()),
+        FrameFaces(index=5, time=Fraction(3, 7), cut=False, faces=(head(track=2),)),
     ]
     who = [Identity(track, RNG.normal(size=128)) for track in (1, 2, 2)]
     tracks.add(analysis, frames[:2], who[:2], b"one")
@@ -210,7 +215,11 @@ def test_a_file_that_is_no_track_file_is_made_anew(tmp_path: Path) -> None:
 def test_the_main_person_is_seen_most_over_all_tracks() -> None:
     he, she = np.zeros(128), np.full(128, 0.1)  # 1.1 apart
     near = he + 0.01
-    known = [Track(1, she, 60, 100.0), Track(2, he, 40, 100.0), Track(3, near, 40, 100.0)]
+    known = [
+        Track(number=1, identity=she, frames=60, size=100.0),
+        Track(number=2, identity=he, frames=40, size=100.0),
+        Track(number=3, identity=near, frames=40, size=100.0),
+    ]
     person = main_person(known)
     assert person is not None
     assert distance(person, he) < 0.2

@@ -13,15 +13,10 @@ import torch
 
 from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, ModelError, TrainingError
+from faceswap.model.folder import create_model_folder, latest_checkpoint, load_model
 from faceswap.training.augment import Corruption, draw_geometry, sample
 from faceswap.training.bank import Bank
-from faceswap.training.checkpoint import (
-    create_model_folder,
-    latest_checkpoint,
-    load_checkpoint,
-    load_model,
-    save_checkpoint,
-)
+from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
 from faceswap.training.guard import Guard, clear_about_memory
 from faceswap.training.held_out import has_plateaued, held_out_loss, split
 from faceswap.training.memory import bytes_needed, settle_batch_size
@@ -84,7 +79,7 @@ def test_resuming_is_exact(network: dict[str, object], changes: dict[str, object
 
 def test_a_checkpoint_of_nano_is_small(tmp_path: Path) -> None:
     for latent in LATENTS:
-        model = ModelConfig(("a", "b"), latent=latent)
+        model = ModelConfig(persons=("a", "b"), latent=latent)
         state = start_training(model, CONFIG, CPU)
         run_steps(state, 1)
         create_model_folder(tmp_path / latent, model, CONFIG)
@@ -160,7 +155,7 @@ def test_exhausted_memory_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_batch_size_is_chosen_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, unsettled = ModelConfig(("a", "b")), TrainConfig()
+    model, unsettled = ModelConfig(persons=("a", "b")), TrainConfig()
     assert settle_batch_size(model, CONFIG, CPU) == CONFIG
     assert settle_batch_size(model, unsettled, CPU).batch_size == 8
     assert settle_batch_size(model, unsettled, CPU, world=3).batch_size == 24
@@ -173,7 +168,7 @@ def test_a_batch_size_is_chosen_that_fits(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_what_a_face_needs_grows_with_its_area() -> None:
-    small, large = (bytes_needed(ModelConfig(("a", "b"), size=size), CONFIG)[1] for size in (64, 128))
+    small, large = (bytes_needed(ModelConfig(persons=("a", "b"), size=size), CONFIG)[1] for size in (64, 128))
     assert 3 < large / small < 5
 
 

@@ -16,7 +16,7 @@ from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics, train
 
 CPU = torch.device("cpu")
-SMALL = ModelConfig(("a", "b"), size=32, width=8, max_width=32, latent_size=16, tokens=4, codes=16)
+SMALL = ModelConfig(persons=("a", "b"), size=32, width=8, max_width=32, latent_size=16, tokens=4, codes=16)
 CONFIG = TrainConfig(batch_size=4, warmup_steps=2)
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-START = "import sys; from faceswap_app.page import main; sys.argv = ['faceswap-app', *sys.argv[1:]]; main()"
+START = "import sys; from faceswap_cli.main import main_of_page; main_of_page()"
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ LONGEST_TRAINING = 10_080.0  # minutes: a week
 _SIMILAR, _LEAST = "--skip-similar", "--min-face"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Training:
     """What the Train tab says of a model; the first four are for a new one."""
 
@@ -27,7 +27,7 @@ class Training:
     until_plateau: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Look:
     """What the Swap tab says besides clip, model and persons, by the settings' names."""
 

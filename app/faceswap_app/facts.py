@@ -18,16 +18,16 @@ from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe
-from faceswap.training.checkpoint import latest_checkpoint, read_config
+from faceswap.model.folder import latest_checkpoint, read_config
 from faceswap.types import Picture
 from faceswap_app.charts import Points, histogram
-from faceswap_pipelines.curate import restore_faces
-from faceswap_pipelines.faces import DECIMALS, by_reason, coverage_hints, measures_of
-from faceswap_pipelines.models import Models
-from faceswap_pipelines.preview import preview_frame
-from faceswap_pipelines.reject import BY_HAND
-from faceswap_pipelines.swap_setup import SwapJob, settings_from
-from faceswap_pipelines.train_record import read_stats
+from faceswap_pipelines.common.models import Models
+from faceswap_pipelines.curation.curate import restore_faces
+from faceswap_pipelines.curation.faces import DECIMALS, by_reason, coverage_hints, measures_of
+from faceswap_pipelines.curation.reject import BY_HAND
+from faceswap_pipelines.swapping.job import SwapJob, settings_from
+from faceswap_pipelines.swapping.preview import preview_frame
+from faceswap_pipelines.training.record import read_stats
 
 PAGE = 56
 """Faces that are shown at once."""
@@ -165,7 +165,9 @@ def before_and_after(
     clip: Path, model: Path, settings: Mapping[str, object], index: int
 ) -> tuple[Picture, Picture, bool]:
     """A frame of a video, or a picture, the same swapped, and whether a face in it was. Raises FaceswapError."""
-    made = preview_frame(SwapJob(clip, model, clip, settings_from(None, settings)), index, _MODELS)
+    made = preview_frame(
+        SwapJob(video=clip, model=model, out=clip, settings=settings_from(None, settings)), index, _MODELS
+    )
     return made.frame.image, made.image, bool(made.boxes)
 
 

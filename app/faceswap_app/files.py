@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faceswap.documents import is_text
 from faceswap.errors import OutputError
+from faceswap.files import replaced
 from faceswap.media.kinds import is_picture, is_video
 
 _LONGEST_STEM = 100  # bytes of a clip's name in another file's: file systems end at 255 for all of it
@@ -53,9 +54,8 @@ def shortened(stem: str) -> str:
 
 def write(path: Path, text: str) -> None:
     """Replace a file, whole at every moment. Raises OutputError."""
-    fresh = path.with_suffix(".part")
     try:
-        fresh.write_text(text, encoding="utf-8")
-        fresh.replace(path)
+        with replaced(path) as fresh:
+            fresh.write_text(text, encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error

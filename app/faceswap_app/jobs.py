@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from faceswap.config import from_dict
 from faceswap.documents import parse_json
 from faceswap.errors import ConfigError
-from faceswap_pipelines.terminal import ERROR, STOPPED
+from faceswap.files import replaced
+from faceswap_pipelines.common.protocol import ERROR, STOPPED
 
 WAITING, RUNNING, STOPPING, DONE, FAILED, HALTED = "waiting", "running", "stopping", "done", "failed", "stopped"
 OVER = (DONE, FAILED, HALTED)
@@ -33,8 +34,8 @@ _UNEXPECTED = "The program ended unexpectedly. Look at {log}, and start the job 
 _KILLED = "The program was killed; perhaps the memory was full. Start the job again: it goes on where it was."
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(frozen=True, kw_only=True)
+class QueuedJob:
     """What is known of a job."""
 
     id: str
@@ -76,37 +77,9 @@ class Job:
         return self.status in OVER
 
 
-@dataclass(frozen=True)
-class Report:
-    """The latest that a running command has said."""
-
-    title: str
-    done: float
-    total: float | None
-    unit: str
-    note: str
-    seconds: float
-    """For which there has been work of this title."""
-    first: float
-    """What `done` was then."""
-
-    @property
-    def share(self) -> float | None:
-        """Of this part of the work that is done, 0..1, if that is known."""
-        return None if not self.total else min(1.0, self.done / self.total)
-
-    @property
-    def seconds_left(self) -> float | None:
-        """Until this part of the work is done, if that can be said yet."""
-        gained = self.done - self.first
-        if not self.total or self.seconds < 1 or gained <= 0:
-            return None
-        return max(0.0, self.total - self.done) * self.seconds / gained
-
-
-def read_job(folder: Path) -> Job | None:
+def read_job(folder: Path) -> QueuedJob | None:
     """The job that a folder holds; None if it holds none that can be read."""
-    job = _read(Job, folder / "job.json")
+    job = _read(QueuedJob, folder / "job.json")
     if job is None or job.id != folder.name or not job.id.isdecimal() or not job.arguments:
         return None
     if (
@@ -118,17 +91,11 @@ def read_job(folder: Path) -> Job | None:
     return job
 
 
-def write_job(folder: Path, job: Job) -> None:
+def write_job(folder: Path, job: QueuedJob) -> None:
     """Keep what is known of it, whole at every moment."""
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = folder / "job.part"
-    fresh.write_text(json.dumps(asdict(job), indent=1), encoding="utf-8")
-    fresh.replace(folder / "job.json")
-
-
-def read_report(folder: Path) -> Report | None:
-    """The latest report of the command."""
-    return _read(Report, folder / "progress.json")
+    with replaced(folder / "job.json") as fresh:
+        fresh.write_text(json.dumps(asdict(job), indent=1), encoding="utf-8")
 
 
 def read_result(folder: Path) -> dict[str, Any]:

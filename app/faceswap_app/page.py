@@ -26,14 +26,6 @@ if TYPE_CHECKING:  # it takes seconds to import: not for --help
 _LARGEST_UPLOAD = "4gb"
 
 
-def main() -> None:
-    """The entry point `faceswap-app`: the same as `faceswap app`."""
-    from faceswap_pipelines import cli
-
-    sys.argv.insert(1, "app")
-    cli.main()
-
-
 def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
     """Serve the page until Ctrl-C or SIGTERM.
 

@@ -19,27 +19,26 @@ from typing import Any
 
 import psutil
 
+from faceswap.database import lock
 from faceswap.documents import is_text
 from faceswap.errors import ConfigError, OutputError
-from faceswap.faces.database import lock
 from faceswap_app.jobs import (
     FAILED,
     HALTED,
     RUNNING,
     STOPPING,
     WAITING,
-    Job,
-    Report,
+    QueuedJob,
     outcome,
     read_job,
-    read_report,
     read_result,
     write_job,
 )
-from faceswap_pipelines.terminal import PROGRESS_FILE
+from faceswap_pipelines.common.protocol import PROGRESS_FILE, ProgressReport, read_report
 
-_PROGRAM = (sys.executable, "-m", "faceswap_pipelines.cli")
-_LOOK_EVERY = 0.25  # seconds
+_PROGRAM = (sys.executable, "-m", "faceswap_cli")
+_PROGRESS = "progress.json"
+_POLL_EVERY = 0.25  # seconds
 _NO_START = "It could not be started ({error}). Remove it, and ask for it again with other names."
 _GRACE = 30.0  # seconds for a job to save when the page ends
 
@@ -60,19 +59,19 @@ class Queue:
         self._worker = threading.Thread(target=self._work, name="queue", daemon=True)
         self._worker.start()
 
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[QueuedJob]:
         """All of them, in the order in which they were asked for."""
         with self._lock:
             return list(self._jobs.values())
 
-    def latest(self, project: str, kinds: tuple[str, ...]) -> Job | None:
+    def latest(self, project: str, kinds: tuple[str, ...]) -> QueuedJob | None:
         """The job of this project and of one of these kinds that runs, else one that waits, else the last one."""
         found = [job for job in self.jobs() if job.project == project and job.kind in kinds]
         order = (RUNNING, STOPPING, WAITING)
         pending = sorted((job for job in found if not job.over), key=lambda job: order.index(job.status))
         return next(iter(pending), None) or max(found, key=lambda job: job.ended, default=None)
 
-    def add(self, project: str, title: str, arguments: list[str], out: str = "") -> Job:
+    def add(self, project: str, title: str, arguments: list[str], out: str = "") -> QueuedJob:
         """Have a command run when its turn comes. Raises ConfigError if the same waits or runs already, or if it cannot
         be a command line."""
         if not all(map(is_text, (title, out, *arguments))):
@@ -82,11 +81,11 @@ class Queue:
                 if not job.over and job.arguments == tuple(arguments):
                     raise ConfigError(f"this job is in the queue already: {job.title}", "Look at the Queue tab")
             number = max((int(key) for key in self._jobs), default=0) + 1
-            job = Job(f"{number:04d}", project, title, tuple(arguments), out)
+            job = QueuedJob(id=f"{number:04d}", project=project, title=title, arguments=tuple(arguments), out=out)
             self._keep(job)
             return job
 
-    def again(self, key: str) -> Job:
+    def again(self, key: str) -> QueuedJob:
         """Have a job that is over run once more: it goes on where it was. Raises ConfigError."""
         job = self._known(key)
         return self.add(job.project, job.title, list(job.arguments), job.out)
@@ -113,11 +112,11 @@ class Queue:
             shutil.rmtree(self._folder / job.id, ignore_errors=True)
             del self._jobs[key]
 
-    def report(self, job: Job) -> Report | None:
+    def report(self, job: QueuedJob) -> ProgressReport | None:
         """The latest that it has said."""
-        return read_report(self._folder / job.id)
+        return read_report(self._folder / job.id / _PROGRESS)
 
-    def result(self, job: Job) -> dict[str, Any]:
+    def result(self, job: QueuedJob) -> dict[str, Any]:
         """What came of it, if it is done."""
         return read_result(self._folder / job.id)
 
@@ -136,7 +135,7 @@ class Queue:
         self._owned.close()
 
     def _work(self) -> None:
-        while not self._ended.wait(_LOOK_EVERY):
+        while not self._ended.wait(_POLL_EVERY):
             with self._lock, suppress(OSError):  # a full disk: there may be room the next time
                 running = [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
                 for job in running:
@@ -145,9 +144,9 @@ class Queue:
                 if waiting and not running:
                     self._start(waiting[0])
 
-    def _start(self, job: Job) -> None:
+    def _start(self, job: QueuedJob) -> None:
         folder = self._folder / job.id
-        environment = os.environ | {PROGRESS_FILE: str(folder / "progress.json")}
+        environment = os.environ | {PROGRESS_FILE: str(folder / _PROGRESS)}
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             try:
                 # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
@@ -166,7 +165,7 @@ class Queue:
             born = psutil.Process(self._process.pid).create_time()
             self._keep(replace(job, status=RUNNING, pid=self._process.pid, born=born, begun=time.time()))
 
-    def _settle(self, job: Job) -> None:
+    def _settle(self, job: QueuedJob) -> None:
         """See what has become of a job whose process is gone."""
         if self._alive(job) is None:
             status, reason = outcome(self._folder / job.id)
@@ -174,7 +173,7 @@ class Queue:
                 status, reason = HALTED, ""
             self._keep(replace(job, status=status, reason=reason, ended=time.time()))
 
-    def _alive(self, job: Job) -> psutil.Process | None:
+    def _alive(self, job: QueuedJob) -> psutil.Process | None:
         """The job's process, whichever page has started it, if it has not ended."""
         if self._process is not None and self._process.pid == job.pid:
             self._process.poll()  # takes note of its end: until then it counts as there
@@ -185,12 +184,12 @@ class Queue:
             return None
         return process if same else None
 
-    def _known(self, key: str) -> Job:
+    def _known(self, key: str) -> QueuedJob:
         job = self._jobs.get(key)
         if job is None:
             raise ConfigError("this job is not in the list any more", "Choose another")
         return job
 
-    def _keep(self, job: Job) -> None:
+    def _keep(self, job: QueuedJob) -> None:
         self._jobs[job.id] = job
         write_job(self._folder / job.id, job)

@@ -9,7 +9,8 @@ from typing import Any
 from urllib.parse import quote
 
 from faceswap.media.kinds import is_picture
-from faceswap_app.jobs import DONE, FAILED, HALTED, STOPPING, WAITING, Job, Report
+from faceswap_app.jobs import DONE, FAILED, HALTED, STOPPING, WAITING, QueuedJob
+from faceswap_pipelines.common.protocol import ProgressReport
 
 _WORDS = {
     WAITING: "waits its turn",
@@ -19,7 +20,7 @@ _WORDS = {
 _PLAYABLE = {".mp4", ".m4v", ".webm"}
 
 
-def card(job: Job | None, report: Report | None, result: dict[str, Any]) -> str:
+def card(job: QueuedJob | None, report: ProgressReport | None, result: dict[str, Any]) -> str:
     """A job on its tab; nothing if there is none."""
     if job is None:
         return ""
@@ -33,7 +34,7 @@ def card(job: Job | None, report: Report | None, result: dict[str, Any]) -> str:
     return f'<div class="job running">{title}{progress(report)}</div>'
 
 
-def progress(report: Report | None) -> str:
+def progress(report: ProgressReport | None) -> str:
     """A bar, figures, and the time that is left."""
     if report is None:
         return '<div class="figures">Getting ready…</div><div class="bar"><i class="unknown"></i></div>'
@@ -51,7 +52,7 @@ def progress(report: Report | None) -> str:
     )
 
 
-def pill(job: Job | None, report: Report | None, waiting: int) -> str:
+def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int) -> str:
     """What is going on, in the page's head."""
     if job is None:
         return '<div class="pill idle">nothing is running</div>'
@@ -66,7 +67,7 @@ def trouble(text: str) -> str:
     return f'<div class="pill trouble" role="alert">{text}</div>'
 
 
-def row(job: Job, report: Report | None) -> str:
+def row(job: QueuedJob, report: ProgressReport | None) -> str:
     """A job in the queue: what, when, how it went, and its command line."""
     body = progress(report) if job.status in ("running", STOPPING) else ""
     reason = f'<div class="reason">{html.escape(job.reason)}</div>' if job.reason else ""
@@ -112,7 +113,7 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-def _said(job: Job, result: dict[str, Any]) -> str:
+def _said(job: QueuedJob, result: dict[str, Any]) -> str:
     """The result in a sentence."""
     try:
         return _in_words(job, result)
@@ -120,7 +121,7 @@ def _said(job: Job, result: dict[str, Any]) -> str:
         return "What it said of itself cannot be read any more."
 
 
-def _in_words(job: Job, result: dict[str, Any]) -> str:
+def _in_words(job: QueuedJob, result: dict[str, Any]) -> str:
     if job.kind == "extract":
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in result.get("rejected", {}).items())
         failed = "".join(f" Passed over {Path(path).name}: {why}" for path, why in result.get("failed", {}).items())

@@ -101,7 +101,7 @@ class ProjectTab:
         return [gr.Dropdown(choices=self._desk.projects.names(), value=project.name), ""]
 
     def _make_demo(self, minutes: object) -> Any:
-        from faceswap_pipelines.actors import LEADS
+        from faceswap_pipelines.demo.actors import LEADS
 
         words = commands.demo(self._desk.projects.folder / _DEMO, number(minutes) or 3.0)
         self._desk.queue.add(_DEMO, "Demo", words)

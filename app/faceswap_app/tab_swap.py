@@ -189,7 +189,7 @@ class SwapTab:
         persons = project.persons()
         to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
         source = _person(face)
-        look = commands.Look(_changes(looks), codec, number(crf) or 0, bool(label))
+        look = commands.Look(settings=_changes(looks), codec=codec, crf=number(crf) or 0, label=bool(label))
         words = commands.swap(file, folder, to, source and one_of(source, persons, "person"), _way(face), look)
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]

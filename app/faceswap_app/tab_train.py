@@ -131,12 +131,12 @@ class TrainTab:
         if pending & set(KINDS):
             raise ConfigError("a model of this project is being trained already", "Pause it first")
         training = commands.Training(
-            one_of(preset, (commands.AUTO, *PRESETS), "preset"),
-            one_of(latent, LATENTS, "latent"),
-            one_of(decoder, DECODERS, "decoder"),
-            bool(scratch),
-            number(minutes),
-            bool(plateau),
+            preset=one_of(preset, (commands.AUTO, *PRESETS), "preset"),
+            latent=one_of(latent, LATENTS, "latent"),
+            decoder=one_of(decoder, DECODERS, "decoder"),
+            from_scratch=bool(scratch),
+            minutes=number(minutes),
+            until_plateau=bool(plateau),
         )
         new = not model or model == _NEW
         folder = project.folder / project.new_model() if new else project.model(model)

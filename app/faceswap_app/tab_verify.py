@@ -74,8 +74,8 @@ def _looking() -> str:
 
 def _report(path: Path, name: str) -> str:
     """What a file says, as HTML: the verdict, then what it stands on."""
-    from faceswap_pipelines.job import run
-    from faceswap_pipelines.verify import in_words, verify
+    from faceswap_pipelines.common.progress import run
+    from faceswap_pipelines.verification import in_words, verify
 
     [report] = run(verify([path]))
     verdict, *lines = in_words(report).replace(str(path), one_line(name)).splitlines()

@@ -16,9 +16,10 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from faceswap.errors import ConfigError
-from faceswap.faces.identity import SAME_PERSON, Embedding, Embeddings, typical
+from faceswap.faces.identity import SAME_PERSON, typical
 from faceswap.faces.landmarks import AnyPicture
 from faceswap.faces.quality import Measures
+from faceswap.types import Embedding, Embeddings
 
 KEYS = tuple(field.name for field in fields(Measures))
 """What faces can be sorted and chosen by: the names of `Measures`."""

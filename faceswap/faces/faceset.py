@@ -25,10 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from faceswap.documents import parse_json
-from faceswap.errors import FaceError, OutputError
-from faceswap.faces.align import natural_side
-from faceswap.faces.database import (
+from faceswap.database import (
     array_of,
     create_database,
     exact_time,
@@ -39,12 +36,14 @@ from faceswap.faces.database import (
     reading,
     transaction,
 )
-from faceswap.faces.identity import Embedding
+from faceswap.documents import parse_json
+from faceswap.errors import FaceError, OutputError
+from faceswap.faces.align import natural_side
 from faceswap.faces.quality import Measures
 from faceswap.geometry import Similarity
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import write_picture
-from faceswap.types import AlignedFace, Face
+from faceswap.types import AlignedFace, Embedding, Face
 
 _VERSION = 3
 _SCHEMA = """
@@ -98,7 +97,7 @@ CREATE INDEX face_source ON face (source, frame);
 _SUPERSEDED = "found anew with other settings"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Source:
     """A video or picture that faces are taken from in some way, and how far the work on it has come."""
 
@@ -109,7 +108,7 @@ class Source:
     finished: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FaceRecord:
     """One face of a faceset, without its picture."""
 
@@ -451,17 +450,18 @@ def _from_row(row: Sequence[Any]) -> FaceRecord:
     to_crop = Similarity(*map(float, parse_json(of_kind(str, transform))))
     if not to_crop.scale > 0:
         raise ValueError("a row holds a crop of no size")
+    names = [field.name for field in dataclasses.fields(Measures)]
     return FaceRecord(
-        file,
-        of_kind(int, source),
-        of_kind(int, frame),
-        exact_time(time),
-        Face(array_of(points, "<f4", 468, 3), _finite(presence), of_kind(int, track)),
-        to_crop,
-        Measures(*map(_finite, measures)),
-        None if reason is None else of_kind(str, reason),
-        None if embedding is None else array_of(embedding, "<f8", 128),
-        None if cluster is None else of_kind(int, cluster),
+        file=file,
+        source=of_kind(int, source),
+        frame=of_kind(int, frame),
+        time=exact_time(time),
+        face=Face(array_of(points, "<f4", 468, 3), _finite(presence), of_kind(int, track)),
+        to_crop=to_crop,
+        measures=Measures(**{name: _finite(value) for name, value in zip(names, measures, strict=True)}),
+        reason=None if reason is None else of_kind(str, reason),
+        embedding=None if embedding is None else array_of(embedding, "<f8", 128),
+        cluster=None if cluster is None else of_kind(int, cluster),
     )
 
 
@@ -473,7 +473,12 @@ def _finite(value: object) -> float:
 
 def _to_source(row: Sequence[Any]) -> Source:
     number, path, next_frame, finished = row
-    return Source(of_kind(int, number), Path(of_kind(str, path)), of_kind(int, next_frame), bool(finished))
+    return Source(
+        id=of_kind(int, number),
+        path=Path(of_kind(str, path)),
+        next_frame=of_kind(int, next_frame),
+        finished=bool(finished),
+    )
 
 
 def _damaged(folder: Path, why: str) -> FaceError:

@@ -19,6 +19,7 @@ from torch.nn import functional
 from faceswap.faces.landmarks import AnyPicture
 from faceswap.geometry import Points, Similarity
 from faceswap.media.pictures import cut
+from faceswap.types import Embedding, Embeddings
 from faceswap.weights import weight_file
 
 EMBEDDING = 128
@@ -40,8 +41,6 @@ of single frames of one clip 4% are, nearly all of a woman whose hands pass over
 0.9% of the different people for one. Drawn people resemble each other (0.3 to 0.7): tell them apart by the nearest.
 """
 
-Embedding = Float[np.ndarray, "128"]
-Embeddings = Float[np.ndarray, "faces 128"]
 Chips = Float[Tensor, "batch 3 150 150"]
 """RGB, 0..1."""
 

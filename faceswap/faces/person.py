@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from faceswap.faces.identity import SAME_PERSON, Embedding, distance, typical
+from faceswap.faces.identity import SAME_PERSON, distance, typical
 from faceswap.faces.trackfile import Track
-from faceswap.types import Face
+from faceswap.types import Embedding, Face
 
 STRANGER = "somebody else"
 """Why a face is rejected that is not of the person whom a faceset is about."""

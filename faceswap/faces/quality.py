@@ -16,7 +16,7 @@ _WORKING_SIDE = 128
 """Pictures are measured at one size, so that the measures mean the same for every crop size."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Measures:
     """What a face is like, in numbers that faces can be sorted and chosen by."""
 
@@ -55,7 +55,14 @@ def measure(face: AlignedFace) -> Measures:
         sharpness = edges**2 / (contrast**2 + 1.0)
     eyes = sum(eye_opening(points)) / 2
     return Measures(
-        face.face.size, sharpness, brightness, looks.yaw, looks.pitch, looks.roll, eyes, mouth_opening(points)
+        size=face.face.size,
+        sharpness=sharpness,
+        brightness=brightness,
+        yaw=looks.yaw,
+        pitch=looks.pitch,
+        roll=looks.roll,
+        eyes=eyes,
+        mouth=mouth_opening(points),
     )
 
 

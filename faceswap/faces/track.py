@@ -17,11 +17,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
-from faceswap.faces.identity import SAME_PERSON, Embedding, Identifier, distance
+from faceswap.faces.identity import SAME_PERSON, Identifier, distance
 from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, distortion, five_points, input_square, pose
 from faceswap.faces.scenes import CutFinder
 from faceswap.geometry import Similarity
-from faceswap.types import Box, Detection, Face, Frame, FrameFaces
+from faceswap.types import Box, Detection, Embedding, Face, Frame, FrameFaces
 
 LOOK_EVERY = 24
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
@@ -118,7 +118,9 @@ class Tracker:
                     self._live, self._lost = [], []
                 self._follow_scene(frames[scene], found[scene], detect)
         followed = zip(frames, cuts, found, strict=True)
-        return [FrameFaces(f.index, f.time, cut, tuple(faces)) for f, cut, faces in followed], self._identified
+        return [
+            FrameFaces(index=f.index, time=f.time, cut=cut, faces=tuple(faces)) for f, cut, faces in followed
+        ], self._identified
 
     def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]], detect: _Detect) -> None:
         """Add to `found` what is seen in frames of one scene."""
@@ -270,7 +272,15 @@ class Tracker:
         """A track with a number of its own for a face that nobody has followed yet."""
         number = self._next_number
         self._next_number += 1
-        return _Track(number, replace(face, track=number), index, index, index, [], input_square(face))
+        return _Track(
+            number=number,
+            face=replace(face, track=number),
+            seen=index,
+            confirmed=index,
+            identified=index,
+            samples=[],
+            square=input_square(face),
+        )
 
     def _lose(self, track: _Track) -> None:
         self._live.remove(track)
@@ -316,7 +326,17 @@ class Tracker:
             number, seen, confirmed, identified = map(int, arrays[f"{i}.numbers"])
             face = Face(arrays[f"{i}.points"].reshape(468, 3), float(arrays[f"{i}.presence"][0]), number)
             samples, square = list(arrays[f"{i}.samples"].reshape(-1, 128)), Similarity(*arrays[f"{i}.square"].tolist())
-            tracks.append(_Track(number, face, seen, confirmed, identified, samples, square))
+            tracks.append(
+                _Track(
+                    number=number,
+                    face=face,
+                    seen=seen,
+                    confirmed=confirmed,
+                    identified=identified,
+                    samples=samples,
+                    square=square,
+                )
+            )
         self._live, self._lost = tracks[:live], tracks[live:]
 
 

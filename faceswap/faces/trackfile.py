@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from faceswap.errors import OutputError
-from faceswap.faces.database import (
+from faceswap.database import (
     array_of,
     create_database,
     exact_time,
@@ -27,9 +26,10 @@ from faceswap.faces.database import (
     reading,
     transaction,
 )
-from faceswap.faces.identity import Embedding, typical
+from faceswap.errors import OutputError
+from faceswap.faces.identity import typical
 from faceswap.faces.track import Identity
-from faceswap.types import Face, FrameFaces
+from faceswap.types import Embedding, Face, FrameFaces
 
 _VERSION = 1
 _SCHEMA = """
@@ -64,7 +64,7 @@ CREATE TABLE identity (
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Analysis:
     """How far the analysis of one video or picture has come."""
 
@@ -76,7 +76,7 @@ class Analysis:
     finished: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Track:
     """One face that was followed through a video."""
 
@@ -133,7 +133,9 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 "SELECT id, next_frame, state, finished FROM source WHERE fingerprint = ?", (fingerprint,)
             )
             kept = None if state is None else of_kind(bytes, state)
-            analysis = Analysis(of_kind(int, number), of_kind(int, next_frame), kept, bool(finished))
+            analysis = Analysis(
+                id=of_kind(int, number), next_frame=of_kind(int, next_frame), state=kept, finished=bool(finished)
+            )
             done = self.count(analysis)
             if next_frame - first_frame != done or (state is None) != (bool(finished) or not done):
                 raise ValueError("its frames are not those that it speaks of")
@@ -191,7 +193,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 while row is not None and row[0] == index:
                     here.append(Face(array_of(row[3], "<f4", 468, 3), of_kind(float, row[2]), of_kind(int, row[1])))
                     row = faces.fetchone()
-                yield FrameFaces(of_kind(int, index), exact_time(time), bool(cut), tuple(here))
+                yield FrameFaces(index=of_kind(int, index), time=exact_time(time), cut=bool(cut), faces=tuple(here))
 
     def tracks(self, analysis: Analysis) -> list[Track]:
         """All faces that were followed, the one seen most and largest first."""
@@ -207,7 +209,12 @@ class TrackFile(AbstractContextManager["TrackFile"]):
             ):
                 who.setdefault(track, []).append(array_of(blob, "<f8", 128))
             return [
-                Track(of_kind(int, number), typical(np.array(who[number])), frames, of_kind(float, size))
+                Track(
+                    number=of_kind(int, number),
+                    identity=typical(np.array(who[number])),
+                    frames=frames,
+                    size=of_kind(float, size),
+                )
                 for number, frames, size in seen
             ]
 

@@ -13,7 +13,7 @@ CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """FFmpeg's muxer for each suffix that can be written."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Codec:
     """A kind of video."""
 
@@ -45,41 +45,48 @@ class Codec:
 _X26_PRESETS = ("veryfast", "ultrafast", "superfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 CODECS = {
-    "h264": Codec("libx264", "yuv420p", tuple(CONTAINERS), 18, presets=_X26_PRESETS, nvenc="h264_nvenc"),
+    "h264": Codec(
+        encoder="libx264",
+        pixels="yuv420p",
+        suffixes=tuple(CONTAINERS),
+        crf=18,
+        presets=_X26_PRESETS,
+        nvenc="h264_nvenc",
+    ),
     "h265": Codec(
-        "libx265",
-        "yuv420p",
-        tuple(CONTAINERS),
-        21,
+        encoder="libx265",
+        pixels="yuv420p",
+        suffixes=tuple(CONTAINERS),
+        crf=21,
         presets=("fast", *(name for name in _X26_PRESETS if name != "fast")),
         options={"x265-params": "log-level=none"},
         nvenc="hevc_nvenc",
     ),
     "av1": Codec(
-        "libsvtav1",
-        "yuv420p",
-        (".mp4", ".mkv"),
-        26,
-        (0, 63),
+        encoder="libsvtav1",
+        pixels="yuv420p",
+        suffixes=(".mp4", ".mkv"),
+        crf=26,
+        crf_range=(0, 63),
         presets=("8", *(str(number) for number in range(14) if number != 8)),
         nvenc="av1_nvenc",
     ),
     "prores": Codec(
-        "prores_ks",
-        "yuv422p10le",
-        (".mov", ".mkv"),
+        encoder="prores_ks",
+        pixels="yuv422p10le",
+        suffixes=(".mov", ".mkv"),
         presets=("hq", "proxy", "lt", "standard"),
         preset_option="profile",
         options={"vendor": "apl0"},
         segment="mov",
     ),
-    "ffv1": Codec("ffv1", "bgr0", (".mkv",), options={"level": "3", "g": "1", "slicecrc": "1"}),
+    "ffv1": Codec(encoder="ffv1", pixels="bgr0", suffixes=(".mkv",), options={"level": "3", "g": "1", "slicecrc": "1"}),
 }
 """By the name that a user gives: H.264 for everybody, H.265 and AV1 for less space, ProRes for editing, FFV1 for a copy
 without any loss."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Encoding:
     """One of CODECS with its settings. Raises ConfigError for settings that it does not have."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import struct
 import warnings
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from faceswap.errors import MediaError, OutputError
+from faceswap.files import replaced
 from faceswap.geometry import Similarity
 from faceswap.media.kinds import is_heic
 from faceswap.types import Picture, Seal
@@ -114,17 +114,14 @@ def write_picture(
         options["exif"] = extras.exif
     alpha = extras.alpha if extras and kind == "PNG" else None
     pixels = image if alpha is None else _with_alpha(image, alpha)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        Image.fromarray(pixels).save(unfinished, kind, **options)
-        if seal:
-            seal(unfinished, path.name)
-        os.replace(unfinished, path)
+        with replaced(path) as fresh:
+            Image.fromarray(pixels).save(fresh, kind, **options)
+            if seal:
+                seal(fresh, path.name)
     except OSError as error:
         remedy = "Check that the folder exists, may be written to and has space"
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def _with_alpha(image: Picture, alpha: Alpha) -> UInt8[np.ndarray, "_ _ 4"]:

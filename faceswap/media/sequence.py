@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faceswap.errors import OutputError
+from faceswap.files import open_work_folder
 from faceswap.media.pictures import write_picture
 from faceswap.types import Picture, Seal
 
@@ -28,17 +29,10 @@ class SequenceWriter:
         self._out = out
         self._seal = seal
         self._folder = out.with_name(f".{out.name}.partial")
-        note, wanted = self._folder / "signature", signature.encode(errors="surrogateescape")
         if out.exists() and not _is_sequence(out):
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")
         try:
-            if self._folder.exists() and (not note.is_file() or note.read_bytes() != wanted):
-                shutil.rmtree(self._folder)
-            if not self._folder.exists():
-                self._folder.mkdir()
-                (self._folder / "signature.part").write_bytes(wanted)
-                os.replace(self._folder / "signature.part", note)
-            for path in self._folder.iterdir():
+            for path in open_work_folder(self._folder, signature):
                 if not _is_frame(path):  # half a picture, left by a kill
                     path.unlink()
         except OSError as error:

@@ -58,7 +58,7 @@ _WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimarie
 _UNTIMED = 8  # pictures before the first that has a time
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class VideoInfo:
     """What a video file says about its (best) video stream, and whether it has sound."""
 

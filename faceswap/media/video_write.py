@@ -24,6 +24,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from faceswap.errors import OutputError
+from faceswap.files import open_work_folder, replaced
 from faceswap.media.codecs import CONTAINERS, Encoding
 from faceswap.media.sound import SoundTrack, plan_sound
 from faceswap.media.video import VideoInfo
@@ -69,28 +70,39 @@ def open_writer(
     size = f"{source.width}x{source.height} {source.time_base}"
     folder = out.with_name(f".{out.name}.partial")
     with _output_errors(out):
-        _prepare_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
-        segments = _finished_segments(folder, encoding.kind.segment, source.time_base)
+        present = open_work_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
+        segments = _finished_segments(folder, present, encoding.kind.segment, source.time_base)
     return SegmentedWriter(out, source, encoding, segment_frames, part, folder, segments, sound, notes, seal)
 
 
 def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encoding: Encoding = _DEFAULT) -> None:
     """Writes pictures of one size as a silent .mp4 that appears whole or not at all. Raises OutputError."""
-    unfinished = out.with_name(f".{out.name}.part")
     pictures = iter(images)
     first = next(pictures)
     height, width = first.shape[:2]
     shape = VideoInfo(
-        out, width, height, 0, Fraction(1), frame_rate, None, None, 1 / frame_rate, "h264", 8, "bt709", False, False
+        path=out,
+        width=width,
+        height=height,
+        rotation=0,
+        pixel_aspect=Fraction(1),
+        frame_rate=frame_rate,
+        frame_count=None,
+        duration=None,
+        time_base=1 / frame_rate,
+        codec="h264",
+        bit_depth=8,
+        color_matrix="bt709",
+        full_range=False,
+        has_audio=False,
     )
-    with _output_errors(out):
-        encoder = _SegmentEncoder(unfinished, shape, encoding, "mp4")
+    with _output_errors(out), replaced(out) as fresh:
+        encoder = _SegmentEncoder(fresh, shape, encoding, "mp4")
         try:
             for index, picture in enumerate(chain([first], pictures)):
                 encoder.encode(picture, index)
         finally:
             encoder.close()
-        os.replace(unfinished, out)
 
 
 class SegmentedWriter:
@@ -305,25 +317,13 @@ def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None
         raise OutputError(f"{out} is the input itself", "Choose another name for the output")
 
 
-def _prepare_folder(folder: Path, signature: str) -> None:
-    """Leaves a folder of this signature, emptied if it was begun under another."""
-    note, wanted = folder / "signature", signature.encode(errors="surrogateescape")
-    if folder.exists() and (not note.is_file() or note.read_bytes() != wanted):
-        shutil.rmtree(folder)
-    if not folder.exists():
-        folder.mkdir()
-        (folder / "signature.part").write_bytes(wanted)
-        os.replace(folder / "signature.part", note)
-
-
-def _finished_segments(folder: Path, suffix: str, time_base: Fraction) -> list[Segment]:
+def _finished_segments(folder: Path, present: list[Path], suffix: str, time_base: Fraction) -> list[Segment]:
     """The whole segments from the first on; what was broken off is removed."""
     segments: list[Segment] = []
     with suppress(av.FFmpegError):  # a damaged segment, or no further one: go on from there
         while True:
             segments.append(Segment.read(folder / f"{len(segments):06d}.{suffix}", time_base))
-    kept = {segment.path for segment in segments} | {folder / "signature"}
-    for leftover in set(folder.iterdir()) - kept:
+    for leftover in set(present) - {segment.path for segment in segments}:
         leftover.unlink()
     return segments
 

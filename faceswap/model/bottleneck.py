@@ -36,7 +36,7 @@ class Assigned:
     codes: Int64[Tensor, " n"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Passage:
     """Faces on their way through the bottleneck, as training sees them."""
 
@@ -102,7 +102,7 @@ class Plain(Bottleneck):
 
     def forward(self, features: Features, noise: Latent) -> Passage:  # noqa: ARG002  # nothing is left to chance
         """The latent is all there is."""
-        return Passage(self.encode(features))
+        return Passage(latent=self.encode(features))
 
     def encode(self, features: Features) -> Latent:
         """A linear map."""
@@ -116,7 +116,9 @@ class Sparse(Plain):
     def forward(self, features: Features, noise: Latent) -> Passage:  # noqa: ARG002  # nothing is left to chance
         """`activity` is the mean activation (the L1 norm by the latent's length), `active` the share above zero."""
         latent = self.encode(features)
-        return Passage(latent, {"activity": latent.float().mean()}, {"active": (latent > 0).float().mean()})
+        return Passage(
+            latent=latent, terms={"activity": latent.float().mean()}, report={"active": (latent > 0).float().mean()}
+        )
 
     def encode(self, features: Features) -> Latent:
         """Numbers from 0 up."""

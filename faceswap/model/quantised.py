@@ -104,7 +104,7 @@ class Quantised(Bottleneck):
         codes = torch.cat([a.codes.reshape(len(latent), -1) for a in assigned], dim=1)
         terms = {"commitment": torch.stack(distances).mean(), "prior": self.prior(codes)}
         report = {f"perplexity{level or ''}": book.perplexity() for level, book in enumerate(self.books)}
-        return Passage(latent, terms, report, assigned)
+        return Passage(latent=latent, terms=terms, report=report, assigned=assigned)
 
     def encode(self, features: Features) -> Latent:
         """The entries of the codebooks, side by side, coarse ones first."""

@@ -38,7 +38,7 @@ class Variational(Bottleneck):
         """
         mean, log_variance = self.distribution(features)
         latent = mean + torch.exp(0.5 * log_variance) * noise
-        return Passage(latent, {"kl": kl_to_standard_normal(mean, log_variance).mean(dim=0)})
+        return Passage(latent=latent, terms={"kl": kl_to_standard_normal(mean, log_variance).mean(dim=0)})
 
     def distribution(self, features: Features) -> tuple[Latent, Latent]:
         """Mean and logarithm of the variance."""

@@ -15,6 +15,7 @@ from typing import Any
 
 from faceswap.documents import parse_json
 from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.files import replaced
 
 NOBODY = "nobody"
 """Who a person is that does not exist: drawn by a program, or generated."""
@@ -80,10 +81,9 @@ def write_consent(model: Path, persons: Mapping[str, str]) -> None:
     if known and known.persons == dict(persons):
         return
     consent = Consent(dict(persons), datetime.now(UTC).strftime("%Y-%m-%d"))
-    fresh = model / f"{_NAME}.unfinished"
     try:
-        fresh.write_text(json.dumps(asdict(consent), indent=1, ensure_ascii=False), encoding="utf-8")
-        fresh.replace(model / _NAME)
+        with replaced(model / _NAME) as fresh:
+            fresh.write_text(json.dumps(asdict(consent), indent=1, ensure_ascii=False), encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"the model folder {model} cannot be written ({error})", "Choose another folder with --model"

@@ -30,7 +30,7 @@ _LONGEST = 200  # characters of anything that somebody else has written
 Made = TypeVar("Made")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Credentials:
     """What a file's content credentials say, and whether they can be believed."""
 
@@ -71,12 +71,12 @@ def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
     except C2paError.ManifestNotFound:
         return None
     except C2paError.RemoteManifest:
-        return Credentials(ELSEWHERE)
+        return Credentials(state=ELSEWHERE)
     except C2paError as error:
         # A damaged file without credentials cannot be told from one with damaged credentials but by looking for them.
-        return Credentials(BROKEN, (_plain(error),)) if _has_a_manifest(file) else None
+        return Credentials(state=BROKEN, problems=(_plain(error),)) if _has_a_manifest(file) else None
     except (ValueError, TypeError, AttributeError, LookupError, RecursionError):  # no text, or not as C2PA says
-        return Credentials(BROKEN, ("they are malformed",))
+        return Credentials(state=BROKEN, problems=("they are malformed",))
     except OSError as error:
         raise MediaError(f"{file} cannot be read ({error.strerror})", "Check its name and permissions") from error
 
@@ -113,13 +113,13 @@ def _credentials(found: dict[str, Any]) -> Credentials:
     # This step first, then what it was made from, as far back as the record goes.
     history = [active, *(manifest for manifest in manifests.values() if manifest is not active)]
     return Credentials(
-        _STATES.get(found.get("validation_state", ""), BROKEN),
-        tuple(map(_plain, problems)),
-        _plain(signature.get("common_name") or signature.get("issuer") or "a signer without a name"),
-        _plain(f"{makers[0].get('name', '')} {makers[0].get('version', '')}".strip()),
-        tuple(dict.fromkeys(kind for manifest in history for kind in _source_types(manifest))),
-        tuple(_plain(one.get("title", "a file without a name")) for one in active.get("ingredients", [])),
-        next((consent for manifest in history for consent in _consents(manifest)), None),
+        state=_STATES.get(found.get("validation_state", ""), BROKEN),
+        problems=tuple(map(_plain, problems)),
+        signer=_plain(signature.get("common_name") or signature.get("issuer") or "a signer without a name"),
+        made_with=_plain(f"{makers[0].get('name', '')} {makers[0].get('version', '')}".strip()),
+        source_types=tuple(dict.fromkeys(kind for manifest in history for kind in _source_types(manifest))),
+        parents=tuple(_plain(one.get("title", "a file without a name")) for one in active.get("ingredients", [])),
+        consent=next((consent for manifest in history for consent in _consents(manifest)), None),
     )
 
 

@@ -33,7 +33,7 @@ class Role:
     opacity: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Converted:
     """A frame after its faces have been swapped."""
 
@@ -90,6 +90,8 @@ def _pasted(frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, 
     masks = [np.zeros((height, width), np.uint8) for _ in frames] if with_masks else None
     paste(images, patches, [frame.index for frame, _ in frames], config.blending, masks)
     return [
-        Converted(frame, image, None if masks is None else masks[i], tuple(patch.box for patch in here))
+        Converted(
+            frame=frame, image=image, mask=None if masks is None else masks[i], boxes=tuple(patch.box for patch in here)
+        )
         for i, ((frame, _), image, here) in enumerate(zip(frames, images, patches, strict=True))
     ]

@@ -29,8 +29,8 @@ from torch.nn import functional
 from faceswap.config import TrainConfig
 from faceswap.errors import OutputError
 from faceswap.model.detail import Window
+from faceswap.seeds import seed_of
 from faceswap.training.augment import Corruption, draw_geometry, sample
-from faceswap.training.chance import seed_of
 from faceswap.types import Picture
 
 _REFRESHED = 8  # twins of a person in a step, at most: a GPU would ask for more than processors can make
@@ -59,7 +59,7 @@ class Sample:
         return _planes(np.dstack([self.picture, self.mask, self.features]))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """What one person contributes to a training step; float, 0..1."""
 
@@ -164,7 +164,12 @@ class Bank:
         affine, warp = self._config.affine * difficulty, self._config.warp * difficulty
         geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, self._config.flip)
         clean = sample(faces, geometry.target[self._share])
-        return Batch(sample(twins, geometry.input[self._share]), clean[:, :3], clean[:, 3:4], clean[:, 4:])
+        return Batch(
+            input=sample(twins, geometry.input[self._share]),
+            target=clean[:, :3],
+            mask=clean[:, 3:4],
+            features=clean[:, 4:],
+        )
 
     def shown(self, count: int) -> Batch:
         """Up to `count` faces as they are, evenly from all."""
@@ -248,4 +253,4 @@ def upright(faces: UInt8[Tensor, "some 5 side side"], size: int) -> Batch:
     """Faces at the model's size, neither moved nor damaged: what the model is shown is what it is to give back."""
     still = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3)
     seen = sample(faces, functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
-    return Batch(seen[:, :3], seen[:, :3], seen[:, 3:4], seen[:, 4:])
+    return Batch(input=seen[:, :3], target=seen[:, :3], mask=seen[:, 3:4], features=seen[:, 4:])

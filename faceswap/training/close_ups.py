@@ -18,9 +18,9 @@ from torch import Tensor
 
 from faceswap.config import ModelConfig, TrainConfig
 from faceswap.model.detail import face_window
+from faceswap.seeds import seed_of
 from faceswap.training.augment import draw_affine, sample
 from faceswap.training.bank import Batch, Faces
-from faceswap.training.chance import seed_of
 
 _STREAM = 4  # of random numbers: a bank uses others
 _MOST_AFFINE = 0.5  # of TrainConfig.affine: poses are known by now
@@ -71,7 +71,7 @@ class CloseUps:
         still = torch.eye(2, 3).expand(len(chosen), 2, 3)
         seen = framed(self._faces[chosen], still, self._model.output_size, self.device)
         reduced = F.avg_pool2d(seen[:, :3], self._model.output_size // self._model.size)
-        return Batch(reduced, seen[:, :3], seen[:, 3:4], seen[:, 4:])
+        return Batch(input=reduced, target=seen[:, :3], mask=seen[:, 3:4], features=seen[:, 4:])
 
     def _made(self, step: int) -> Batch:
         size, large = self._model.size, self._model.output_size
@@ -86,7 +86,7 @@ class CloseUps:
         seen = framed(self._faces[chosen], theta, large, self.device)
         reduced = F.avg_pool2d(seen[:, :3], large // size)
         close = self._window.of(seen, size).contiguous()
-        return Batch(reduced, close[:, :3], close[:, 3:4], close[:, 4:], window=self._window)
+        return Batch(input=reduced, target=close[:, :3], mask=close[:, 3:4], features=close[:, 4:], window=self._window)
 
 
 def framed(

@@ -27,7 +27,7 @@ Scalar = Float[Tensor, ""]
 Planes = Float[Tensor, "batch channels h w"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Losses:
     """The parts of one person's loss."""
 
@@ -38,7 +38,12 @@ class Losses:
 
     def detach(self) -> Losses:
         """The same values without the graph that led to them."""
-        return Losses(self.pixel.detach(), self.structure.detach(), self.mask.detach(), self.total.detach())
+        return Losses(
+            pixel=self.pixel.detach(),
+            structure=self.structure.detach(),
+            mask=self.mask.detach(),
+            total=self.total.detach(),
+        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,12 @@ def detail_losses(rendered: Rendered, batch: Batch, config: TrainConfig) -> Loss
     small = _part(rendered.coarse, batch)
     times = batch.target.shape[-1] // small.picture.shape[-1]
     coarse = reconstruction_losses(small, _reduced(batch, times), config)
-    return Losses(pixel, structure, coarse.mask, pixel + config.structure_weight * structure + coarse.total)
+    return Losses(
+        pixel=pixel,
+        structure=structure,
+        mask=coarse.mask,
+        total=pixel + config.structure_weight * structure + coarse.total,
+    )
 
 
 def _part(coarse: Decoded, batch: Batch) -> Decoded:
@@ -157,7 +167,7 @@ def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -
     structure = weighted_mean(1 - ssim_map(decoded.picture, batch.target), weight)
     mask = (decoded.mask - batch.mask).abs().mean()
     total = pixel + config.structure_weight * structure + config.mask_weight * mask
-    return Losses(pixel, structure, mask, total)
+    return Losses(pixel=pixel, structure=structure, mask=mask, total=total)
 
 
 def pixel_errors(

@@ -17,23 +17,32 @@ _TIMES = 5
 def multiplies_in_bfloat16(device: torch.device) -> bool:
     """Whether convolutions of bfloat16 are faster than those of float32.
 
-    A processor that has the instructions is tried out, which takes 50 ms: some are twice as fast with them, and some
-    (Intel's with AVX512-BF16, but without AMX) half as fast.
+    A processor that has the instructions is tried out, which takes 150 ms: some are twice as fast with them (AMD's, and
+    Intel's with AMX), and some (Intel's with AVX512-BF16 alone) half as fast. With one thread: on a busy machine
+    threads that wait for each other would leave the answer to chance, and a training that goes on after a stop would
+    no longer compute the same.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
     if not torch.cpu.get_capabilities().get("avx512_bf16", False):
         return False
-    return _seconds(torch.bfloat16) * _GAIN < _seconds(torch.float32)
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _seconds(torch.bfloat16) * _GAIN < _seconds(torch.float32)
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _seconds(kind: torch.dtype) -> float:
     """The shortest time of a convolution there and back."""
     layer = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1).to(kind).to(memory_format=torch.channels_last)
     features = torch.ones(_FACES, _CHANNELS, _SIDE, _SIDE, dtype=kind).to(memory_format=torch.channels_last)
-    taken = []
+
+    durations = []
     for _ in range(_TIMES + 1):  # the first one also prepares
         start = time.perf_counter()
         layer(features).sum().backward()
-        taken.append(time.perf_counter() - start)
-    return min(taken)
+        durations.append(time.perf_counter() - start)
+    return min(durations)

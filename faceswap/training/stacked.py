@@ -15,15 +15,15 @@ import torch.nn.functional as F  # noqa: N812  # torch's own name for it
 from torch import nn
 
 from faceswap.model.blocks import Features, sub_pixel_conv
+from faceswap.seeds import seed_of
 from faceswap.training.bank import Bank
-from faceswap.training.chance import seed_of
 from faceswap.training.state import TrainState
 
 _LOST = 0.25  # of the numbers that a stage is shown
 _RATE = 1e-3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerMetrics:
     """What one step of pre-training was like."""
 
@@ -59,7 +59,7 @@ def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[L
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's
             optimizer.step()
-            yield LayerMetrics(layer, len(stages), step, loss.detach())
+            yield LayerMetrics(layer=layer, layers=len(stages), step=step, loss=loss.detach())
     state.ranks.follow_first(list(state.model.encoder.parameters()))
 
 

@@ -24,7 +24,7 @@ from faceswap.training.stages import COARSE, KINDS, StageKind
 _CODE_RATE = 20.0  # times the learning rate: a code learns only from its own person's faces
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Budget:
     """How long to train: by steps or by seconds, counted from where this stretch of training began; with neither,
     until the caller stops, at the full learning rate."""
@@ -50,7 +50,7 @@ class Budget:
         return 0.0
 
 
-@dataclass
+@dataclass(kw_only=True)
 class TrainState:
     """All that changes while training; what a checkpoint holds."""
 
@@ -113,7 +113,17 @@ def start_training(
     if config.adversarial > 0:
         critics.append(Adversary(config, model_config.persons, device, ranks))
     objective = _prepared(model, config, KINDS[stage], ranks, compiled)
-    return TrainState(model, average, optimizer, config, objective, critics, ranks, compiled, stage)
+    return TrainState(
+        model=model,
+        average=average,
+        optimizer=optimizer,
+        config=config,
+        objective=objective,
+        critics=critics,
+        ranks=ranks,
+        compiled=compiled,
+        stage=stage,
+    )
 
 
 def enter(state: TrainState, kind: StageKind) -> None:

@@ -21,8 +21,8 @@ from torch import Tensor
 from faceswap.config import TrainConfig
 from faceswap.model.bottleneck import Assigned
 from faceswap.model.swap_model import SwapModel
+from faceswap.seeds import seed_of
 from faceswap.training.bank import Batch
-from faceswap.training.chance import seed_of
 from faceswap.training.critics import pairs_of
 from faceswap.training.guard import Guard
 from faceswap.training.losses import Losses, Outcome
@@ -31,7 +31,7 @@ from faceswap.training.stages import Stage, stage_at
 from faceswap.training.state import Budget, TrainState, enter
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Metrics:
     """What one step was like. Tensors stay on the device, so that nobody waits for them who does not read them."""
 

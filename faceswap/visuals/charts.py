@@ -17,7 +17,7 @@ _INKS = ("#4c78a8", "#e45756", "#54a24b", "#b279a2", "#f58518", "#72b7b2")
 _BAR, _INK = "#4c78a8", "#28282c"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """What one panel shows."""
 

@@ -8,29 +8,29 @@ what it has.
 
 from faceswap.config import SwapConfig
 from faceswap.media.codecs import Encoding
-from faceswap_pipelines.batch.batch import BatchResult, batch
-from faceswap_pipelines.batch.plan import Task, read_plan
-from faceswap_pipelines.extract import ExtractJob, ExtractResult, extract
-from faceswap_pipelines.job import Job, Progress, run
-from faceswap_pipelines.models import Models
-from faceswap_pipelines.preview import PreviewResult, preview
-from faceswap_pipelines.swap import SwapResult, swap
-from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
-from faceswap_pipelines.train import TrainResult
-from faceswap_pipelines.train import train_model as train
-from faceswap_pipelines.train_setup import TrainJob
-from faceswap_pipelines.verify import Report, verify
+from faceswap_pipelines.batching.plan import Task, read_plan
+from faceswap_pipelines.batching.run import BatchResult, batch
+from faceswap_pipelines.common.models import Models
+from faceswap_pipelines.common.progress import Progress, Run, run
+from faceswap_pipelines.extraction.job import ExtractJob, ExtractResult
+from faceswap_pipelines.extraction.run import extract
+from faceswap_pipelines.swapping.job import SwapJob, SwapResult, SwapSettings
+from faceswap_pipelines.swapping.preview import PreviewResult, preview
+from faceswap_pipelines.swapping.run import swap
+from faceswap_pipelines.training.job import TrainJob, TrainResult
+from faceswap_pipelines.training.run import train
+from faceswap_pipelines.verification import Report, verify
 
 __all__ = [
     "BatchResult",
     "Encoding",
     "ExtractJob",
     "ExtractResult",
-    "Job",
     "Models",
     "PreviewResult",
     "Progress",
     "Report",
+    "Run",
     "SwapConfig",
     "SwapJob",
     "SwapResult",

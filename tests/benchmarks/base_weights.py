@@ -18,12 +18,12 @@ from held_out import load, measure, measure_swaps, named, rows
 
 from faceswap.config import PRESETS
 from faceswap.media.pictures import write_picture
-from faceswap.training.checkpoint import load_model
+from faceswap.model.folder import load_model
 from faceswap.visuals.sheets import sheet
-from faceswap_pipelines.job import run
-from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.train import train_model
-from faceswap_pipelines.train_setup import TrainJob
+from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.training.job import TrainJob
+from faceswap_pipelines.training.run import train
 
 _MEASURES = ("mouth", "eyes", "to_target", "to_source", "colour")
 
@@ -50,15 +50,15 @@ def main() -> None:
         for begun in arguments.begin:
             folder = arguments.out / f"{begun}_{kind}_{steps}"
             job = TrainJob(
-                facesets,
-                folder,
+                facesets=facesets,
+                model=folder,
                 preset=arguments.preset,
                 steps=steps,
                 from_scratch=begun == "random",
                 settings={"latent": arguments.latent, "decoder": arguments.decoder, "detail": 0},
                 consent=dict.fromkeys(facesets, "of the benchmark's footage"),
             )
-            run(train_model(job))
+            run(train(job))
             model = load_model(folder, torch.device("cpu"))
             quality, swaps = measure(model, test).values(), measure_swaps(model, test).values()
             found = [", ".join(f"{getattr(swap, name):.2f}" for swap in swaps) for name in _MEASURES]

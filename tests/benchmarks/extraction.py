@@ -35,12 +35,13 @@ from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.streams import batched
 from faceswap.types import Frame, Picture
-from faceswap_pipelines.actors import LEADS, frames
-from faceswap_pipelines.analyse import FaceFinder, analyse
-from faceswap_pipelines.extract import ExtractJob, extract
-from faceswap_pipelines.job import run
-from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.stages import ahead
+from faceswap_pipelines.common.analyse import FaceFinder, analyse
+from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.prefetch import ahead
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.demo.actors import LEADS, frames
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.extraction.run import extract
 
 _SIDE = 512
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]]) * _SIDE
@@ -115,7 +116,7 @@ def main() -> None:
             count = sum(1 for _ in islice(read_frames(video), options.frames))
             alone, _ = every_frame(video, count, None)
             whole, theirs = every_frame(video, count, work / "baseline")
-            result = run(extract(ExtractJob((video,), work / "faces", frames=(0, count), device="cpu")))
+            result = run(extract(ExtractJob(inputs=(video,), out=work / "faces", frames=(0, count), device="cpu")))
             with Faceset.open(work / "faces") as opened:
                 ours = {r.frame: corners(r.to_crop) * (_SIDE / opened.crop_size) for r in opened.records(True)}
             both = sorted(ours.keys() & theirs.keys())

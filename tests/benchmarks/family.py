@@ -18,11 +18,11 @@ import torch
 from held_out import load, measure, measure_swaps, named, rows
 
 from faceswap.media.pictures import write_picture
-from faceswap.training.checkpoint import load_model
+from faceswap.model.folder import load_model
 from faceswap.visuals.sheets import sheet
-from faceswap_pipelines.job import run
-from faceswap_pipelines.train import train_model
-from faceswap_pipelines.train_setup import TrainJob
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.training.job import TrainJob
+from faceswap_pipelines.training.run import train
 
 MEMBERS: dict[str, dict[str, Any]] = {
     "denoising (the default)": {},
@@ -62,14 +62,14 @@ def main() -> None:
         folder = arguments.out / name.translate(str.maketrans(" ", "_", ",:()"))
         settings = MEMBERS[name]
         job = TrainJob(
-            facesets,
-            folder,
+            facesets=facesets,
+            model=folder,
             steps=arguments.steps,
             from_scratch=True,
             settings={"detail": 0} | settings,  # latents are of the coarse stage
             consent=dict.fromkeys(facesets, "of the benchmark's footage"),
         )
-        result = run(train_model(job))
+        result = run(train(job))
         model = load_model(folder, torch.device("cpu"))
         quality = measure(model, test)
         swaps = measure_swaps(model, test).values()

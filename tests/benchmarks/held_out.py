@@ -25,13 +25,13 @@ from torch.nn import functional
 from faceswap.faces.identity import Identifier, distance, typical
 from faceswap.faces.landmarks import FaceMesh, eye_opening, five_points, mouth_opening
 from faceswap.media.pictures import write_picture
+from faceswap.model.folder import load_model
 from faceswap.model.swap_model import Decoded, Rendered, SwapModel
 from faceswap.training.bank import Faces
-from faceswap.training.checkpoint import load_model
 from faceswap.training.losses import luminance, ssim_map, weighted_mean
 from faceswap.visuals.sheets import sheet
-from faceswap_pipelines.job import run
-from faceswap_pipelines.train_data import load_faces
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.training.data import load_faces
 
 _LARGE = 256
 _BOX = (0.22 * _LARGE, 0.2 * _LARGE, 0.78 * _LARGE, 0.88 * _LARGE)  # about where a face lies in a crop

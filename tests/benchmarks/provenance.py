@@ -29,10 +29,10 @@ from faceswap.media.video_write import write_clip
 from faceswap.provenance.seal import Sealer
 from faceswap.provenance.watermark import Mark, find_mark, marked
 from faceswap.types import Picture
-from faceswap_pipelines.job import run
-from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.swap import swap
-from faceswap_pipelines.swap_setup import SwapJob
+from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.run import swap
 
 FRAMES = 100
 SAMPLED = 32
@@ -118,7 +118,7 @@ def mistakes(folder: Path) -> None:
 def costs(clip: Path, model: Path, folder: Path) -> None:
     """Seconds of marking, of what it adds to encoding, and of signing, against those of the whole swap; and bytes."""
     start = time.perf_counter()
-    result = run(swap(SwapJob(clip, model, folder / "out.mp4", device="cpu")))
+    result = run(swap(SwapJob(video=clip, model=model, out=folder / "out.mp4", device="cpu")))
     whole = time.perf_counter() - start
     images = [frame.image for frame in read_frames(folder / "out.mp4", 0, FRAMES)]
     start = time.perf_counter()

@@ -41,7 +41,7 @@ from faceswap.faces.landmarks import (
 )
 from faceswap.media.video import read_frames
 from faceswap.types import Face, Picture
-from faceswap_pipelines.analyse import FaceFinder
+from faceswap_pipelines.common.analyse import FaceFinder
 
 CPU = torch.device("cpu")
 HULL = [*LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW, *LIPS_OUTER]

@@ -29,25 +29,26 @@ import torch
 
 from faceswap.config import SwapConfig
 from faceswap.faces.align import align, crop_transform
-from faceswap.faces.cast import Part, cast
 from faceswap.faces.landmarks import FaceMesh
+from faceswap.faces.selection import Part, cast
 from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer, write_clip
 from faceswap.model.detail import is_detail
+from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.streams import batched
 from faceswap.swapping.color import to_lab
 from faceswap.swapping.convert import BATCH, Converted, Role, converted
 from faceswap.swapping.infer import Swapper
-from faceswap.training.checkpoint import create_model_folder, load_model, read_config, save_checkpoint
+from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.state import Budget, start_training
 from faceswap.types import Face, Frame, Picture
-from faceswap_pipelines.analyse import FaceFinder, analyse, followed_frames
-from faceswap_pipelines.job import run
-from faceswap_pipelines.processor import keep_freed_memory
-from faceswap_pipelines.swap import swap
-from faceswap_pipelines.swap_setup import SwapJob, SwapSettings
+from faceswap_pipelines.common.analyse import FaceFinder, analyse, followed_frames
+from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
+from faceswap_pipelines.swapping.run import swap
 
 Roles = list[tuple[Frame, list[Role]]]
 
@@ -155,7 +156,14 @@ def print_whole(model: Path, video: Path, person: str, roles: Roles, folder: Pat
     for name, clip in clips.items():
         rates = []
         for which in (model, coarse):
-            job = SwapJob(clip, which, folder / "swapped.mp4", SwapSettings(to=(person,)), (0, frames), overwrite=True)
+            job = SwapJob(
+                video=clip,
+                model=which,
+                out=folder / "swapped.mp4",
+                settings=SwapSettings(to=(person,)),
+                frames=(0, frames),
+                overwrite=True,
+            )
             for suffix in ("", "-wal", "-shm"):
                 (folder / f"swapped.tracks.db{suffix}").unlink(missing_ok=True)
             rates.append([frames / timed(lambda job=job: run(swap(job))) for _ in ("faces found", "faces known")])

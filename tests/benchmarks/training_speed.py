@@ -29,14 +29,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from faceswap.config import PRESETS, TrainConfig
+from faceswap.model.folder import create_model_folder
 from faceswap.training.bank import Bank
-from faceswap.training.checkpoint import create_model_folder, save_checkpoint
+from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.close_ups import CloseUps
 from faceswap.training.precision import multiplies_in_bfloat16
 from faceswap.training.stages import COARSE, DETAIL, KINDS, Stage
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train, train_step
-from faceswap_pipelines.processor import keep_freed_memory
+from faceswap_pipelines.common.cpu import keep_freed_memory
 
 _WARM_UP = 5  # steps that do not count
 _FACES = 200

@@ -1,0 +1,67 @@
+"""The command `faceswap`: a file for each of its commands, put together here.
+
+Everything heavy is imported inside the commands, so that --help answers at once.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from io import TextIOWrapper
+from typing import Annotated
+
+import typer
+
+import faceswap
+from faceswap_cli.batch import batch
+from faceswap_cli.demo import demo
+from faceswap_cli.extract import extract
+from faceswap_cli.faces import faces_app
+from faceswap_cli.page import page
+from faceswap_cli.swap import swap
+from faceswap_cli.train import train
+from faceswap_cli.verify import verify
+from faceswap_pipelines.common.cpu import keep_freed_memory
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Swap faces in video: one shared encoder, one decoder per person, trained in minutes.",
+)
+for command in (demo, extract, train, swap, batch, verify):
+    app.command()(command)
+app.command("app")(page)
+app.add_typer(faces_app, name="faces")
+
+
+def main() -> None:
+    """The entry point `faceswap`."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
+    keep_freed_memory()
+    if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars
+    app()
+
+
+def main_of_page() -> None:
+    """The entry point `faceswap-app`: the same as `faceswap app`."""
+    sys.argv.insert(1, "app")
+    main()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(faceswap.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version)
+    ] = False,
+) -> None:
+    """Options of the program itself."""

@@ -1,0 +1,59 @@
+"""Options that several commands have, and what their texts mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from faceswap.documents import parse_toml
+from faceswap.errors import ConfigError
+
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
+Frames = Annotated[str, typer.Option(metavar="FIRST:STOP", help="Only these frames of a video, for example 0:300.")]
+MinFace = Annotated[
+    int | None,
+    typer.Option(min=8, help="Look for faces down to this width in pixels.", show_default="1/8 of the height"),
+]
+
+
+def settings(texts: Sequence[str]) -> dict[str, Any]:
+    """NAME=VALUE by name, the values as TOML has them, bare words as text. Raises ConfigError."""
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or not name.isidentifier():
+            raise ConfigError(f"'{text}' is not a setting", "Write it as NAME=VALUE, for example beta=4")
+        try:
+            values[name] = parse_toml(f"value = {value}")["value"]
+        except ValueError:
+            values[name] = value
+    return values
+
+
+def facesets_by_person(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:
+    """Facesets by person: a, b, and those given as NAME=FACESET. Raises ConfigError."""
+    facesets = {"a": a, "b": b}
+    for text in more:
+        name, equals, folder = text.partition("=")
+        if not equals or not folder or name in facesets:
+            raise ConfigError(f"'{text}' does not name a further person", "Write it as NAME=FACESET, each name once")
+        facesets[name] = Path(folder)
+    return facesets
+
+
+def mapping(texts: Sequence[str], source: str | None, target: str | None, face: str | None) -> list[str] | None:
+    """Who becomes whom, of those given as A=B and by --from and --to; none if faces are chosen in another way, and None
+    if nothing is said of that. Raises ConfigError."""
+    if texts and (source or target):
+        raise ConfigError("--map says already who becomes whom", "Leave out --from and --to")
+    if face and (texts or source):
+        raise ConfigError("--face and --map or --from are two ways to choose", "Leave one of them out")
+    if source and not target:
+        raise ConfigError(f"it is not said whom '{source}' becomes", "Add --to PERSON")
+    if source:
+        return [f"{source}={target}"]
+    return list(texts) or ([] if face or target else None)

@@ -1,0 +1,52 @@
+"""Files and folders that are whole at every moment: written aside, and put in their place at once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SIGNATURE = "signature"
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A place to write what is to be at `path`: it takes that name when the block ends, and none if it fails.
+
+    A killed process leaves what was there before, or the whole new file. After a power cut only what was flushed in the
+    block is sure to be whole.
+    """
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield fresh
+        os.replace(fresh, path)
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def flush(path: Path) -> None:
+    """Have the system write the file (or the folder's list of names) to the disk now."""
+    if path.is_dir() and os.name == "nt":
+        return  # Windows cannot flush a folder
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def open_work_folder(folder: Path, signature: str) -> list[Path]:
+    """The folder of work that is going on, made, or emptied if it was begun under another signature; what is in it.
+
+    The signature says what is being made: work that was begun for something else cannot be gone on with.
+    """
+    note, wanted = folder / _SIGNATURE, signature.encode(errors="surrogateescape")
+    if folder.exists() and (not note.is_file() or note.read_bytes() != wanted):
+        shutil.rmtree(folder)
+    if not folder.exists():
+        folder.mkdir()
+        with replaced(note) as fresh:
+            fresh.write_bytes(wanted)
+    return [path for path in folder.iterdir() if path != note]

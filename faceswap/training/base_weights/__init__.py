@@ -1,0 +1,1 @@
+"""Base weights: from portraits of many people to weights from which new models begin."""

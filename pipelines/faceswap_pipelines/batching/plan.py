@@ -1,0 +1,368 @@
+"""From JOBS.toml to tasks: globs and templates expanded, dependencies found.
+
+    [defaults.swap]                    # for every job of that kind; also defaults.extract, defaults.train
+    model = "models/pair"
+
+    [[job]]
+    kind = "extract"
+    inputs = ["footage/alice*.mp4"]
+    out = "faces/alice"
+
+    [[job]]
+    kind = "train"
+    a = "faces/alice"
+    b = "faces/bob"
+    model = "models/pair"
+    minutes = 10
+
+    [[job]]
+    kind = "swap"                      # one task for each video
+    inputs = ["in/*.mp4"]
+    out = "out/{stem}_{model}_{date}.mp4"
+    settings = { face = "all", colour = "reinhard" }
+
+Paths are relative to the file. A job waits for those that make what it uses, and for those named in `after`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
+from glob import escape, glob
+from pathlib import Path
+from string import Formatter
+from typing import Any
+
+from faceswap.config import from_dict, read_toml
+from faceswap.errors import ConfigError, OutputError
+from faceswap.media.codecs import Codec
+from faceswap.media.kinds import is_picture, is_video
+from faceswap.provenance.consent import settle_consent
+from faceswap_pipelines.common.inputs import frame_range
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.swapping.job import SwapJob, settings_from
+from faceswap_pipelines.training.job import TrainJob
+
+AnyJob = ExtractJob | TrainJob | SwapJob
+
+
+@dataclass(frozen=True)
+class Task:
+    """One job with its place among the others."""
+
+    name: str
+    """Says what is done; no two tasks have the same."""
+    job: AnyJob
+    after: tuple[str, ...] = ()
+    """Names of the tasks that have to be done before."""
+
+    @property
+    def kind(self) -> str:
+        """extract, train or swap."""
+        kinds: dict[type, str] = {ExtractJob: "extract", TrainJob: "train", SwapJob: "swap"}
+        return kinds[type(self.job)]
+
+    @property
+    def out(self) -> Path:
+        """What it makes first of all."""
+        return outputs_of(self.job)[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Extract:
+    inputs: tuple[str, ...]
+    out: str
+    name: str = ""
+    after: tuple[str, ...] = ()
+    frames: str = ""
+    size: int | None = None
+    min_face: int | None = None
+    person: str | None = None
+    skip_similar: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Train:
+    a: str
+    b: str
+    model: str
+    name: str = ""
+    after: tuple[str, ...] = ()
+    persons: dict[str, str] = field(default_factory=dict)
+    preset: str | None = None
+    minutes: float | None = None
+    steps: int | None = None
+    until_plateau: bool = False
+    from_scratch: bool = False
+    settings: dict[str, Any] = field(default_factory=dict)
+    consent: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Swap:
+    inputs: tuple[str, ...]
+    model: str
+    out: str
+    name: str = ""
+    after: tuple[str, ...] = ()
+    frames: str = ""
+    mask_out: str | None = None
+    min_face: int | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+_GROWING = 5.0  # seconds without a change after which a file counts as whole
+_KINDS = {"extract": _Extract, "train": _Train, "swap": _Swap}
+
+
+@dataclass(frozen=True)
+class _Named:
+    """Some tasks that one job of the file became."""
+
+    name: str
+    after: tuple[str, ...]
+    tasks: list[Task]
+
+
+def read_plan(file: Path, watching: bool = False) -> list[Task]:
+    """The tasks of a plan, each after all that it depends on.
+
+    While `watching` a glob may match nothing yet, and videos that were changed within the last seconds are left out:
+    somebody may still be writing them. Raises ConfigError for a plan that cannot be right.
+    """
+    values = read_toml(file)
+    defaults, given_jobs = values.get("defaults", {}), values.get("job", [])
+    unknown = sorted(set(values) - {"defaults", "job"})
+    if not unknown and isinstance(defaults, dict):
+        unknown = [f"defaults.{kind}" for kind in sorted(set(defaults) - set(_KINDS))]
+    if unknown or not isinstance(defaults, dict):
+        raise ConfigError(
+            f"{file} has the unknown part '{(unknown or ['defaults'])[0]}'", "It is made of [[job]] and [defaults.KIND]"
+        )
+    if not given_jobs or not isinstance(given_jobs, list):
+        raise ConfigError(f"{file} has no jobs", 'Add one: [[job]] and below it kind = "swap", inputs, model, out')
+    jobs = []
+    for number, given in enumerate(given_jobs, start=1):
+        where, kind = f"{file}, job {number}", given.get("kind") if isinstance(given, dict) else None
+        if not isinstance(kind, str) or kind not in _KINDS:
+            raise ConfigError(f"{where} is of no known kind ({kind!r})", f"Choose one of: {', '.join(_KINDS)}")
+        default = defaults.get(kind, {})
+        if not isinstance(default, dict):
+            raise ConfigError(f"defaults.{kind} in {file} is no table", f"Write it as [defaults.{kind}]")
+        spec: Any = from_dict(_KINDS[kind], default | {key: given[key] for key in given if key != "kind"}, where)
+        try:
+            tasks = _expanded(spec, file.absolute().parent, _GROWING if watching else 0.0)
+        except OSError as error:  # a name that is too long, for example
+            raise ConfigError(f"{where} names what cannot be a file ({error})", "Correct its paths") from error
+        if not tasks and not watching:
+            raise ConfigError(f"{where}: nothing matches {' '.join(spec.inputs)}", "Correct its inputs, or use --watch")
+        jobs.append(_Named(spec.name, spec.after, tasks))
+    return _ordered(_with_dependencies(jobs, file), file)
+
+
+def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[], list[Task]]:
+    """A task for each video (or what a glob among them names), as `job` says, into `folder` under the video's name.
+
+    Raises ConfigError if there are none, OutputError if the folder cannot be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{folder} cannot be used as a folder ({error.strerror})", "Choose another --out-dir"
+        ) from error
+    files = found([str(video) for video in videos], Path())
+    if not files:
+        raise ConfigError(f"nothing matches {' '.join(map(str, videos))}", "Name videos or pictures that are there")
+    tasks = []
+    for video in files:
+        one = replace(job, video=video, out=folder / f"{video.stem}{_suffix(video, job.settings.encoding.kind)}")
+        tasks.append(Task(f"swap {video} into {one.out}", one))
+    _unique(tasks, "the inputs")
+    return lambda: tasks
+
+
+def _suffix(video: Path, codec: Codec) -> str:
+    """The input's own, if the result can have it."""
+    own = video.suffix.lower()
+    if is_picture(video):
+        return own if own in (".jpg", ".jpeg", ".png") else ".png"
+    return own if own in codec.suffixes else codec.suffixes[0]
+
+
+def found(patterns: Iterable[str], folder: Path, settled: float = 0.0) -> list[Path]:
+    """The videos and pictures that some globs name, in order; a plain name stands for itself, there or not.
+
+    Of what a glob names, that which was changed within the last `settled` seconds is left out.
+    """
+    paths: list[Path] = []
+    for pattern in patterns:
+        itself = folder / pattern
+        if itself.exists() or not any(sign in pattern for sign in "*?["):
+            some = [itself]
+        else:
+            matches = sorted(glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207  absolute ones, too
+            media = (folder / match for match in matches)
+            some = [path for path in media if (is_video(path) or is_picture(path)) and _is_settled(path, settled)]
+        paths += [path for path in some if path not in paths]
+    return paths
+
+
+def _is_settled(path: Path, seconds: float) -> bool:
+    return path.is_file() and time.time() - path.stat().st_mtime >= seconds
+
+
+def _expanded(spec: _Extract | _Train | _Swap, folder: Path, settled: float) -> list[Task]:
+    if isinstance(spec, _Extract):
+        return _extract(spec, folder, settled)
+    return _swap(spec, folder, settled) if isinstance(spec, _Swap) else _train(spec, folder)
+
+
+def _extract(spec: _Extract, folder: Path, settled: float) -> list[Task]:
+    inputs = found(spec.inputs, folder, settled)
+    person = None if spec.person is None else folder / spec.person
+    sets = [(path,) for path in inputs] if "{stem}" in spec.out else [tuple(inputs)] if inputs else []
+    tasks = []
+    for some in sets:
+        out = folder / _filled(spec.out, some[0], "")
+        job = ExtractJob(
+            inputs=some,
+            out=out,
+            frames=frame_range(spec.frames),
+            size=spec.size,
+            min_face=spec.min_face,
+            person=person,
+            skip_similar=spec.skip_similar,
+        )
+        tasks.append(Task(f"extract {out}", job))
+    return tasks
+
+
+def _train(spec: _Train, folder: Path) -> list[Task]:
+    facesets = {person: folder / path for person, path in ({"a": spec.a, "b": spec.b} | spec.persons).items()}
+    model = folder / spec.model
+    settle_consent(model, spec.consent, facesets)  # now, not after hours of extracting
+    job = TrainJob(
+        facesets=facesets,
+        model=model,
+        preset=spec.preset,
+        minutes=spec.minutes,
+        steps=spec.steps,
+        until_plateau=spec.until_plateau,
+        from_scratch=spec.from_scratch,
+        settings=spec.settings,
+        consent=spec.consent,
+    )
+    return [Task(f"train {model}", job)]
+
+
+def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
+    model, settings = folder / spec.model, settings_from(None, spec.settings)
+    if settings.picture:
+        way = settings.face.partition("=")[0]
+        settings = replace(settings, face=f"{way}={folder / settings.picture}")
+    tasks = []
+    for video in found(spec.inputs, folder, settled):
+        out = folder / _filled(spec.out, video, model.name)
+        mask_out = None if spec.mask_out is None else folder / _filled(spec.mask_out, video, model.name)
+        for path in (out, mask_out or out):
+            if any(path == folder / pattern or _covers(pattern, path, folder) for pattern in spec.inputs):
+                raise ConfigError(f"the output {path} would become an input", "Write outputs into another folder")
+        job = SwapJob(
+            video=video,
+            model=model,
+            out=out,
+            settings=settings,
+            frames=frame_range(spec.frames),
+            mask_out=mask_out,
+            min_face=spec.min_face,
+        )
+        tasks.append(Task(f"swap {video} into {out}", job))
+    return tasks
+
+
+def _covers(pattern: str, path: Path, folder: Path) -> bool:
+    """Whether a path, if it were there, would be among those that `glob` finds in the folder."""
+
+    def match(patterns: Sequence[str], names: Sequence[str]) -> bool:
+        if not patterns or not names:
+            return not patterns and not names
+        if patterns[0] == "**":  # any number of folders; at the end also all that is in them
+            return not patterns[1:] or match(patterns[1:], names) or match(patterns, names[1:])
+        return fnmatch(names[0], patterns[0]) and match(patterns[1:], names[1:])
+
+    return match(Path(escape(str(folder)), pattern).parts, path.parts)
+
+
+def _filled(template: str, path: Path, model: str) -> str:
+    """The template with {stem}, {model} and {date}: that of the input's last change, so that it stays the same."""
+    changed = path.stat().st_mtime if path.exists() else time.time()
+    values = {"stem": path.stem, "model": model, "date": time.strftime("%Y-%m-%d", time.localtime(changed))}
+    try:
+        parts = list(Formatter().parse(template))
+    except ValueError as error:
+        raise ConfigError(f"'{template}' cannot be filled in ({error})", "Use {stem}, {model} and {date}") from error
+    for _, name, width, conversion in parts:  # a width could ask for gigabytes of spaces
+        if name is not None and (name not in values or width or conversion):
+            raise ConfigError(f"'{template}' cannot be filled in ({name})", "Use {stem}, {model} and {date}")
+    return template.format_map(values)
+
+
+def _with_dependencies(jobs: list[_Named], file: Path) -> list[Task]:
+    """All tasks, each after those that make what it uses and those that its job names."""
+    tasks = _unique([task for job in jobs for task in job.tasks], str(file))
+    named: Mapping[str, list[Task]] = {job.name: job.tasks for job in jobs if job.name}
+    makers = {task.out.resolve(): task.name for task in tasks}
+    complete = []
+    for job in jobs:
+        if unknown := next((name for name in job.after if name not in named), None):
+            raise ConfigError(f"{file} has no job named '{unknown}'", f"There are: {', '.join(named) or 'none'}")
+        asked = [task.name for name in job.after for task in named[name]]
+        for task in job.tasks:
+            used = [makers[path.resolve()] for path in inputs_of(task.job) if path.resolve() in makers]
+            complete.append(replace(task, after=tuple(dict.fromkeys(asked + used))))
+    return complete
+
+
+def inputs_of(job: AnyJob) -> list[Path]:
+    """The files and folders that it reads."""
+    if isinstance(job, TrainJob):
+        return list(job.facesets.values())
+    return [job.video, job.model] if isinstance(job, SwapJob) else list(job.inputs)
+
+
+def outputs_of(job: AnyJob) -> list[Path]:
+    """The files and folders that it makes, without those that lie beside them."""
+    if isinstance(job, TrainJob):
+        return [job.model]
+    return [job.out, job.mask_out] if isinstance(job, SwapJob) and job.mask_out else [job.out]
+
+
+def _unique(tasks: list[Task], where: str) -> list[Task]:
+    taken: set[Path] = set()
+    for task in tasks:
+        # Without their suffixes: the files beside an output, such as its tracks, are named by its stem.
+        outs = [path.with_suffix("") if task.kind == "swap" else path for path in outputs_of(task.job)]
+        if clash := next((path for path in outs if path in taken), None):
+            raise ConfigError(
+                f"in {where} two jobs would write {clash}",
+                "Put {stem} into out and mask_out, or name different outputs",
+            )
+        taken.update(outs)
+    return tasks
+
+
+def _ordered(tasks: list[Task], file: Path) -> list[Task]:
+    """Each task after those that it depends on, otherwise as in the file."""
+    ordered: list[Task] = []
+    waiting = list(tasks)
+    while waiting:
+        done = {task.name for task in ordered}
+        ready = next((task for task in waiting if done.issuperset(task.after)), None)
+        if ready is None:
+            raise ConfigError(f"in {file} some jobs wait for each other ({waiting[0].name})", "Correct their 'after'")
+        ordered.append(ready)
+        waiting.remove(ready)
+    return ordered

@@ -1,0 +1,119 @@
+"""Analyse: where each face is in every frame of a video, and who it is. The first pass of extracting and swapping."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import torch
+
+from faceswap.errors import FaceError, MediaError
+from faceswap.faces.detect import MTCNNDetector
+from faceswap.faces.identity import Identifier
+from faceswap.faces.landmarks import FaceMesh
+from faceswap.faces.steady import steadied
+from faceswap.faces.track import LOOK_EVERY, Tracker
+from faceswap.faces.trackfile import Analysis, Track, TrackFile
+from faceswap.media.fingerprint import fingerprint
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
+from faceswap.media.video import probe
+from faceswap.streams import batched
+from faceswap.types import Embedding, Frame, FrameFaces, Picture
+from faceswap_pipelines.common.cpu import one_thread_each
+from faceswap_pipelines.common.inputs import FrameRange, count_frames, open_frames
+from faceswap_pipelines.common.prefetch import ahead, batch_for, depth_for
+from faceswap_pipelines.common.progress import Progress, Run
+
+LEAD_IN = 400  # frames before the first wanted one that are looked at, too: more than anything settles over
+_MANY = 1000  # more tracks than a picture has faces
+
+
+class FaceFinder:
+    """The networks that find, follow and know faces, loaded once for all inputs of a job."""
+
+    def __init__(self, device: torch.device, min_face: int | None = None) -> None:
+        self._detector = MTCNNDetector(device, min_face)
+        self._mesh, self._identifier = FaceMesh(device), Identifier(device)
+        self.min_face = min_face
+
+    def tracker(self, state: bytes | None = None) -> Tracker:
+        """One that begins a video, or goes on where another one was in `state`."""
+        return Tracker(self._detector, self._mesh, self._identifier, state)
+
+    def look_at(self, images: Sequence[Picture]) -> tuple[list[Track], list[tuple[Frame, FrameFaces]]]:
+        """The faces in single pictures, each a scene of its own: as if they had been followed through a video."""
+        found: list[Track] = []
+        frames: list[tuple[Frame, FrameFaces]] = []
+        for index, image in enumerate(images):
+            frame = Frame(image, index, Fraction(index))
+            [seen], identities = self.tracker().follow([frame])
+            renumbered = tuple(replace(face, track=index * _MANY + face.track) for face in seen.faces)
+            who = {one.track: one.embedding for one in identities}
+            found += [
+                Track(number=index * _MANY + face.track, identity=who[face.track], frames=1, size=face.size)
+                for face in seen.faces
+            ]
+            frames.append((frame, replace(seen, cut=True, faces=renumbered)))
+        return found, frames
+
+    def person_in(self, path: Path) -> Embedding:
+        """Who is to be seen in a picture: the largest face. Raises FaceError if there is none."""
+        tracks, _ = self.look_at([read_picture(path)])
+        if not tracks:
+            raise FaceError(f"no face was found in {path}", "Use a picture that shows the person's face")
+        return max(tracks, key=lambda track: track.size).identity
+
+
+def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinder) -> Run[Analysis]:
+    """Find the faces in a video (or a picture) and keep them in `tracks`; what is in there already is not done again.
+
+    Raises MediaError if the file cannot be read.
+    """
+    if not path.is_file():
+        raise MediaError(f"{path} does not exist", "Check the name")
+    analysis = tracks.analysis(fingerprint(path, frames, finder.min_face), frames[0])
+    if analysis.finished:
+        return analysis
+    with tracks.reading():
+        tracker = finder.tracker(analysis.state)
+    title, total = f"Finding faces in {path.name}", count_frames(path, frames)
+    first = done = analysis.next_frame - frames[0]
+    start = time.monotonic()
+    yield Progress(title=title, done=done, total=total, unit="frames")
+    depth, batch = _depth(path)
+    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1])), depth), batch):
+        with one_thread_each():
+            found, identities = tracker.follow(some)
+        tracks.add(analysis, found, identities, tracker.state())
+        done += len(some)
+        yield Progress(
+            title=title,
+            done=done,
+            total=total,
+            unit="frames",
+            note=f"{(done - first) / (time.monotonic() - start):.0f} frames/s",
+        )
+    tracks.finish(analysis)
+    return analysis
+
+
+def followed_frames(
+    path: Path, frames: FrameRange, tracks: TrackFile, analysis: Analysis, start: int
+) -> Iterator[tuple[Frame, FrameFaces]]:
+    """The second pass: each frame of an analysed video from number `start`, with its faces, steadied over time."""
+    followed = steadied(tracks.frames(analysis, start - LEAD_IN))
+    depth, _ = _depth(path)
+    pictures = ahead(open_frames(path, (start, frames[1])), depth)
+    return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
+
+
+def _depth(path: Path) -> tuple[int, int]:
+    """How many frames to read ahead, and to look at together: fewer of large ones."""
+    if is_picture(path):
+        return 1, 1
+    info = probe(path)
+    return depth_for(info.width, info.height), batch_for(info.width, info.height, LOOK_EVERY)

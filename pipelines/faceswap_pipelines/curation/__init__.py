@@ -1,0 +1,1 @@
+"""Curate: look at the faces of a faceset, and choose which to learn from."""

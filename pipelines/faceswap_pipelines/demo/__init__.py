@@ -1,0 +1,1 @@
+"""Demo: the whole job on two people who do not exist."""

@@ -1,0 +1,125 @@
+"""Demo: the whole job on two people who do not exist, from nothing, without a network."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+from faceswap.errors import OutputError
+from faceswap.media.codecs import Encoding
+from faceswap.media.video import read_frames
+from faceswap.media.video_write import write_clip
+from faceswap.provenance.consent import NOBODY
+from faceswap.types import Picture
+from faceswap.visuals.sheets import sheet
+from faceswap_pipelines.common.marks import seal_of, write_marked
+from faceswap_pipelines.common.progress import Progress, Run
+from faceswap_pipelines.demo.actors import LEADS, frames
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.extraction.run import extract
+from faceswap_pipelines.swapping.job import SwapJob, SwapResult
+from faceswap_pipelines.swapping.run import swap
+from faceswap_pipelines.training.job import TrainJob, TrainResult
+from faceswap_pipelines.training.run import train
+
+_FRAMES = 400
+_SWAPPED = 250  # of the first actor's frames
+_SIZE = 256
+_RATE = Fraction(25)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoResult:
+    """Where everything is, and how long each part took."""
+
+    swap: str
+    sheet: str
+    report: str
+    seconds: dict[str, float]
+    found: dict[str, float]
+    """Share of each actor's frames with a kept face."""
+
+
+def demo(out: Path, minutes: float, device: str = "auto") -> Run[DemoResult]:
+    """Film two drawn actors, extract their faces, train for `minutes`, swap one into the other's clip.
+
+    What an earlier run has finished is not done again. Raises OutputError if `out` cannot be used.
+    """
+    clips = {person: out / f"{actor.name}.mp4" for person, actor in zip("ab", LEADS, strict=True)}
+    facesets = {person: out / "faces" / person for person in clips}
+    seconds: dict[str, float] = {}
+    found: dict[str, float] = {}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be used as a folder ({error})", "Choose another with --out") from error
+    for number, (person, clip) in enumerate(clips.items()):
+        start = time.monotonic()
+        yield Progress(title=f"Filming {clip.stem}", done=number, total=len(clips), unit="clips")
+        if not clip.exists():
+            film = (drawn.image for drawn in frames(LEADS[number], _FRAMES, _SIZE, seed=number))
+            write_clip(clip, film, _RATE, Encoding(crf=16))
+        result = yield from extract(ExtractJob(inputs=(clip,), out=facesets[person], device=device))
+        found[clip.stem] = result.kept / _FRAMES
+        seconds[f"{clip.stem}: filming and extracting"] = time.monotonic() - start
+    start = time.monotonic()
+    trained = yield from train(
+        TrainJob(
+            facesets=facesets, model=out / "model", minutes=minutes, device=device, consent=dict.fromkeys(clips, NOBODY)
+        )
+    )
+    seconds["training"] = time.monotonic() - start
+    start = time.monotonic()
+    job = SwapJob(
+        video=clips["a"], model=out / "model", out=out / "swap.mp4", frames=(0, _SWAPPED), overwrite=True, device=device
+    )
+    swapped = yield from swap(job)
+    seconds["swapping"] = time.monotonic() - start
+    picture = out / "sheet.png"
+    write_marked(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"), seal_of(job.model, job.video))
+    report = out / "report.md"
+    report.write_text(_report(clips, found, trained, swapped, seconds), encoding="utf-8")
+    return DemoResult(swap=swapped.out, sheet=str(picture), report=str(report), seconds=seconds, found=found)
+
+
+def _side_by_side(source: Path, target: Path, swapped: Path) -> Picture:
+    """The video's person, the swap, and the person who was put in, at the same moments."""
+    moments = {round(_SWAPPED * (i + 0.5) / 6) for i in range(6)}
+    rows = [
+        (f"{source.stem}, as filmed", source),
+        (f"{source.stem} with the face of {target.stem}", swapped),
+        (f"{target.stem}, for comparison", target),
+    ]
+    return sheet(
+        [(title, [f.image for f in read_frames(path, 0, _SWAPPED) if f.index in moments]) for title, path in rows],
+        side=_SIZE,
+    )
+
+
+def _report(
+    clips: dict[str, Path],
+    found: dict[str, float],
+    trained: TrainResult,
+    swapped: SwapResult,
+    seconds: dict[str, float],
+) -> str:
+    lines = ["# Demo report", ""]
+    lines += [
+        "Two people who do not exist, drawn by formulae: " + " and ".join(c.stem for c in clips.values()) + ".",
+        "",
+    ]
+    lines += [f"- faces kept of {name}: {share:.1%} of the frames" for name, share in found.items()]
+    losses = ", ".join(f"{person} {loss:.3f}" for person, loss in trained.losses.items())
+    lines += [
+        f"- training: {trained.steps} steps, {trained.faces_per_second:.0f} faces/s, last losses {losses}",
+        f"- swapping: {swapped.swapped} of {swapped.frames} frames, {swapped.frames_per_second:.1f} frames/s",
+        "",
+        "| part | seconds |",
+        "|---|---|",
+        *(f"| {part} | {took:.0f} |" for part, took in seconds.items()),
+        "",
+        "swap.mp4 is the result, sheet.png shows it side by side, model/previews how it was learnt.",
+    ]
+    return "\n".join(lines) + "\n"

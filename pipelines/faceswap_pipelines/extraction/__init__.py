@@ -1,0 +1,1 @@
+"""Extract: from footage of a person to a faceset."""

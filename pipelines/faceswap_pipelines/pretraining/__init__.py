@@ -1,0 +1,1 @@
+"""Pretrain: from portraits of many people to the base weights that ship."""

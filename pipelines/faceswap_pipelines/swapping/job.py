@@ -1,0 +1,107 @@
+"""What is swapped, and how; and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from faceswap.config import SwapConfig, from_dict, read_toml
+from faceswap.errors import ConfigError
+from faceswap.faces.selection import check_way
+from faceswap.media.codecs import Encoding
+from faceswap_pipelines.common.inputs import FrameRange
+
+_PARTS: dict[str, Any] = {"look": SwapConfig, "encoding": Encoding}
+"""The parts of SwapSettings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapSettings:
+    """How to swap: what can be kept in a TOML file and used for many videos."""
+
+    face: str = "main"
+    """Which faces: one of `cast.WAYS`."""
+    to: tuple[str, ...] = ("b",)
+    """Who they become: one of the model's persons, or several from left to right."""
+    map: tuple[str, ...] = ()
+    """Instead of `face` and `to`: "a=b" makes b of the face that is recognised as a, and so on."""
+    look: SwapConfig = field(default_factory=SwapConfig)
+    encoding: Encoding = field(default_factory=Encoding)
+    label: bool = False
+    """Whether every picture says in its corner that it was modified. The invisible mark is always there."""
+
+    def __post_init__(self) -> None:
+        check_way(self.face, self.to)
+        if not self.to:
+            raise ConfigError("nobody is named whom the face becomes", "Add --to PERSON")
+        pairs = [text.partition("=") for text in self.map]
+        if not all(source and target for source, _, target in pairs) or len(self.mapping) < len(pairs):
+            raise ConfigError(f"'{' '.join(self.map)}' does not say who becomes whom", "Write --map a=b, each a once")
+
+    @property
+    def picture(self) -> Path | None:
+        """That `face` names, if it does."""
+        name = self.face.partition("=")[2]
+        return Path(name) if name else None
+
+    @property
+    def mapping(self) -> dict[str, str]:
+        """`map` by person."""
+        return {source: target for source, _, target in (text.partition("=") for text in self.map)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapJob:
+    """What to swap, and how."""
+
+    video: Path
+    """A video, or a picture."""
+    model: Path
+    out: Path
+    """A video; a picture, for a picture; or, without a suffix, a folder for a sequence of PNG pictures."""
+    settings: SwapSettings = field(default_factory=SwapSettings)
+    frames: FrameRange = (0, None)
+    overwrite: bool = False
+    mask_out: Path | None = None
+    """For how much of each pixel is swapped, as grey pictures: the same kinds as `out`."""
+    min_face: int | None = None
+    """Width in pixels of the smallest face to look for; None: an eighth of the frame's short side."""
+    device: str = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SwapResult:
+    """What came of it."""
+
+    out: str
+    frames: int
+    """Written in this run."""
+    swapped: int
+    """Of those, how many had a face that was swapped; the others passed through unchanged."""
+    frames_per_second: float
+    sheet: str
+    """A picture with some frames before and after."""
+    settings: str
+    """The settings, as a file that --settings reads."""
+    notes: tuple[str, ...] = ()
+    """What is not as in the input, besides faces: sound that was encoded, tracks left out, interlacing undone."""
+
+
+def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings:
+    """The settings in a TOML file, if one is given, with changes by name: fields of SwapSettings or of its parts.
+
+    Raises ConfigError.
+    """
+    values = read_toml(file) if file else {}
+    for name, value in changes.items():
+        part = next((part for part, kind in _PARTS.items() if name in kind.__dataclass_fields__), None)
+        if part is None and name not in SwapSettings.__dataclass_fields__:
+            known = [field for kind in _PARTS.values() for field in kind.__dataclass_fields__]
+            raise ConfigError(f"there is no setting '{name}'", f"Known are: {', '.join(known)}")
+        table = values if part is None else values.setdefault(part, {})
+        if not isinstance(table, dict):
+            raise ConfigError(f"'{part}' in {file} is no table", f"Write it as [{part}] and its settings below")
+        table[name] = value
+    return from_dict(SwapSettings, values, str(file or "settings"))

@@ -1,0 +1,87 @@
+"""Preview: a few frames of a swap in seconds, to settle on settings before the whole video is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from faceswap.errors import MediaError, OutputError
+from faceswap.faces.selection import Part, cast
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import read_picture
+from faceswap.media.video import sample_frames
+from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.infer import Swapper
+from faceswap.types import Frame, FrameFaces, Picture
+from faceswap_pipelines.common.marks import marked_frames, seal_of
+from faceswap_pipelines.common.models import Models
+from faceswap_pipelines.common.progress import Progress, Run
+from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.prepare import open_swapper, parts_of, pictured
+from faceswap_pipelines.swapping.sheet import close_up, write_sheet
+
+
+@dataclass(frozen=True)
+class PreviewResult:
+    """What came of it."""
+
+    sheet: str
+    """A picture with the frames before and after."""
+    frames: int
+    seconds: float
+
+
+def preview(job: SwapJob, count: int) -> Run[PreviewResult]:
+    """Swap `count` frames, evenly from the video, and write them as a sheet beside where the video would lie.
+
+    Each frame is looked at for itself: nothing is followed or smoothed over time. Raises FaceError if no frame has a
+    face to swap.
+    """
+    start = time.monotonic()
+    if not job.out.parent.is_dir():
+        raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
+    models, seal = Models(), seal_of(job.model, job.video)
+    swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
+    who = pictured(job, finder)
+    title = f"Preview of {job.video.name}"
+    yield Progress(title=title, done=0, total=count, unit="frames")
+    found, frames = finder.look_at(_looks(job.video, count, *job.frames))
+    parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
+    taken = []
+    for made in _each(frames, parts, swapper, job):
+        taken.append((made.frame.image, made.image, *close_up(made)))
+        yield Progress(title=title, done=len(taken), total=count, unit="frames")
+    return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
+
+
+def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
+    """One frame of the video, or the picture, swapped, for somebody who waits for it; one without a face comes out as
+    it is.
+
+    Raises MediaError if there is no such frame.
+    """
+    swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
+    images = _looks(job.video, 1, index, index + 1)
+    if not images:
+        raise MediaError(f"{job.video} has no frame {index}", "Choose an earlier one")
+    found, frames = finder.look_at(images)
+    parts = parts_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
+    return next(_each(frames, parts, swapper, job))
+
+
+def _looks(file: Path, count: int, first: int, stop: int | None) -> list[Picture]:
+    """The picture, if it is one; else `count` frames of the video, evenly from those from `first` to before `stop`."""
+    if is_picture(file):
+        return [read_picture(file)]
+    return [frame.image for frame in sample_frames(file, count, first, stop)]
+
+
+def _each(
+    frames: Sequence[tuple[Frame, FrameFaces]], parts: Sequence[Part], swapper: Swapper, job: SwapJob
+) -> Iterator[Converted]:
+    """The frames swapped, each for itself."""
+    for frame, faces in frames:
+        roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
+        yield from marked_frames(converted([(frame, roles)], swapper, job.settings.look), job.settings.label)

@@ -1,0 +1,55 @@
+"""Pictures of a swap before and after, for people to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from faceswap.swapping.convert import Converted
+from faceswap.types import Picture, Seal
+from faceswap.visuals.sheets import sheet
+from faceswap_pipelines.common.marks import write_marked
+
+_COLUMNS = 6
+
+
+class Samples:
+    """Some frames before and after, evenly from those that are written, with a close look at a face of each."""
+
+    def __init__(self, first: int, last: int | None) -> None:
+        wanted = np.linspace(first, max(first, (last or first + 250) - 1), _COLUMNS + 2)[1:-1]
+        self._wanted = {round(float(index)) for index in wanted}
+        self._taken: list[tuple[Picture, ...]] = []
+
+    def offer(self, made: Converted) -> None:
+        """Take the frame if it is one of those wanted."""
+        if made.frame.index in self._wanted:
+            self._taken.append((made.frame.image, made.image, *close_up(made)))
+
+    def write(self, out: Path, seal: Seal) -> str:
+        """Writes the sheet beside `out`; its path, or nothing if no frame was taken."""
+        return write_sheet(out, self._taken, seal)
+
+
+def write_sheet(out: Path, taken: list[tuple[Picture, ...]], seal: Seal) -> str:
+    """A sheet with a column for each (before, after, face before, face after), beside `out`; its path."""
+    if not taken:
+        return ""
+    before, after, close_before, close_after = (list(row) for row in zip(*taken, strict=True))
+    rows = [("before", before), ("after", after), ("face before", close_before), ("face after", close_after)]
+    path = sheet_path(out)
+    write_marked(path, sheet(rows, side=256), seal)
+    return str(path)
+
+
+def close_up(made: Converted) -> list[Picture]:
+    """The nearest of the swapped faces, before and after; the whole picture if there is none."""
+    height, width = made.image.shape[:2]
+    left, top, right, bottom = made.boxes[-1] if made.boxes else (0, 0, width, height)
+    return [image[top:bottom, left:right] for image in (made.frame.image, made.image)]
+
+
+def sheet_path(out: Path) -> Path:
+    """Where the sheet of an output lies."""
+    return out.with_name(f"{out.stem}.sheet.png")

@@ -1,0 +1,88 @@
+"""From facesets on disk to the blocks of bytes that training reads."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from faceswap.errors import FaceError
+from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.masks import face_mask, feature_mask
+from faceswap.geometry import Similarity
+from faceswap.media.pictures import read_picture
+from faceswap.training.bank import Faces, Sample, room
+from faceswap.training.memory import free_memory
+from faceswap.types import Embedding
+from faceswap_pipelines.common.progress import Progress, Run
+
+MARGIN = 1.5
+"""Faces lie in a bank this much larger than the model's picture, so that turning them does not blur."""
+
+_FEWEST_FACES = 10
+_BYTES = 8  # for each pixel: three colours, two masks, and the three colours of the corrupted twin
+_SHARE = 0.4  # of the free memory that faces may take before they stay on disk
+
+
+def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, model: Path) -> Path | None:
+    """Where these faces have to lie at `side` px: None for memory, the device's and our own; or the model's folder."""
+    needed = 0
+    for folder in facesets.values():
+        with Faceset.open(folder) as faceset:
+            records = faceset.records(kept_only=True)
+            needed += len(records) * _BYTES * _side(records, side) ** 2
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
+    free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
+    return model if needed > _SHARE * free else None
+
+
+def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
+    """What the persons of the facesets look like; without those of whom it is not known."""
+    known = {}
+    for person, folder in facesets.items():
+        with Faceset.open(folder) as faceset:
+            if (who := faceset.person) is not None:
+                known[person] = who
+    return known
+
+
+def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Run[Faces]:
+    """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the size of the
+    largest crop if that is less; in memory, or in a file in `place`.
+
+    Raises FaceError if there are too few.
+    """
+    with Faceset.open(folder) as faceset, ThreadPoolExecutor() as pool:
+        records = faceset.records(kept_only=True)
+        if len(records) < _FEWEST_FACES:
+            raise FaceError(
+                f"the faceset {folder} has {len(records)} usable faces, and training needs at least {_FEWEST_FACES}"
+                " (a few hundred are good)",
+                "Extract more footage of this person into it",
+            )
+        side = _side(records, side)
+        faces = room((len(records), 5, side, side), place)
+
+        def load(number: int, record: FaceRecord) -> None:
+            crop = read_picture(faceset.path(record))
+            points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
+            how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
+            picture = cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
+            faces[number] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
+
+        for done, _ in enumerate(pool.map(load, range(len(records)), records)):
+            if done % 32 == 0:
+                yield Progress(
+                    title=f"Loading faces of {person or folder.name}", done=done, total=len(records), unit="faces"
+                )
+        return faces
+
+
+def _side(records: Sequence[FaceRecord], most: int) -> int:
+    """The side at which to load these faces: `most`, if one of them is so large."""
+    return min(most, max((record.side for record in records), default=most))

@@ -1,0 +1,186 @@
+"""How a training begins: what the job asks for, held against the model that is there, if one is."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import sysconfig
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict, suitable_detail
+from faceswap.database import lock
+from faceswap.errors import ConfigError, ModelError, OutputError
+from faceswap.faces.identity import SAME_PERSON, distance
+from faceswap.model.base_weights import base_of
+from faceswap.model.folder import ModelFile, create_model_folder, latest_checkpoint, make_model_folder, read_config
+from faceswap.model.identities import read_identities
+from faceswap.provenance.consent import settle_consent, write_consent
+from faceswap.training.checkpoint import load_checkpoint
+from faceswap.training.memory import settle_batch_size
+from faceswap.training.ranks import Ranks
+from faceswap.training.state import Budget, TrainState, start_training
+from faceswap_pipelines.training.data import identities
+from faceswap_pipelines.training.job import TrainJob
+
+_LOCK = ".lock"
+_WORTH_COMPILING = 300.0, 2000  # seconds or steps of a budget; compiling takes about a minute
+
+
+def budget_of(job: TrainJob) -> Budget:
+    """How long the job wants to train. Raises ConfigError unless it says that in one way."""
+    given = [job.minutes is not None, job.steps is not None, job.until_plateau]
+    if sum(given) != 1 or (not job.until_plateau and not (job.minutes or job.steps or 0) > 0):
+        raise ConfigError(
+            "training needs one of minutes, steps (above zero) or until-plateau", "Add for example --minutes 10"
+        )
+    return Budget(
+        steps=job.steps, seconds=None if job.minutes is None else job.minutes * 60, until_plateau=job.until_plateau
+    )
+
+
+@contextmanager
+def settled_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterator[None]:
+    """Make the folder of a new model, or see that an existing one is what the job says; for the block nobody else can.
+
+    Raises ConfigError, ModelError or OutputError; what is in the folder is still as it was then.
+    """
+    taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
+    known = _known(job.model)
+    agreed, settled = _settle_consent(job), _settle_config(job, known, device, ranks)
+    make_model_folder(job.model)
+    with closing(lock(job.model / _LOCK, taken)):
+        if _known(job.model) != known:  # another process has begun or changed it since we looked
+            raise taken
+        if settled != known:
+            create_model_folder(job.model, settled.model, settled.train, settled.base)
+        write_consent(job.model, agreed)
+        yield
+
+
+def _known(model: Path) -> ModelFile | None:
+    return read_config(model) if (model / "config.toml").exists() else None
+
+
+def _settle_consent(job: TrainJob) -> dict[str, str]:
+    """Who the persons are that agreed. Raises ConfigError unless it is said of all; and again, if the faces of one that
+    the model knows are somebody else's now."""
+    agreed, known = settle_consent(job.model, job.consent, job.facesets), read_identities(job.model)
+    for person, who in identities(job.facesets).items():
+        if person in known and person not in job.consent and distance(who, known[person]) > SAME_PERSON:
+            raise ConfigError(
+                f"the faces of '{person}' are somebody else's than those that the model learnt as {agreed[person]}",
+                f'Say who this is and that they agree: --consent {person}="NAME"',
+            )
+    return agreed
+
+
+def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device, ranks: Ranks) -> ModelFile:
+    """What config.toml is to say, where `known` is what it says."""
+    unknown = [name for name in job.settings if name not in _names(ModelConfig) | _names(TrainConfig)]
+    if unknown:
+        known_names = sorted((_names(ModelConfig) | _names(TrainConfig)) - {"persons"})
+        raise ConfigError(f"there is no setting '{unknown[0]}'", f"Known are: {', '.join(known_names)}")
+    network = {name: value for name, value in job.settings.items() if name in _names(ModelConfig)}
+    training = {name: value for name, value in job.settings.items() if name not in network}
+    preset = job.preset or ("base" if device.type == "cuda" else "nano")
+    if preset not in PRESETS:
+        raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
+    if "persons" in network:
+        raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
+    kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(TrainConfig)} if known else {}
+    if known is None or latest_checkpoint(job.model) is None:  # one that has learnt nothing can become another one
+        shape = dataclasses.asdict(known.model if known and job.preset is None else PRESETS[preset])
+        if known is None or job.preset is not None or "size" in network:
+            shape["detail"] = suitable_detail(network.get("size", shape["size"]))
+        config = from_dict(ModelConfig, shape | {"persons": list(job.facesets)} | network, "settings")
+        same = known is not None and config == known.model
+        if not same:
+            kept.pop("batch_size", None)  # it was settled for the other shape
+        settings = from_dict(TrainConfig, kept | training, "settings")
+        base = known.base if known and same else base_of(config) or ""
+        # What stacked pre-training does first would undo what the base weights know.
+        begun = "" if job.from_scratch or settings.stacked_steps else base
+        return ModelFile(model=config, train=_checked(job, config, settings, device, ranks), base=begun)
+    if not job.resume:
+        raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
+    if set(known.model.persons) != set(job.facesets):
+        raise ModelError(
+            f"the model {job.model} is of the persons {', '.join(known.model.persons)}, not {', '.join(job.facesets)}",
+            "Name a faceset for each of its persons, or a new model folder",
+        )
+    if job.from_scratch and known.base:
+        raise ModelError(
+            f"the model {job.model} began with base weights", "Leave out --from-scratch, or name a new model folder"
+        )
+    if known.from_before_detail:
+        detail = network.get("detail", suitable_detail(known.model.size))
+        known = ModelFile(model=dataclasses.replace(known.model, detail=detail), train=known.train, base=known.base)
+    for name in ("size", "width", "max_width", "latent_size", "blocks") if job.preset else ():
+        network.setdefault(name, getattr(PRESETS[preset], name))
+    for name, value in network.items():
+        if getattr(known.model, name) != value:
+            raise ModelError(
+                f"the model {job.model} was made with {name} {getattr(known.model, name)!r}, not {value!r}",
+                "Leave that out, or train a new model in another folder",
+            )
+    settings = from_dict(TrainConfig, kept | training, "settings")
+    return dataclasses.replace(known, train=_checked(job, known.model, settings, device, ranks))
+
+
+def _checked(
+    job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
+) -> TrainConfig:
+    """The same with a batch size that fits, if nothing speaks against these settings any more."""
+    for name in job.settings:
+        latents = SETTINGS_OF.get(name, (model.latent,))
+        if model.latent not in latents:
+            raise ConfigError(
+                f"{name} has no effect on a {model.latent} latent",
+                f"Leave it out, or train a model with --latent {latents[0]}",
+            )
+    settled = settle_batch_size(model, settings, device, ranks.world)
+    ranks.share(settled.batch_size)
+    return settled
+
+
+def _names(kind: type[Any]) -> set[str]:
+    return {field.name for field in dataclasses.fields(kind)}
+
+
+def open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks) -> tuple[TrainState, Budget]:
+    """The state to go on from, a fresh one for a new model, and the budget of this run."""
+    known = read_config(job.model)
+    compiled = device.type == "cuda" and can_compile() and _worth_compiling(wanted)
+    loaded = load_checkpoint(job.model, device, ranks, compiled)
+    if loaded is None:
+        return start_training(known.model, known.train, device, ranks, compiled), wanted
+    state, before = loaded
+    unfinished = before.progress(state.step, state.seconds) < 1
+    if unfinished and _same(before, wanted):
+        return state, before
+    return state, dataclasses.replace(wanted, start_step=state.step, start_seconds=state.seconds)
+
+
+def _same(before: Budget, wanted: Budget) -> bool:
+    """Whether this is what was asked for the last time; the steps of one that settles were its own idea."""
+    if before.until_plateau:
+        return wanted.until_plateau
+    return (before.steps, before.seconds, False) == (wanted.steps, wanted.seconds, wanted.until_plateau)
+
+
+def can_compile() -> bool:
+    """Whether torch finds what it needs to make kernels of its own: Triton, a C compiler, and Python's headers."""
+    headers = Path(sysconfig.get_path("include"), "Python.h")
+    compiler = any(shutil.which(name) for name in ("cc", "gcc", "clang"))
+    return find_spec("triton") is not None and compiler and headers.is_file()
+
+
+def _worth_compiling(budget: Budget) -> bool:
+    seconds, steps = _WORTH_COMPILING
+    return budget.until_plateau or (budget.seconds or 0) >= seconds or (budget.steps or 0) >= steps
