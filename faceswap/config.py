@@ -71,20 +71,24 @@ class ModelConfig:
             raise ConfigError(f"size {self.size} is not a multiple of 16 between 32 and 1024", "Try 64, 128 or 256")
         if len(set(self.persons)) != len(self.persons) or len(self.persons) < 2:
             raise ConfigError(f"a model needs at least two different persons, not {self.persons}", "Name two persons")
+
         for name in self.persons:
             if not name.isidentifier():
                 raise ConfigError(f"'{name}' cannot be a person's name", "Use letters, digits and _ only")
         _one_of("latent", self.latent, LATENTS)
         _one_of("decoder", self.decoder, DECODERS)
+
         # With the limits above, a damaged file cannot ask for a network that fills the memory before it is refused.
         for name, least, most in _RANGES:
             value = getattr(self, name)
             if not least <= value <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")
+
         if self.detail not in DETAILS:
             raise ConfigError(f"detail {self.detail} is none of {DETAILS}", "Choose 4, or 0 for no detail stage")
         if self.detail * self.size > 1024:
             raise ConfigError(f"{self.detail * self.size} px is too large a picture", "Choose a smaller size or detail")
+
         quantised = self.latent in ("vq", "vq2")
         if quantised and (self.tokens < 2 or self.tokens % 2 or self.latent_size % self.tokens):
             raise ConfigError(
@@ -160,10 +164,12 @@ class TrainConfig:
         _one_of("pixel_loss", self.pixel_loss, PIXEL_LOSSES)
         for kind in self.corruptions:
             _one_of("corruption", kind, CORRUPTIONS)
+
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             if isinstance(value, int | float):
                 _at_least(field.name, value, 0)
+
         if self.detail_share >= 1:
             raise ConfigError(f"detail_share {self.detail_share} leaves nothing for what comes before", "Try 0.6")
         if self.ema_spread == 0 or self.ema_spread > 0.28:
@@ -275,9 +281,11 @@ def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Setti
     unknown = sorted(set(values) - set(hints))
     if unknown:
         raise ConfigError(f"{where} has the unknown setting '{unknown[0]}'", f"Known are: {', '.join(hints)}")
+
     made: dict[str, Any] = {}
     for key, value in values.items():
         made[key] = _convert(hints[key], value, f"{where}, {key}")
+
     try:
         return kind(**made)
     except TypeError as error:
@@ -287,6 +295,8 @@ def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Setti
 def _convert(kind: Any, value: Any, where: str) -> Any:
     if dataclasses.is_dataclass(kind) and isinstance(value, dict):
         return from_dict(kind, value, where)  # type: ignore[arg-type]  # is_dataclass also admits instances
+
+    # Containers, item by item.
     if get_origin(kind) is tuple:
         if isinstance(value, str):
             value = value.split(",")
@@ -297,8 +307,11 @@ def _convert(kind: Any, value: Any, where: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{where} is {value!r}, which is no table", "Write it as { name = value }")
         return {key: _convert(get_args(kind)[1], item, f"{where}, {key}") for key, item in value.items()}
+
+    # Single values. A whole number will do where a fraction may be.
     if kind is Any:
         return value
+
     allowed = tuple(a for a in (get_args(kind) or (kind,)) if isinstance(a, type))
     if float in allowed and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

@@ -40,6 +40,7 @@ def create_database(path: Path, schema: str, version: int, *first: tuple[str, tu
     fresh = path.with_name(f"{path.name}.fresh")
     for suffix in (".fresh", "-wal", "-shm"):  # left by a kill, or by a database that was there before
         path.with_name(path.name + suffix).unlink(missing_ok=True)
+
     database = sqlite3.connect(fresh)
     try:
         database.executescript(f"{schema}; PRAGMA user_version = {version:d}; PRAGMA journal_mode = WAL;")
@@ -48,6 +49,7 @@ def create_database(path: Path, schema: str, version: int, *first: tuple[str, tu
                 database.execute(statement, values)
     finally:
         database.close()
+
     fresh.replace(path)
 
 

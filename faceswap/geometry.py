@@ -43,13 +43,17 @@ class Similarity:
 
         Raises ValueError for fewer than two distinct source points.
         """
+
+        # Both point sets round their means, as complex numbers.
         p, q = np.asarray(source, np.float64), np.asarray(target, np.float64)
         p_mean, q_mean = p.mean(axis=0), q.mean(axis=0)
         z = (p - p_mean) @ np.array([1, 1j])
         w = (q - q_mean) @ np.array([1, 1j])
+
         spread = float((z.conj() @ z).real)
         if spread < 1e-12:
             raise ValueError("a similarity needs at least two distinct points")
+
         m = complex(z.conj() @ w) / spread
         a, b = m.real, m.imag
         return cls(

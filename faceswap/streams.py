@@ -26,13 +26,17 @@ def around(items: Iterable[T], time: Callable[[T], Fraction], reach: float) -> I
     """
     window: deque[T] = deque()
     current = 0  # the place in the window of the next item to hand out
+
     for item in items:
         window.append(item)
+
         while time(item) - time(window[current]) > reach:
             yield window, current
             current += 1
+
         while time(window[current]) - time(window[0]) > reach:
             window.popleft()
             current -= 1
+
     for at in range(current, len(window)):
         yield window, at

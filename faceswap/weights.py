@@ -30,11 +30,13 @@ def weight_file(name: str) -> Path:
     manifest = _manifest()
     if name not in manifest:
         raise ModelError(f"there are no weights called '{name}'", f"Choose one of: {', '.join(sorted(manifest))}")
+
     path = _folder() / str(manifest[name]["file"])
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise ModelError(f"the weights {path} cannot be read: {error.strerror}", _REINSTALL) from None
+
     if digest != manifest[name]["sha256"]:
         raise ModelError(f"the weights {path} are damaged: their SHA-256 is not the manifest's", _REINSTALL)
     return path

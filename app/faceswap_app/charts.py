@@ -21,25 +21,32 @@ _BINS = 24
 def curves(lines: Mapping[str, Points], below: str) -> str:
     """Curves over one scale that `below` names, each with its last value in the legend."""
     drawn = {name: np.array(points, np.float64) for name, points in lines.items() if len(points) > 1}
+
     if not drawn:
         return ""
+
     everything = np.concatenate([_smoothed(points) for points in drawn.values()])
     (x0, y0), (x1, y1) = everything.min(axis=0), everything.max(axis=0)
     y0, y1 = max(0.0, y0 - 0.1 * (y1 - y0)), y1 + 0.1 * (y1 - y0) + 1e-9
+
     scale = np.array([(_WIDTH - _LEFT - _RIGHT) / max(x1 - x0, 1e-9), -(_HEIGHT - _TOP - _BOTTOM) / (y1 - y0)])
     origin = np.array([_LEFT, _HEIGHT - _BOTTOM])
+
     body = [_rule(y, y0, y1) for y in _round_numbers(y0, y1)]
     for x in _round_numbers(x0, x1):
         at = _LEFT + (x - x0) * scale[0]
         body.append(f'<text x="{at:.0f}" y="{_HEIGHT - 8}" text-anchor="middle">{_number(x)}</text>')
+
     for ink, points in zip(_INKS, drawn.values(), strict=False):
         places = (_smoothed(points) - (x0, y0)) * scale + origin
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         body.append(f'<polyline points="{path}" fill="none" stroke="{ink}" stroke-width="2"/>')
+
     legend = "".join(
         f'<span><i style="background:{ink}"></i>{html.escape(name)} <b>{_number(points[-1, 1])}</b></span>'
         for ink, (name, points) in zip(_INKS, drawn.items(), strict=False)
     )
+
     return f'<div class="chart"><div class="legend">{legend}<em>{below}</em></div>{_svg(body, _WIDTH, _HEIGHT)}</div>'
 
 
@@ -47,6 +54,7 @@ def histogram(title: str, values: npt.NDArray[np.float64], low: float, high: flo
     """How often values occur; those beyond `low` and `high` are counted at the ends, which `ends` explains."""
     counts, edges = np.histogram(np.clip(values, low, high), _BINS, (low, high))
     most = max(1, int(counts.max()))
+
     bars = []
     for count, left, right in zip(counts, edges[:-1], edges[1:], strict=True):
         x, height = 300 * (left - low) / (high - low), 62 * count / most
@@ -55,9 +63,11 @@ def histogram(title: str, values: npt.NDArray[np.float64], low: float, high: flo
             f'<rect x="{x:.1f}" y="{64 - height:.1f}" width="{300 / _BINS - 1:.1f}" height="{height:.1f}"'
             f' fill="{_INKS[0]}"><title>{label}</title></rect>'
         )
+
     middle = f"median {_number(float(np.median(values)))}" if len(values) else ""
     foot = f"<span>{ends[0]} {_number(low)}</span><span>{_number(high)} {ends[1]}</span>"
     head = f"<b>{html.escape(title)}</b><span>{middle}</span>"
+
     return f'<div class="histogram"><div>{head}</div>{_svg(bars, 300, 65)}<div>{foot}</div></div>'
 
 

@@ -75,19 +75,25 @@ def train(
 ) -> list[str]:
     """Train a model, a new one or one that is there; `consent`: who the persons are, as `Project.consent` says it."""
     minutes = training.minutes or 0.0
+
     if not training.until_plateau and not 0 < minutes <= LONGEST_TRAINING:
         raise ConfigError(f"a model cannot be trained for {minutes:g} minutes", "Choose more than 0, 10 to begin with")
+
     words = ["train"]
     for key, faceset in facesets.items():
         words += [f"--{key}", str(faceset)] if key in ("a", "b") else ["--person", f"{key}={faceset}"]
+
     for key in facesets:
         words += ["--consent", f"{key}={consent[key]}"] if key in consent else []
+
     words += ["--model", str(model)]
     words += ["--until-plateau"] if training.until_plateau else ["--minutes", f"{minutes:g}"]
+
     if new:
         words += ["--preset", training.preset] if training.preset != AUTO else []
         words += ["--latent", training.latent, "--decoder", training.decoder]
         words += ["--from-scratch"] if training.from_scratch else []
+
     return [*words, "--save-every", "15"]  # seconds: what is seen while it trains is drawn with each checkpoint
 
 

@@ -46,48 +46,60 @@ class Door:
         if scope["type"] == "websocket":  # the page has none
             await send({"type": "websocket.close"})
             return
+
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+
         request = HTTPConnection(scope)
         refusal = self._foreign(request) or self._too_much(request) or self._too_often(request)
+
         if refusal:
             status, words = refusal
             await PlainTextResponse(words, status, {"connection": "close"})(scope, receive, send)
             return
+
         await self._app(scope, receive, self._noting(request, send) if _is_login(request) else send)
 
     def _foreign(self, request: HTTPConnection) -> tuple[int, str] | None:
         """Whether the request was made for another name, or by the page of another site."""
         headers = request.headers
+
         host = headers.get("host", "").lower()
         try:
             name, origin = urlsplit(f"//{host}").hostname or "", urlsplit(headers.get("origin", "")).netloc.lower()
         except ValueError:
             return 400, "This address is none."
+
         if self._local and not is_loopback(name):
             return 403, "This page is not known by that name. Open it by the address that it has printed."
         # A proxy may call the page by another name than visitors do; other sites cannot send its header.
+
         own = origin and origin in (host, headers.get("x-forwarded-host", "").lower())
         # A link may lead here; a frame, in which clicks could be stolen, may not.
         sent_elsewhere = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-dest") != "document"
+
         if ("origin" in headers and not own) or sent_elsewhere:
             return 403, "Another site's page may not use this one."
+
         return None
 
     def _too_much(self, request: HTTPConnection) -> tuple[int, str] | None:
         """Whether more is sent than the visitor may send, judged before any of it is read."""
         if request.scope["method"] in _READS:
             return None
+
         if not _is_login(request) and not _is_logged_in(request):
             return 401, "Log in first."
         if request.scope["path"].endswith("/upload"):
             return None
+
         length = request.headers.get("content-length", "")
         if "transfer-encoding" in request.headers or not length.isdecimal():
             return 411, "The request does not say how long it is."
         if int(length[:20]) > (_LOGIN_BODY if _is_login(request) else _BODY):
             return 413, "The request is too large."
+
         return None
 
     def _too_often(self, request: HTTPConnection) -> tuple[int, str] | None:
@@ -100,6 +112,7 @@ class Door:
     def _noting(self, request: HTTPConnection, send: Send) -> Send:
         """Takes note of whether a login was right, and sees that no other site can use what it gives."""
         forwarded = request.headers.get("x-forwarded-proto", "").partition(",")[0].strip()
+
         secure = "https" in (request.scope["scheme"], forwarded)
 
         async def noting(message: Message) -> None:

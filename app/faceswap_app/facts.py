@@ -58,16 +58,20 @@ def faces(folder: Path, wanted: str, by: str, downwards: bool, page: int) -> Fac
     """One page of a person's faces."""
     with Faceset.open(folder) as faceset:
         records = faceset.records()
+
     kept = [record for record in records if record.kept]
     reasons = by_reason(records)
     choices = {KEPT: kept, REJECTED: [r for r in records if not r.kept], EVERY: records, **reasons}
+
     filters = [(f"{name} ({len(choices[name]):,})", name) for name in (KEPT, REJECTED, EVERY)]
     filters += [(f"rejected: {reason} ({len(group):,})", reason) for reason, group in reasons.items()]
+
     chosen = choices.get(wanted, [])
     if by in KEYS and chosen:
         order = np.argsort(column(measures_of(chosen), by), kind="stable")
         chosen = [chosen[i] for i in order]
     chosen = chosen[::-1] if downwards else chosen
+
     files = [record.file for record in chosen[page * PAGE : (page + 1) * PAGE]]
     return FacePage(files, len(chosen), filters)
 
@@ -113,6 +117,7 @@ def chart(folder: Path) -> str:
     """Histograms of the kept faces as HTML, and what they lack."""
     with Faceset.open(folder) as faceset:
         measures = measures_of(faceset.records(kept_only=True))
+
     panels = [
         ("Turned", "yaw", -60, 60, ("left", "° right")),
         ("Nodded", "pitch", -40, 40, ("up", "° down")),
@@ -121,8 +126,10 @@ def chart(folder: Path) -> str:
         ("Eyes", "eyes", 0.1, 0.5, ("shut", "open")),
         ("Size", "size", 0, 512, ("small", "px large")),
     ]
+
     drawn = "".join(histogram(title, column(measures, key), low, high, ends) for title, key, low, high, ends in panels)
     hints = "".join(f"<li>{hint[:1].upper()}{hint[1:]}.</li>" for hint in coverage_hints(measures))
+
     return f'<div class="histograms">{drawn}</div>' + (f'<ul class="hints">{hints}</ul>' if hints else "")
 
 

@@ -32,6 +32,7 @@ class Gallery:
     def lay_out(self) -> None:
         """Puts everything in its place."""
         self._page, self._files = gr.State(0), gr.State([])
+
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=400):
                 with gr.Row():
@@ -57,6 +58,7 @@ class Gallery:
                     self._back = gr.Button("← Before", size="sm", min_width=80)
                     self._on = gr.Button("More →", size="sm", min_width=80)
                     self._undo = gr.Button("Undo", size="sm", min_width=80)
+
             with gr.Column(scale=4, min_width=300):
                 with gr.Accordion("What they show", open=True):
                     self._chart = gr.HTML()
@@ -75,14 +77,19 @@ class Gallery:
         """Says what happens when."""
         view = [project, self._person, self._wanted, self._by, self._down, self._page]
         shown = [self._faces, self._files, self._note, self._wanted, self._page, self._chart]
+
         look = {"fn": told(self._look), "inputs": view, "outputs": shown, **TOLD}
+
         for chosen in (self._person, self._wanted, self._by, self._down):
             chosen.input(lambda: 0, None, self._page, **QUICK).then(**look)
         self._version.change(**look)
+
         for button, by in ((self._back, -1), (self._on, 1)):
             button.click(partial(_turned, by), self._page, self._page, **QUICK).then(**look)
+
         clicked = [project, self._person, self._by, self._files]
         self._faces.select(told(self._toggle), clicked, [self._faces, self._chart], **TOLD)
+
         person = [project, self._person]
         self._undo.click(acts(self._take_back), person, None, **TOLD).then(**look)
         cleaning = [self._strangers, self._same, self._sharp, self._balance]
@@ -119,17 +126,21 @@ class Gallery:
         nothing = [[], [], "No faces yet: add footage above and press *Find faces*.", gr.skip(), 0, ""]
         if not name or key is None:
             return nothing
+
         faceset = self._faceset(name, key)
         by = one_of(by, _ORDERS, "order")
+
         try:
             found = facts.faces(faceset, wanted, by, down, page)
             if not found.files and page:  # there are fewer now
                 page, found = 0, facts.faces(faceset, wanted, by, down, 0)
         except FaceError:
             return nothing
+
         first = page * facts.PAGE + 1
         note = f"{first}-{first + len(found.files) - 1} of {found.total:,}. " if found.files else "None. "
         note += "Click a face to leave it out, or to take it back: nothing is deleted."
+
         filters = gr.Dropdown(choices=found.filters, value=wanted)
         gallery = gr.Gallery(facts.pictures(faceset, found.files, by), selected_index=None)
         return [gallery, found.files, note, filters, page, facts.chart(faceset)]

@@ -69,6 +69,7 @@ class _Page:
         """Puts everything in its place."""
         self._seen = gr.State({})
         self._clock = gr.Timer(_LOOK_EVERY)
+
         with gr.Row(elem_id="head"):
             with gr.Column(scale=0, min_width=150):
                 gr.HTML(_BRAND)
@@ -76,8 +77,10 @@ class _Page:
                 show_label=False, container=False, min_width=300, scale=0, elem_id="project", label="Project"
             )
             self._pill = gr.HTML(min_width=200)
+
         self._faces_tab.lay_out_hidden()
         self._queue_tab.lay_out_hidden()
+
         with gr.Tabs() as self._tabs:
             with gr.Tab("1 Project", id="project"):
                 self._project_tab.lay_out()
@@ -95,9 +98,11 @@ class _Page:
     def connect(self, blocks: gr.Blocks) -> None:
         """Says what happens when."""
         project = self._project
+
         events = [*self._project_tab.connect(project), *self._faces_tab.connect(project)]
         events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
         self._verify_tab.connect(project)
+
         for tab, then in ((self._project_tab, "faces"), (self._faces_tab, "train"), (self._train_tab, "swap")):
             tab.next.click(lambda then=then: gr.Tabs(selected=then), None, self._tabs, **QUICK)
 
@@ -105,9 +110,11 @@ class _Page:
         self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live]
         everything = [self._seen, self._pill, *(live.component for live in self._live)]
         look = {"fn": self._look, "inputs": [self._seen, project], "outputs": everything, **QUICK}
+
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
+
         project.change(**look).then(None, project, None, js=_REMEMBER, **QUICK)
         self._clock.tick(**look)
         for event in events:
@@ -121,11 +128,14 @@ class _Page:
     def _look(self, seen: Seen, name: str | None) -> list[Any]:
         """Everything on the page whose place on the disk has changed since this window last looked."""
         queue = self._desk.queue
+
         running = next((job for job in queue.jobs() if job.status in (RUNNING, STOPPING)), None)
         waiting = sum(job.status == WAITING for job in queue.jobs())
         pill = show.pill(running, queue.report(running) if running else None, waiting)
+
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)
+
         try:
             project = self._desk.projects.open(name)
             fresh = seen.get(-2) != project.name
@@ -135,6 +145,7 @@ class _Page:
         except FaceswapError as error:  # a file that was edited by hand, for example
             pill = show.trouble(text_of(error)) if name else pill
         now[-1] = pill
+
         return [now, gr.skip() if seen.get(-1) == pill else pill, *updates]
 
     def _updated(self, live: Live, project: Project, fresh: bool, before: Any) -> tuple[Any, Any]:

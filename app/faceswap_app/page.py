@@ -41,9 +41,11 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
     """
     login = check_auth(host, auth)
     check_address(host, port)
+
     known, queue = open_folder(projects)
     # Torch silences this of its own import, but a thread that imports it can lose that to another one's catch_warnings.
     warnings.filterwarnings("ignore", message="Warning only once for all operators")
+
     try:
         page = build(known, queue)
         serve(page, known, host, port, login)
@@ -109,6 +111,7 @@ def serve(page: gr.Blocks, projects: Projects, host: str, port: int, login: tupl
         )
     except OSError as error:  # someone took the port since the address was checked
         raise _port_in_use(port) from error
+
     page.allowed_paths = projects.served  # asked at each request: projects that are made later are in it
 
 
@@ -137,6 +140,7 @@ def check_address(host: str, port: int) -> None:
     """Raises ConfigError with a remedy if the server could not listen there."""
     if not 1 <= port <= 65_535:
         raise ConfigError(f"{port} is not a port", "Choose one from 1024 to 65535 with --port")
+
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host.strip("[]"), port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as trial:
@@ -144,6 +148,7 @@ def check_address(host: str, port: int) -> None:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             trial.bind(address)
             trial.listen(1)
+
     except PermissionError as error:
         raise ConfigError(f"the port {port} is reserved for the system", "Choose another with --port") from error
     except (socket.gaierror, UnicodeError) as error:

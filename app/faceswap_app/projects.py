@@ -146,16 +146,19 @@ class Project:
         name = f"{shortened(Path(called).stem)}{upload.suffix.lower()}"
         if not is_video(upload) and not is_picture(upload):
             raise MediaError(f"{called} is neither a video nor a picture", "Choose an .mp4, .mov, .mkv or .jpg")
+
         try:
             read_picture(upload) if is_picture(upload) else probe(upload)
         except MediaError as error:
             raise MediaError(error.problem.replace(str(upload), called), error.remedy) from None
+
         place = free(self._clips, name, taken=lambda path: path.exists())
         try:
             self._clips.mkdir(parents=True, exist_ok=True)
             shutil.move(upload, place)
         except OSError as error:
             raise OutputError(f"{place} cannot be written ({error})", "Check the folder and its space") from error
+
         return self._relative(place)
 
     def free_result(self, clip: Path, to: str, suffix: str, reserved: Iterable[str]) -> Path:
@@ -211,16 +214,20 @@ class Projects:
     def create(self, name: str) -> Project:
         """A new project. Raises ConfigError or OutputError."""
         name = name.strip()
+
         if not _NAME.fullmatch(name) or name == "results":
             raise ConfigError(f"'{name}' cannot be a project's name", "Use up to 60 letters, digits, spaces, - and _")
+
         project = Project(self.folder / name)
         if project.folder.exists():
             raise ConfigError(f"there is a project '{name}' already", "Choose another name, or open it at the top")
+
         try:
             for folder in (project.folder / "clips", project.results):
                 folder.mkdir(parents=True)
         except OSError as error:
             raise OutputError(f"{project.folder} cannot be made ({error.strerror})", "Check the folder") from error
+
         return project
 
     def serve(self, result: Path) -> None:

@@ -49,13 +49,17 @@ class Queue:
     def __init__(self, projects: Path) -> None:
         self._folder = projects / ".jobs"
         self._folder.mkdir(parents=True, exist_ok=True)
+
         taken = OutputError(f"another page has the projects in {projects} open", "Use that one, or end it first")
         self._owned = lock(self._folder / "lock", taken)
+
         found = (read_job(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir())
         self._jobs = {job.id: job for job in found if job is not None}
+
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.RLock()
         self._ended = threading.Event()
+
         self._worker = threading.Thread(target=self._work, name="queue", daemon=True)
         self._worker.start()
 
@@ -123,13 +127,16 @@ class Queue:
     def close(self) -> None:
         """Stop the running job, wait until it has saved, and start no other."""
         self._ended.set()
+
         self._worker.join()
         running = [job for job in self.jobs() if job.status in (RUNNING, STOPPING)]
         for job in running:
             self.stop(job.id)
+
         deadline = time.monotonic() + _GRACE
         while any(self._alive(job) for job in running) and time.monotonic() < deadline:
             time.sleep(0.05)
+
         for job in running:
             self._settle(self._jobs[job.id])
         self._owned.close()
@@ -146,7 +153,9 @@ class Queue:
 
     def _start(self, job: QueuedJob) -> None:
         folder = self._folder / job.id
+
         environment = os.environ | {PROGRESS_FILE: str(folder / _PROGRESS)}
+
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             try:
                 # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
@@ -161,6 +170,7 @@ class Queue:
             except (OSError, ValueError) as error:  # too long, no text, or no memory: the others get their turn
                 self._keep(replace(job, status=FAILED, reason=_NO_START.format(error=error), ended=time.time()))
                 return
+
         with suppress(psutil.NoSuchProcess):
             born = psutil.Process(self._process.pid).create_time()
             self._keep(replace(job, status=RUNNING, pid=self._process.pid, born=born, begun=time.time()))

@@ -38,14 +38,18 @@ def progress(report: ProgressReport | None) -> str:
     """A bar, figures, and the time that is left."""
     if report is None:
         return '<div class="figures">Getting ready…</div><div class="bar"><i class="unknown"></i></div>'
+
     share = report.share
     bar = '<i class="unknown"></i>' if share is None else f'<i style="width:{100 * share:.1f}%"></i>'
     value = "" if share is None else f' aria-valuenow="{100 * share:.0f}"'
+
     total = "" if report.total is None else f" of {report.total:,.0f}"
     counted = f"{report.done:,.0f}{total} {html.escape(report.unit)}" if report.unit else ""
     left = report.seconds_left
+
     parts = [counted, html.escape(report.note), "" if left is None else f"<b>{duration(left)} left</b>"]
     figures = " · ".join(part for part in parts if part)
+
     return (
         f'<div class="figures">{html.escape(report.title)}<span>{figures}</span></div>'
         f'<div class="bar" role="progressbar" aria-label="{html.escape(report.title)}"{value}>{bar}</div>'
@@ -126,12 +130,16 @@ def _in_words(job: QueuedJob, result: dict[str, Any]) -> str:
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in result.get("rejected", {}).items())
         failed = "".join(f" Passed over {Path(path).name}: {why}" for path, why in result.get("failed", {}).items())
         return f"{result.get('kept', 0):,} faces are kept{'; left out: ' * bool(dropped)}{dropped}.{failed}"
+
     if job.kind == "faces":
         dropped = ", ".join(f"{count:,} {reason}" for reason, count in result.get("rejected", {}).items()) or "none"
         return f"Left out: {dropped}; {result.get('kept', 0):,} are kept."
+
     if job.kind == "train":
         return f"{result.get('steps', 0):,} steps in {result.get('minutes', 0):.1f} minutes."
+
     if job.kind == "swap":
         notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in result.get("notes", ()))
         return f"{result.get('swapped', 0):,} of {result.get('frames', 0):,} frames show a swapped face.{notes}"
+
     return "Look at the Swap tab for the result."

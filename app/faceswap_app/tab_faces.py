@@ -32,6 +32,7 @@ class FacesTab:
     def lay_out(self) -> None:
         """Puts everything in its place."""
         self._lay_out_footage()
+
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=220):
                 with gr.Row():
@@ -50,11 +51,13 @@ class FacesTab:
                     )
             with gr.Column(scale=3, min_width=340):
                 self._card = gr.HTML()
+
         self._gallery.lay_out()
         self.next = gr.Button("Next: train →", size="md")
 
     def _lay_out_footage(self) -> None:
         self._columns, self._titles, self._files, self._clips = [], [], [], []
+
         with gr.Row():
             for key in KEYS:
                 with gr.Column(min_width=260, visible=key in ("a", "b")) as column:
@@ -63,6 +66,7 @@ class FacesTab:
                         self._files.append(
                             uploads(label="Add footage", height=124, scale=2, min_width=150, elem_id=f"upload-{key}")
                         )
+
                         self._clips.append(
                             gr.Dropdown(
                                 multiselect=True,
@@ -91,6 +95,7 @@ class FacesTab:
     @property
     def live(self) -> list[Live]:
         """What follows the disk."""
+
         parts = [
             Live(self._card, self._job_state, lambda project, _fresh: self._job_card(project)),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
@@ -98,10 +103,12 @@ class FacesTab:
             Live(self._least, self._options, lambda p, _fresh: self._options(p)[1]),
             *self._gallery.live,
         ]
+
         for key, column, title, clips in zip(KEYS, self._columns, self._titles, self._clips, strict=True):
             parts.append(Live(column, partial(_name, key), partial(_shown, key)))
             parts.append(Live(title, partial(_name, key), partial(_titled, key)))
             parts.append(Live(clips, partial(_choices, key), partial(_chosen, key)))
+
         return parts
 
     def _take(self, key: str, name: str | None, files: Any) -> Any:

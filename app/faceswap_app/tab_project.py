@@ -46,6 +46,7 @@ class ProjectTab:
                     self._demo = gr.Button("Make the demo")
                 self._card = gr.HTML()
                 self._steps = gr.HTML()
+
             with gr.Column(scale=6, min_width=340):
                 self._open = gr.Column(visible=False)
                 with self._open:
@@ -53,6 +54,7 @@ class ProjectTab:
 
     def _lay_out_persons(self) -> None:
         gr.Markdown("### Who they are\nA model is trained only of people who agree to it, or who do not exist.")
+
         self._rows, self._names, self._consents = [], [], []
         for key in KEYS:
             with gr.Row(visible=key in ("a", "b"), elem_classes="person") as row:
@@ -65,6 +67,7 @@ class ProjectTab:
                     gr.Radio(_CONSENT, label="This person", min_width=260, scale=5, elem_id=f"consent-{key}")
                 )
             self._rows.append(row)
+
         self._more = gr.Button("Add a person", size="sm")
         self.next = gr.Button("Next: add footage →", variant="primary")
 
@@ -84,16 +87,19 @@ class ProjectTab:
     @property
     def live(self) -> list[Live]:
         """What follows the disk."""
+
         parts = [
             Live(self._open, lambda project: project.name, lambda _project, _fresh: gr.Column(visible=True)),
             Live(self._card, self._demo_state, lambda project, _fresh: self._demo_card(project)),
             Live(self._steps, _progress, lambda project, _fresh: show.steps(_steps_of(project))),
             Live(self._more, lambda p: len(p.persons()), lambda p, _: gr.Button(visible=len(p.persons()) < len(KEYS))),
         ]
+
         for key, row, name, consent in zip(KEYS, self._rows, self._names, self._consents, strict=True):
             parts.append(Live(row, partial(_is_there, key), partial(_visible, key)))
             parts.append(Live(name, partial(_name_of, key), lambda p, _, key=key: _name_of(key, p)))  # type: ignore[misc]
             parts.append(Live(consent, partial(_consent_of, key), lambda p, _, key=key: _consent_of(key, p) or None))  # type: ignore[misc]
+
         return parts
 
     def _make(self, name: object) -> list[Any]:
@@ -170,12 +176,15 @@ def _steps_of(project: Project) -> list[tuple[str, str, bool]]:
     kept = {key: facts.counts(project.faceset(key))[0] for key in persons}
     faces = ", ".join(f"{kept[key]:,} of {person.name}" for key, person in persons.items() if kept[key])
     models = project.models()
+
     try:
         model = facts.model(project.folder / models[-1]).text if models else "none yet"
     except FaceswapError as error:
         model = error.problem
+
     results = len(project.finished())
     said = all(person.consent for person in persons.values())
+
     return [
         ("Persons", "named, and asked" if said else "say for each whether they agree", said),
         ("Footage", f"{len(clips)} clip{'s' * (len(clips) != 1)} in {project.folder / 'clips'}", bool(clips)),

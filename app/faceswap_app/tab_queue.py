@@ -52,12 +52,14 @@ class QueueTab:
 
     def _row(self, job: Any) -> None:
         queue = self._desk.queue
+
         with gr.Row(equal_height=False, elem_classes="task"):
             with gr.Column(scale=8, min_width=300):
                 if job.status in (RUNNING, STOPPING):
                     gr.HTML(partial(self._running, job.id), every=2.0)
                 else:
                     gr.HTML(show.row(job, queue.report(job)))
+
             if not job.over:
                 self._button("Stop", partial(queue.stop, job.id))
             else:

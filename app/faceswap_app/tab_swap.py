@@ -49,6 +49,7 @@ class SwapTab:
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
+
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 self._lay_out_choices()
@@ -61,6 +62,7 @@ class SwapTab:
                     buttons=["fullscreen"],
                     elem_id="before-after",
                 )
+
                 self._frame = gr.Slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
                 self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
                 self._results = gr.Dropdown(label="Results", elem_id="results", visible=False)
@@ -68,18 +70,22 @@ class SwapTab:
 
     def _lay_out_choices(self) -> None:
         self._clip = gr.Dropdown(label="Clip", elem_id="clip")
+
         with gr.Row():
             self._face = gr.Dropdown(_FACES, label="Whose face is replaced", min_width=130)
             self._to = gr.Dropdown(label="By the face of", min_width=130, elem_id="to")
         self._model = gr.Dropdown(label="Model", elem_id="swap-model")
+
         with gr.Accordion("How the face fits in", open=False):
             with gr.Row():
                 self._colour = gr.Dropdown(list(COLOURS), label="Match colours", min_width=120)
                 self._blending = gr.Dropdown(list(BLENDINGS), label="Blend by", min_width=120)
+
             self._looks = [
                 gr.Slider(least, most, getattr(_DEFAULT, name), step=0.01, label=label, info=info)
                 for name, label, least, most, info in _LOOKS
             ]
+
         with gr.Accordion("File", open=False):
             self._codec = gr.Dropdown(_CODECS, label="Kind")
             self._crf = gr.Slider(
@@ -89,6 +95,7 @@ class SwapTab:
                 label="Write 'AI modified' into the corner",
                 info="Every video also gets signed credentials and an invisible mark: see the Verify tab.",
             )
+
         with gr.Row():
             self._start = gr.Button("Swap", variant="primary", scale=3, min_width=120, elem_id="swap")
             self._stop = gr.Button("Stop", interactive=False, min_width=80)
@@ -100,6 +107,7 @@ class SwapTab:
         `opened`: the event of this tab's being opened.
         """
         looks = [self._colour, self._blending, *self._looks]
+
         wanted = [project, self._clip, self._model, self._face, self._to]
         view = {
             "fn": self._preview,
@@ -111,12 +119,15 @@ class SwapTab:
             "show_progress_on": [self._slider],
             **RAW,
         }
+
         changed = [part.input for part in (self._model, self._face, self._to, self._colour, self._blending)]
         changed += [look.release for look in self._looks]
         gr.on([opened, self._frame.release, *changed], trigger_mode="always_last", **view)
+
         # Who is put in depends on who is seen in the clip: first that, then the picture.
         self._clip.change(told(self._other), [project, self._clip], self._to, **TOLD).then(**view)
         self._results.change(told(self._play), [project, self._results], self._player, **TOLD)
+
         return [
             self._start.click(acts(self._render), [*wanted, *looks, self._codec, self._crf, self._label], None, **TOLD),
             self._stop.click(acts(self._end), project, None, **TOLD),
@@ -162,14 +173,17 @@ class SwapTab:
         try:
             for payload in (name, clip, model, face, to):
                 check_payload(payload)
+
             project = self._desk.projects.open(name)
             file, folder = project.clip(clip), project.model(model)
             last = facts.frame_count(file) - 1
             index = int(min(max(0, number(frame) or 0), last))
+
             settings = _changes(looks) | {"face": _way(face), "to": [one_of(to, project.persons(), "person")]}
             before, after, swapped = facts.before_and_after(file, folder, settings, index)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
+
         note = f"Frame {index:,} of {last + 1:,}. " if last else ""
         note += "" if swapped else "No face is found here: it stays as it is."
         return [(before, after), gr.Slider(maximum=max(1, last), value=index, visible=last > 0), note]
@@ -184,13 +198,16 @@ class SwapTab:
         *choices: object,
     ) -> None:
         *looks, codec, crf, label = choices
+
         project = self._desk.projects.open(name)
         file, folder = project.clip(clip), project.model(model)
         persons = project.persons()
+
         to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
         source = _person(face)
         look = commands.Look(settings=_changes(looks), codec=codec, crf=number(crf) or 0, label=bool(label))
         words = commands.swap(file, folder, to, source and one_of(source, persons, "person"), _way(face), look)
+
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]
         out = project.free_result(file, persons[to].name, _suffix(file, codec), reserved)

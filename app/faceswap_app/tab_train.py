@@ -59,6 +59,7 @@ class TrainTab:
 
     def _lay_out_choices(self) -> None:
         self._model = gr.Dropdown(label="Model", elem_id="train-model")
+
         self._about = gr.Markdown(elem_classes="note")
         self._shape = gr.Group()
         with self._shape:
@@ -70,6 +71,7 @@ class TrainTab:
                     label="Begin with random weights",
                     info="Not with those that know faces already. Takes much longer to get good.",
                 )
+
         with gr.Group():
             self._minutes = gr.Number(
                 value=10,
@@ -78,6 +80,7 @@ class TrainTab:
                 elem_id="minutes",
             )
             self._plateau = gr.Checkbox(label="Instead: until it no longer gets better")
+
         with gr.Row():
             self._start = gr.Button("Train", variant="primary", scale=3, min_width=120, elem_id="train")
             self._stop = gr.Button("Pause", interactive=False, min_width=80, elem_id="pause")
@@ -127,9 +130,11 @@ class TrainTab:
         plateau: object,
     ) -> None:
         project = self._desk.projects.open(name)
+
         pending = {job.kind for job in self._desk.queue.jobs() if job.project == project.name and not job.over}
         if pending & set(KINDS):
             raise ConfigError("a model of this project is being trained already", "Pause it first")
+
         training = commands.Training(
             preset=one_of(preset, (commands.AUTO, *PRESETS), "preset"),
             latent=one_of(latent, LATENTS, "latent"),
@@ -138,13 +143,16 @@ class TrainTab:
             minutes=number(minutes),
             until_plateau=bool(plateau),
         )
+
         new = not model or model == _NEW
         folder = project.folder / project.new_model() if new else project.model(model)
         keys = _persons_of(project, None if new else folder)
+
         missing = [key for key in keys if not (project.faceset(key) / "faceset.db").is_file()]
         if missing and "extract" not in pending:  # otherwise they will be there when its turn comes
             who = " and ".join(project.persons()[key].name for key in missing)
             raise ConfigError(f"there are no faces of {who} yet", "Find them on the Faces tab")
+
         facesets = {key: project.faceset(key) for key in keys}
         words = commands.train(facesets, project.consent(), folder, training, new)
         self._desk.queue.add(project.name, f"Train {folder.name}", words)

@@ -33,6 +33,7 @@ class VerifyTab:
                 )
                 self._file = uploads(label="Add pictures or videos", height=150, elem_id="verify-upload")
                 self._result = gr.Dropdown(label="Or a finished video of this project", elem_id="verify-result")
+
             with gr.Column(scale=7, min_width=400):
                 self._report = gr.HTML('<p class="note">The report will appear here.</p>', elem_id="verify-report")
 

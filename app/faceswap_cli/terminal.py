@@ -57,6 +57,7 @@ def job_errors() -> Iterator[None]:
     except FaceswapError as error:
         print(f"{ERROR}{one_line(error)}", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
+
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
@@ -65,9 +66,11 @@ def job_errors() -> Iterator[None]:
             file=sys.stderr,
         )
         raise typer.Exit(EXIT_ERROR) from None
+
     except MemoryError:
         print(f"{ERROR}the memory is full. Close other programs, or choose smaller settings.", file=sys.stderr)
         raise typer.Exit(EXIT_ERROR) from None
+
     except (StoppedError, KeyboardInterrupt) as stop:
         saved = "what was done is saved" if isinstance(stop, StoppedError) else "what was saved before is kept"
         print(f"{STOPPED}{saved}. Run the same command again to go on.", file=sys.stderr)
@@ -117,8 +120,10 @@ class _Bar:
     def show(self, progress: Progress) -> None:
         """How far the job is."""
         self._bar.start()
+
         if progress.title not in self._tasks:
             self._tasks[progress.title] = self._bar.add_task(progress.title, count="", note="")
+
         total = "" if progress.total is None else f"/{progress.total:.0f}"
         self._bar.update(
             self._tasks[progress.title],
@@ -169,9 +174,11 @@ def _stop_requested() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():
         yield event
         return
+
     # Of several ranks the first one stops and saves, and the others cannot go on without it.
     answer = handle if FIRST_RANK else signal.SIG_IGN
     before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
+
     try:
         yield event
     finally:

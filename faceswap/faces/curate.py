@@ -104,8 +104,12 @@ def chain(thumbnails: Thumbnails) -> Order:
     count = len(thumbnails)
     if not count:
         return np.empty(0, np.int64)
+
+    # Thumbnails of thumbnails, as points in space.
     coarse = thumbnails.reshape(count, 8, 2, 8, 2, 3).mean(axis=(2, 4)).reshape(count, -1).astype(np.float32)
     squares = (coarse**2).sum(axis=1)
+
+    # From the most unusual one on, always to the nearest that is left.
     left = np.ones(count, bool)
     order = [int(np.linalg.norm(coarse - coarse.mean(axis=0), axis=1).argmax())]
     for _ in range(count - 1):
@@ -121,15 +125,20 @@ def near_duplicates(measures: Sequence[Measures], thumbnails: Thumbnails, closer
     That is: the thumbnails differ by less than `closer_than` on average, and neither has the head turned by more than
     2 degrees, nor have eyes or mouth moved. So a face that holds still while it speaks is no duplicate.
     """
+
+    # What has to be alike before pictures are compared.
     moves = {"yaw": _TURNED, "pitch": _TURNED, "roll": _TURNED, "eyes": _BLINKED, "mouth": _SPOKEN}
     looks = np.stack([column(measures, key) / most for key, most in moves.items()], axis=1)
     pixels = thumbnails.reshape(len(measures), THUMBNAIL * THUMBNAIL * 3).astype(np.float32)
+
     repeated, kept = np.zeros(len(measures), bool), np.empty(len(measures), np.int64)
     count = 0
+
     for i in range(len(measures)):
         before = kept[:count]
         alike = before[(np.abs(looks[before] - looks[i]) < 1).all(axis=1)]
         repeated[i] = len(alike) > 0 and bool(np.abs(pixels[alike] - pixels[i]).mean(axis=1).min() < closer_than)
+
         if not repeated[i]:
             kept[count] = i
             count += 1
@@ -144,21 +153,28 @@ def balanced(measures: Sequence[Measures], count: int) -> Order:
     relative to an even share), and the sharpest of those for which that is equal. So rare poses are all taken, and
     common ones thinned out to their sharpest faces; all four measures are as even as the faces allow.
     """
+
+    # Which bin of each measure a face lies in.
     places = np.empty((len(measures), len(_BINS)), np.int64)
     for axis, (key, bins) in enumerate(_BINS.items()):
         values = column(measures, key)
         low, high = np.percentile(values, [_OUTLIERS, 100 - _OUTLIERS]) if len(values) else (0.0, 0.0)
         share = (values - low) / max(high - low, 1e-9)
         places[:, axis] = np.clip(share * bins, 0, bins - 1)
+
     by_sharpness = np.argsort(-column(measures, "sharpness"), kind="stable")
     places = places[by_sharpness]  # so the first of the emptiest is the sharpest
+
+    # Take the sharpest of those whose bins are the emptiest.
     left, chosen = np.ones(len(measures), bool), []
     levels = np.zeros(len(measures), np.int64)  # how full the bins of each face are
+
     for _ in range(min(count, len(measures))):
         best = int(np.where(left, levels, np.iinfo(np.int64).max).argmin())
         left[best] = False
         chosen.append(best)
         levels += (places == places[best]) @ np.array(list(_BINS.values()))
+
     return by_sharpness[np.array(chosen, np.int64)]
 
 
@@ -171,6 +187,8 @@ def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0, near
     """
     if len(embeddings) < 2:
         return np.ones(len(embeddings), np.int64)
+
+    # Whoever is compared with everybody: that grows with the square.
     sample = np.arange(len(embeddings))
     if len(embeddings) > _COMPARED:
         sample = np.sort(np.random.default_rng(seed).choice(sample, _COMPARED, replace=False))
@@ -181,11 +199,15 @@ def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0, near
         count if count is None else min(count, len(sample)), linkage="average", **wanted
     )
     found = np.asarray(clustering.fit_predict(embeddings[sample]), np.int64)
+
+    # The others go to the nearest group.
     means = np.stack([embeddings[sample][found == label].mean(axis=0) for label in range(found.max() + 1)])
     labels = np.empty(len(embeddings), np.int64)
     labels[sample] = found
     for i in np.setdiff1d(np.arange(len(embeddings)), sample):
         labels[i] = np.linalg.norm(means - embeddings[i], axis=1).argmin()
+
+    # Number the groups by size.
     _, first, sizes = np.unique(labels, return_index=True, return_counts=True)
     rank = np.empty(len(sizes), np.int64)
     rank[np.lexsort((first, -sizes))] = np.arange(1, len(sizes) + 1)

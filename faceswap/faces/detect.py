@@ -48,6 +48,8 @@ class MTCNNDetector:
         """See `Detector.detect`."""
         if not images:
             return []
+
+        # How large the cascade sees the picture.
         height, width = images[0].shape[:2]
         short = min(height, width)
         scale = min(1.0, _WORKING_SIDE / short)
@@ -55,9 +57,11 @@ class MTCNNDetector:
         min_face = max(20.0, (self._min_face or short * _SMALLEST_FACE) * scale)
         if min(size) < min_face:
             return [[] for _ in images]  # no room for a face; the cascade fails on an empty pyramid
+
         small = [cv2.resize(i, size, interpolation=cv2.INTER_AREA) if scale < 1 else i for i in images]
         self._network.min_face_size = min_face
         boxes, scores, points = self._network.detect(np.stack(small), landmarks=True)
+
         back = np.array([width / size[0], height / size[1]])
         return [self._faces(*found, back) for found in zip(boxes, scores, points, strict=True)]
 

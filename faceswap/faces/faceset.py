@@ -170,6 +170,7 @@ class Faceset(AbstractContextManager["Faceset"]):
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
             ) from error
+
         faceset = cls.open(folder)
         if crop_size not in (None, faceset.crop_size):
             faceset.close()
@@ -189,6 +190,7 @@ class Faceset(AbstractContextManager["Faceset"]):
                 f"{folder} is not a faceset: it has no faceset.db",
                 f"Make one first: faceswap extract VIDEO --out {folder}",
             )
+
         try:
             database, version = open_database(path)
             if version == 2:
@@ -200,12 +202,14 @@ class Faceset(AbstractContextManager["Faceset"]):
                 f"the faceset database {path} cannot be opened ({error})",
                 "Check that its folder may be written to, and that no other program has it open",
             ) from error
+
         if version != _VERSION:
             database.close()
             raise FaceError(
                 f"the faceset {folder} was made by another version of this program (format {version}, not {_VERSION})",
                 "Extract again into a new folder",
             )
+
         try:
             return cls(folder, database)
         except FaceError:
@@ -247,12 +251,14 @@ class Faceset(AbstractContextManager["Faceset"]):
         found and judged, where that is not as by default."""
         content = fingerprint(path, frames)
         key = fingerprint(path, frames, way) if way else content
+
         with self._transaction():
             self._db.execute(
                 "INSERT INTO source (path, fingerprint, next_frame, content) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
                 (str(path), key, frames[0], content),
             )
+
         with self._reading():
             [row] = self._rows("SELECT id, path, next_frame, finished FROM source WHERE fingerprint = ?", key)
             return _to_source(row)
@@ -267,10 +273,13 @@ class Faceset(AbstractContextManager["Faceset"]):
     def add(self, source: Source, faces: Iterable[tuple[AlignedFace, FaceRecord]], next_frame: int) -> None:
         """Store crops and records, and note that all of `source` before `next_frame` is done, at once."""
         faces = list(faces)
+
+        # Pictures first: a row always has its file.
         with ThreadPoolExecutor() as pool:
             for _ in pool.map(lambda face: write_picture(self.path(face[1]), face[0].image, quality=95), faces):
                 pass  # taking the results raises what went wrong
         self._names().update({record.file: self.path(record).name for _, record in faces})
+
         rows = [_to_row(record) for _, record in faces]
         with self._transaction():
             self._db.executemany(
@@ -299,13 +308,16 @@ class Faceset(AbstractContextManager["Faceset"]):
             source.id,
             _SUPERSEDED,
         )
+
         own = [file for file, whose, _ in rows if whose == source.id]
         others = [file for file, whose, reason in rows if whose != source.id and reason is None]
         if not own:  # nothing is there to take their place
             return
+
         if others:
             with self._transaction():  # so that taking the change back takes these away, too
                 self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", [(_SUPERSEDED, file) for file in own])
+
         states = dict.fromkeys(others, _SUPERSEDED) | dict.fromkeys(own)
         self.mark(f"extract {source.path.name} with other settings", states)
 
@@ -445,11 +457,13 @@ def _to_row(record: FaceRecord) -> tuple[object, ...]:
 def _from_row(row: Sequence[Any]) -> FaceRecord:
     """Raises ValueError for a row that this program cannot have written."""
     file, source, frame, time, track, presence, points, transform, *measures, embedding, reason, cluster = row
+
     if Path(of_kind(str, file)).name != file:
         raise ValueError("a row names a picture elsewhere")
     to_crop = Similarity(*map(float, parse_json(of_kind(str, transform))))
     if not to_crop.scale > 0:
         raise ValueError("a row holds a crop of no size")
+
     names = [field.name for field in dataclasses.fields(Measures)]
     return FaceRecord(
         file=file,

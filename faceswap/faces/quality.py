@@ -44,6 +44,8 @@ def measure(face: AlignedFace) -> Measures:
     """The measures of one face."""
     points = face.face.points
     looks = pose(points)
+
+    # How sharp and bright the face is.
     size = face.image.shape[0]
     small = cv2.resize(face.image, (_WORKING_SIDE, _WORKING_SIDE), interpolation=cv2.INTER_AREA)
     grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
@@ -53,6 +55,7 @@ def measure(face: AlignedFace) -> Measures:
     else:
         (brightness, contrast), (_, edges) = (_moments(v, inside) for v in (grey, cv2.Laplacian(grey, cv2.CV_16S)))
         sharpness = edges**2 / (contrast**2 + 1.0)
+
     eyes = sum(eye_opening(points)) / 2
     return Measures(
         size=face.face.size,

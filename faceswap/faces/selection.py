@@ -64,20 +64,25 @@ def choose(
     Raises ConfigError as `check_way` does.
     """
     check_way(way, persons)
+
     if way == "left-to-right":
         columns = _columns(tracks, frames())
         return [Part(tuple(column), person) for column, person in zip(columns, persons, strict=False)]
+
     person, by_size = persons[0], [track.number for track in sorted(tracks, key=lambda track: -track.size)]
     if way == "all":
         return [Part((number,), person) for number in by_size]
     if way.startswith("not="):
         alike = () if pictured is None else tracks_of(pictured, tracks)
         return [Part((number,), person) for number in by_size if number not in alike]
+
     if way == "largest":
         chosen = tuple(by_size)
+
     else:
         who = main_person(tracks) if way == "main" else pictured
         chosen = () if who is None else tracks_of(who, tracks)
+
     return [Part(chosen, person)] if chosen else []
 
 
@@ -111,6 +116,8 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
 
     A face that was lost and followed again under another number stays in its column.
     """
+
+    # Where each track is seen, and in which scene.
     where: dict[int, dict[int, float]] = defaultdict(dict)  # by track and frame
     scene_of: dict[int, int] = {}
     scene = 0
@@ -119,8 +126,10 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
         for face in frame.faces:
             where[face.track][frame.index] = (face.box[0] + face.box[2]) / 2
             scene_of.setdefault(face.track, scene)
+
     columns: list[list[int]] = []
     for number in sorted(set(scene_of.values())):
+        # Tracks of the same person, one behind the other.
         people: list[list[Track]] = []
         for track in tracks:
             if scene_of.get(track.number) == number:
@@ -129,6 +138,8 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
                     people.append([track])
                 else:
                     group.append(track)
+
+        # From left to right.
         places = sorted(people, key=lambda group: _middle(group, where))
         for place, group in enumerate(places):
             if place == len(columns):

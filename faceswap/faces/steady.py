@@ -52,6 +52,7 @@ def _steadied(window: Sequence[_Seen], at: int, reach: float) -> FrameFaces:
 
 def _steady(face: Face, window: Sequence[_Seen], at: int, reach: float) -> Face:
     own = window[at].places[face.track]
+
     near = [(0.0, own)]
     for neighbours in (range(at - 1, -1, -1), range(at + 1, len(window))):
         before = own
@@ -62,6 +63,7 @@ def _steady(face: Face, window: Sequence[_Seen], at: int, reach: float) -> Face:
                 break
             near.append((away, place))
             before = place
+
     if len(near) < _FEWEST:
         return face
     move = own.inverse().then(_fitted(near, reach))

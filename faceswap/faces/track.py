@@ -105,6 +105,7 @@ class Tracker:
         """The faces in the next frames of the video, up to `LOOK_EVERY` of one size; and who some of them are."""
         found: list[list[Face]] = [[] for _ in frames]
         cuts = [self._cuts.is_cut(frame.image) for frame in frames]
+
         self._identified = []
         with ThreadPoolExecutor(1) as pool:
             # The last frame is searched in any case: beside following the faces through the others.
@@ -117,6 +118,7 @@ class Tracker:
                 if cuts[scene.start]:
                     self._live, self._lost = [], []
                 self._follow_scene(frames[scene], found[scene], detect)
+
         followed = zip(frames, cuts, found, strict=True)
         return [
             FrameFaces(index=f.index, time=f.time, cut=cut, faces=tuple(faces)) for f, cut, faces in followed
@@ -124,11 +126,14 @@ class Tracker:
 
     def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]], detect: _Detect) -> None:
         """Add to `found` what is seen in frames of one scene."""
+
         for track in self._live:
             track.run = self._run(track.face, track.square, frames)
+
         for place, (frame, faces) in enumerate(zip(frames, found, strict=True)):
             faces += self._followed(frame)
             missing = any(frame.index - track.seen <= _SEARCHED for track in self._lost)
+
             if missing or frame is frames[-1] or (not self._live and place % _NOBODY_EVERY == 0):
                 known = [face.track for face in faces]
                 newcomers = self._searched(frame, detect)
@@ -138,6 +143,7 @@ class Tracker:
                 if [face.track for face in faces] != known:  # somebody is new, or another one than was thought
                     for track in self._live:
                         track.run = self._run(track.face, track.square, frames[place + 1 :])
+
             self._lost = [track for track in self._lost if frame.index - track.seen <= _REMEMBERED]
 
     def _followed(self, frame: Frame) -> list[Face]:
@@ -157,6 +163,7 @@ class Tracker:
         """`face` in each of `frames`, its neighbours forwards or backwards in time, up to where it is not any more;
         with the square in which to look for it next."""
         at, reach = 0, _AHEAD
+
         while at < len(frames):
             coming = frames[at : at + reach]
             reach = min(2 * reach, _AHEAD)
@@ -172,6 +179,7 @@ class Tracker:
                 face = replace(new, track=face.track)
                 at += 1
                 yield face, square
+
             else:
                 square = _following(square, face)
 
@@ -194,6 +202,7 @@ class Tracker:
 
     def _searched(self, frame: Frame, detect: _Detect) -> list[_Track]:
         """Ask the detector: faces that it sees are confirmed; those not followed yet, which are new or come back."""
+
         unknown = []
         for detection in detect(frame):
             known = [track for track in self._live if overlap(track.face.box, detection.box) > _SAME]
@@ -201,11 +210,14 @@ class Tracker:
                 track.confirmed = frame.index
             if not known:
                 unknown.append(detection)
+
         self._drop_unconfirmed(frame)
         self._identify(frame)
+
         faces = self._mesh.locate(frame.image, unknown)
         for _ in range(_ROUNDS - 1):
             faces = self._mesh.locate(frame.image, faces)
+
         return [
             self._welcomed(face, frame)
             for face in faces
@@ -247,9 +259,11 @@ class Tracker:
         Where two people passed each other, the one who was followed all the way may have become the other one
         unnoticed: if both fit better when exchanged, they are.
         """
+
         back = min(self._lost, key=lambda track: distance(who, track.identity), default=None)
         if back is None:
             return None
+
         for track in list(self._live):
             seen = self._embed(frame, track.face)
             as_followed = distance(who, back.identity) + distance(seen, track.identity)
@@ -258,6 +272,7 @@ class Tracker:
                 self._lose(track)
                 self._revive(back, track.face, frame.index)
                 return track
+
         return back if distance(who, back.identity) < SAME_PERSON else None
 
     def _revive(self, lost: _Track, face: Face, index: int) -> _Track:
@@ -296,31 +311,38 @@ class Tracker:
 
     def state(self) -> bytes:
         """All that decides what comes next."""
+
         tracks = [*self._live, *self._lost]
         arrays = {
             "numbers": np.array([self._next_number, len(self._live)]),
             "restlessness": np.array([self._cuts.restlessness]),
         }
+
         if self._cuts.thumb is not None:
             arrays["thumb"] = self._cuts.thumb
+
         for i, track in enumerate(tracks):
             arrays[f"{i}.points"] = track.face.points
             arrays[f"{i}.presence"] = np.array([track.face.presence])
             arrays[f"{i}.numbers"] = np.array([track.number, track.seen, track.confirmed, track.identified])
             arrays[f"{i}.samples"] = np.array(track.samples)
             arrays[f"{i}.square"] = np.array([track.square.a, track.square.b, track.square.tx, track.square.ty])
+
         return save(arrays)
 
     def _restore(self, state: bytes) -> None:
         """Raises ValueError or LookupError for what `state` cannot have made."""
+
         try:
             arrays = load(state)
         except SafetensorError as error:
             raise ValueError(str(error)) from error
         if not all(np.isfinite(values).all() for values in arrays.values()):
             raise ValueError("the tracker's state holds numbers that are none")
+
         self._next_number, live = map(int, arrays["numbers"])
         self._cuts = CutFinder(arrays.get("thumb"), float(arrays["restlessness"][0]))
+
         tracks = []
         for i in range(sum(name.endswith(".points") for name in arrays)):
             number, seen, confirmed, identified = map(int, arrays[f"{i}.numbers"])
@@ -337,6 +359,7 @@ class Tracker:
                     square=square,
                 )
             )
+
         self._live, self._lost = tracks[:live], tracks[live:]
 
 

@@ -128,6 +128,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 "INSERT INTO source (fingerprint, next_frame) VALUES (?, ?) ON CONFLICT DO NOTHING",
                 (fingerprint, first_frame),
             )
+
         with self.reading():
             [(number, next_frame, state, finished)] = self._db.execute(
                 "SELECT id, next_frame, state, finished FROM source WHERE fingerprint = ?", (fingerprint,)
@@ -136,6 +137,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
             analysis = Analysis(
                 id=of_kind(int, number), next_frame=of_kind(int, next_frame), state=kept, finished=bool(finished)
             )
+
             done = self.count(analysis)
             if next_frame - first_frame != done or (state is None) != (bool(finished) or not done):
                 raise ValueError("its frames are not those that it speaks of")
@@ -145,11 +147,13 @@ class TrackFile(AbstractContextManager["TrackFile"]):
         self, analysis: Analysis, frames: Sequence[FrameFaces], identities: Sequence[Identity], state: bytes
     ) -> None:
         """Store what was seen in the next frames and the tracker's state after them, at once."""
+
         rows = [
             (analysis.id, frame.index, face.track, face.presence, face.size, _to_blob(face.points, "<f4"))
             for frame in frames
             for face in frame.faces
         ]
+
         with self._transaction():
             self._db.executemany(
                 "INSERT INTO frame VALUES (?, ?, ?, ?)",
@@ -177,6 +181,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
 
     def frames(self, analysis: Analysis, start: int = 0) -> Iterator[FrameFaces]:
         """What was seen, frame by frame from number `start`, in order."""
+
         with self.reading():
             faces = self._db.execute(
                 "SELECT frame, track, presence, points FROM face"
@@ -187,6 +192,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 "SELECT frame, time, cut FROM frame WHERE source = ? AND frame >= ? ORDER BY frame",
                 (analysis.id, start),
             )
+
             row = faces.fetchone()
             for index, time, cut in frames:
                 here = []
@@ -197,17 +203,20 @@ class TrackFile(AbstractContextManager["TrackFile"]):
 
     def tracks(self, analysis: Analysis) -> list[Track]:
         """All faces that were followed, the one seen most and largest first."""
+
         with self.reading():
             seen = self._db.execute(
                 "SELECT track, COUNT(*), AVG(size) FROM face WHERE source = ? GROUP BY track"
                 " ORDER BY SUM(size) DESC, track",
                 (analysis.id,),
             ).fetchall()
+
             who: dict[int, list[Embedding]] = {}
             for track, blob in self._db.execute(
                 "SELECT track, embedding FROM identity WHERE source = ? ORDER BY rowid", (analysis.id,)
             ):
                 who.setdefault(track, []).append(array_of(blob, "<f8", 128))
+
             return [
                 Track(
                     number=of_kind(int, number),
@@ -255,6 +264,7 @@ def _open(path: Path) -> sqlite3.Connection:
             except sqlite3.Error as error:
                 if not is_damage(error):  # another program has it, or the disk does not let us
                     raise
+
     create_database(path, _SCHEMA, _VERSION)
     return open_database(path)[0]
 

@@ -101,12 +101,14 @@ class Encoding:
     def __post_init__(self) -> None:
         if self.codec not in CODECS:
             raise ConfigError(f"there is no codec '{self.codec}'", f"Choose one of: {', '.join(CODECS)}")
+
         codec = CODECS[self.codec]
         least, most = codec.crf_range
         if self.crf is not None and codec.crf is None:
             raise ConfigError(f"{self.codec} has no crf", "Leave it out")
         if self.crf is not None and not least <= self.crf <= most:
             raise ConfigError(f"there is no crf {self.crf} for {self.codec}", f"Choose one from {least} to {most}")
+
         if self.hardware and self.preset is not None:
             raise ConfigError("hardware encoders have no such presets", "Leave out the preset, or hardware")
         if self.preset is not None and self.preset not in codec.presets:
@@ -123,8 +125,10 @@ class Encoding:
         codec = self.kind
         if self.hardware:
             return self._nvenc(), {"rc": "vbr", "cq": str(codec.crf if self.crf is None else self.crf)}
+
         if codec.encoder not in av.codecs_available:
             raise OutputError(f"this FFmpeg cannot encode {self.codec}", "Choose another codec, such as h264")
+
         options = dict(codec.options)
         if codec.crf is not None:
             options["crf"] = str(codec.crf if self.crf is None else self.crf)

@@ -49,8 +49,10 @@ def read_picture(path: Path) -> Picture:
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
         raise MediaError(f"{path} {what}", "Check the picture's name and folder")
+
     if path.stat().st_size == 0:
         raise MediaError(f"{path} is empty (0 bytes)", "Copy or download it again")
+
     try:
         # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
         with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
@@ -59,6 +61,7 @@ def read_picture(path: Path) -> Picture:
                 raise MediaError(problem, "Make it smaller than 100 megapixels")
             ImageOps.exif_transpose(picture, in_place=True)
             return _to_rgb(_in_srgb(picture))
+
     except MemoryError:
         raise MediaError(f"{path} does not fit into the memory", "Close other programs, or make it smaller") from None
     except Image.DecompressionBombError:
@@ -108,12 +111,15 @@ def write_picture(
     kind = _WRITERS.get(path.suffix.lower())
     if kind is None:
         raise OutputError(f"{path} would be a kind of picture that cannot be written", "Use .jpg or .png")
+
     # Full chroma resolution: crops of faces are small, and their lips and eyes are the point.
     options: dict[str, Any] = {"quality": quality, "subsampling": 0} if kind == "JPEG" else {"compress_level": 3}
+
     if extras and extras.exif:
         options["exif"] = extras.exif
     alpha = extras.alpha if extras and kind == "PNG" else None
     pixels = image if alpha is None else _with_alpha(image, alpha)
+
     try:
         with replaced(path) as fresh:
             Image.fromarray(pixels).save(fresh, kind, **options)
@@ -135,10 +141,12 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode.startswith("I") or picture.mode == "F":
         return picture
+
     alpha = None
     if picture.has_transparency_data or picture.mode == "P":
         picture = picture.convert("RGBA")
         alpha, picture = picture.getchannel("A"), picture.convert("RGB")
+
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
         converted: Image.Image | None = picture
@@ -153,6 +161,7 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
             )
     except (ImageCms.PyCMSError, OSError):  # damaged, or of another kind than the picture
         converted = picture
+
     assert converted is not None  # it is only where it was to be changed in its place
     if alpha is not None:
         converted.putalpha(alpha)

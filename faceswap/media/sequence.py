@@ -29,6 +29,7 @@ class SequenceWriter:
         self._out = out
         self._seal = seal
         self._folder = out.with_name(f".{out.name}.partial")
+
         if out.exists() and not _is_sequence(out):
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")
         try:
@@ -39,6 +40,7 @@ class SequenceWriter:
             raise OutputError(
                 f"{out} cannot be written ({error.strerror})", "Check that its folder exists and may be written to"
             ) from error
+
         names = {path.name for path in self._folder.iterdir()}
         self.frames_done = next(number for number in range(len(names) + 1) if _name(number) not in names)
         """How many frames are written."""

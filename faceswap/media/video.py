@@ -111,12 +111,15 @@ def probe(path: Path) -> VideoInfo:
                 f"{path} holds no frame that can be decoded ({stream.codec_context.name})",
                 "The file is damaged or its codec is unknown here: copy it again or convert it to H.264",
             )
+
         rotation, mirrored = _orientation(first)
         sideways = rotation in (90, 270)
         aspect = stream.sample_aspect_ratio or Fraction(1)
+
         # A clock that begins at 0 is kept, a late first frame, too: sound may come before it.
         begins_late = (container.start_time or 0) > 0
         zero_tick = first_tick if begins_late or _is_dts_clock(container) else 0
+
         return VideoInfo(
             path=path,
             width=first.height if sideways else first.width,
@@ -226,6 +229,7 @@ def _picked(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
 def open_video(path: Path) -> InputContainer:
     """The opened file at `path`, to be closed by the caller (`with`). Raises MediaError as `probe` does."""
     _check_file(path)
+
     try:
         # Absolute, and files only: neither a name like "http:x" nor a playlist's content may open a connection.
         # A title need not be UTF-8: what is none of it is replaced.
@@ -235,6 +239,7 @@ def open_video(path: Path) -> InputContainer:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
     except (av.FFmpegError, OSError):
         raise _unreadable(path) from None
+
     formats = set(container.format.name.split(","))
     if formats & _NO_VIDEO_FORMATS or container.format.name.endswith("_pipe"):
         container.close()
@@ -249,12 +254,15 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, VideoStream) or stream.disposition & Disposition.attached_pic:
         raise MediaError(f"{path} has no video in it, only sound or other data", "Give a file with a video track")
+
     codec: VideoCodecContext | None = stream.codec_context  # PyAV's types do not say that there may be none
     if codec is None:
         raise MediaError(f"{path} holds a kind of video that is unknown here", "Convert it to H.264")
+
     if codec.width * codec.height > MAX_PIXELS:
         problem = f"{path} is too large ({codec.width}x{codec.height} pixels)"
         raise MediaError(problem, f"Make it smaller than {MAX_PIXELS // 10**6} megapixels")
+
     codec.options = {"max_pixels": str(MAX_PIXELS)}  # it may say otherwise later
     codec.thread_type = "AUTO"
     return stream

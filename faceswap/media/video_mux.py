@@ -74,6 +74,7 @@ def join(
     ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
     zero = segments[0].ticks[0] if part else 0
     span = _span(source, zero, ends[-1], part)
+
     with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
         copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
         tracks = copied if part else [*copied, *_optional_tracks(origin, source, muxer)]
@@ -123,8 +124,10 @@ class _Span:
         into the sound; its time is negative then."""
         before: dict[int, Packet[Any]] = {}
         ended: set[int] = set()
+
         for packet in origin.demux(*tracks) if tracks else ():
             index, when = packet.stream_index, _decoding_time(packet)
+
             if packet.dts is None:
                 continue
             if self.begin is not None and when < self.begin:
@@ -222,6 +225,7 @@ def _last_duration(source: VideoInfo, last: int) -> int:
     nominal = max(1, round(1 / (source.frame_rate * source.time_base)))
     if source.interlaced:  # it may speak of fields
         return nominal
+
     try:
         with open_video(source.path) as container:
             stream = video_stream(container, source.path)

@@ -80,6 +80,7 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encod
     pictures = iter(images)
     first = next(pictures)
     height, width = first.shape[:2]
+
     shape = VideoInfo(
         path=out,
         width=width,
@@ -96,6 +97,7 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encod
         full_range=False,
         has_audio=False,
     )
+
     with _output_errors(out), replaced(out) as fresh:
         encoder = _SegmentEncoder(fresh, shape, encoding, "mp4")
         try:
@@ -134,6 +136,7 @@ class SegmentedWriter:
         self._segments = segments
         self._sound = sound
         self.notes = [*(track.note for track in sound if track.note), *notes]
+
         """What the user should know of the output: tracks that are not simply copied."""
         self._seal = seal
         self._encoder: _SegmentEncoder | None = None
@@ -154,12 +157,14 @@ class SegmentedWriter:
         expected = (self._source.height, self._source.width, 3)
         if image.shape != expected or image.dtype != np.uint8:
             raise ValueError(f"expected uint8 {expected}, got {image.dtype} {image.shape}")
+
         with _output_errors(self._out):
             if self._encoder is None:
                 name = f"{len(self._segments):06d}"
                 path, muxer = self._folder / f"{name}.part", self._encoding.kind.segment
                 self._encoder = _SegmentEncoder(path, self._source, self._encoding, muxer)
             self._encoder.encode(image, self._next_ticks(time))
+
             if len(self._encoder.ticks) == self._segment_frames:
                 self._finish_segment(self._encoder)
 
@@ -218,12 +223,15 @@ class SegmentedWriter:
     def _join(self) -> None:
         if self._joined:
             return
+
         if self._encoder is not None:
             self._finish_segment(self._encoder)
         if not self._segments:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
+
         muxer = CONTAINERS[self._out.suffix.lower()]
         join(self._segments, self._source, self._whole, muxer, self._sound, self._part)
+
         if self._seal:
             self._seal(self._whole, self._out.name)
         _sync(self._whole)
@@ -235,13 +243,16 @@ class _SegmentEncoder:
 
     def __init__(self, path: Path, source: VideoInfo, encoding: Encoding, muxer: str) -> None:
         self.path = path
+
         self.ticks: list[int] = []
         self._time_base = source.time_base
         self._reformatter = VideoReformatter()
         self._pixels = encoding.kind.pixels
         self._even = encoding.kind.even
+
         # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
         options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else _exact_times(source)
+
         encoder, settings = encoding.encoder()
         self._container = av.open(str(path), "w", format=muxer, options=options)
         stream = self._container.add_stream(
@@ -253,8 +264,10 @@ class _SegmentEncoder:
             time_base=source.time_base,
             options=settings,
         )
+
         assert isinstance(stream, VideoStream)
         self._stream, context = stream, stream.codec_context
+
         context.sample_aspect_ratio = source.pixel_aspect
         if self._yuv:
             context.colorspace = context.color_primaries = context.color_trc = _BT709
@@ -265,9 +278,11 @@ class _SegmentEncoder:
         return self._pixels.startswith("yuv")
 
     def encode(self, image: Picture, ticks: int) -> None:
+        # Codecs that want even sides get a border.
         height, width = image.shape[:2]
         room = ((0, height % 2 * self._even[1]), (0, width % 2 * self._even[0]), (0, 0))
         frame = av.VideoFrame.from_ndarray(np.pad(image, room, mode="edge"), "rgb24")
+
         if self._yuv:
             frame = self._reformatter.reformat(
                 frame,
@@ -280,6 +295,7 @@ class _SegmentEncoder:
             frame.color_trc, frame.color_primaries = ColorTrc.BT709, ColorPrimaries.BT709
         else:
             frame = self._reformatter.reformat(frame, format=self._pixels)
+
         frame.pts, frame.time_base = ticks, self._time_base
         self._container.mux(self._stream.encode(frame))
         self.ticks.append(ticks)

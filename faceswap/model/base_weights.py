@@ -69,13 +69,16 @@ def generic(config: ModelConfig, base: Weights) -> SwapModel:
 def start_from(model: SwapModel, base: Weights, codes: Sequence[Tensor]) -> None:
     """Have every part of a new model begin with what `base` knows, and each person as whom their code describes."""
     model.encoder.load_state_dict(_under("encoder", base))
+
     bottleneck, decoders = model.bottleneck, model.decoders
     bottleneck.expand.load_state_dict(_under("expand", base))
+
     if isinstance(bottleneck, Variational):
         bottleneck.mean.load_state_dict(_under("mean", base))
         bottleneck.log_variance.bias.copy_(base["log_variance"])
     elif isinstance(bottleneck, Plain):
         bottleneck.shrink.load_state_dict(_under("mean", base))
+
     if isinstance(decoders, ConditionalDecoder):
         load_keeping_detail(decoders.decoder, _under("decoder", base))
         decoders.modulations.load_state_dict(_under("modulations", base))
@@ -114,6 +117,7 @@ def grown(base: Weights, model: SwapModel) -> dict[str, Tensor]:
     not such a network.
     """
     begun = {key: value.float() for key, value in as_base(model, base["log_variance"]).items()}
+
     more = _stages(begun) - _stages(base)
     for key, known in base.items():
         match key.split("."):
@@ -121,6 +125,7 @@ def grown(base: Weights, model: SwapModel) -> dict[str, Tensor]:
                 continue  # where small pictures came in and went out
             case ["encoder", "stages", number, *rest]:  # the encoder counts from the picture, the decoder to it
                 key = ".".join(["encoder", "stages", str(int(number) + more), *rest])
+
         if more < 1 or key not in begun or begun[key].shape != known.shape:
             raise ModelError(
                 "these base weights are not the inside of this network", "Begin with weights of half the size"
@@ -141,6 +146,7 @@ def as_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
     bottleneck, decoders = model.bottleneck, conditional(model)
     if not isinstance(bottleneck, Variational):
         raise TypeError("base weights come from a variational model")
+
     parts = {
         "encoder": model.encoder,
         "mean": bottleneck.mean,
@@ -148,6 +154,7 @@ def as_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
         "decoder": decoders.decoder,
         "modulations": decoders.modulations,
     }
+
     kept = {f"{part}.{key}": value for part, module in parts.items() for key, value in module.state_dict().items()}
     kept |= {"log_variance": log_variance, "code": decoders.codes.mean(dim=0)}
     return {key: value.detach().cpu().half().contiguous() for key, value in kept.items()}

@@ -42,6 +42,7 @@ class Decoder(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         widths = stages(config)[::-1]
+
         self.stages = nn.ModuleList(
             nn.Sequential(
                 Upsample(inputs, outputs),
@@ -51,6 +52,7 @@ class Decoder(nn.Module):
             )
             for inputs, outputs in pairwise(widths)
         )
+
         self.head = nn.Sequential(sub_pixel_conv(widths[-1], 4, 3), nn.PixelShuffle(2))
         self.detail = Detail(widths[-1], config.detail) if config.detail else None
 

@@ -81,6 +81,7 @@ def read_config(folder: Path) -> ModelFile:
             f"{folder} is not a model: it has no config.toml",
             "Name a folder that 'faceswap train --model' has made",
         )
+
     values = read_toml(path)
     version = values.get("version")
     if version not in _READABLE:

@@ -57,18 +57,26 @@ class Codebook(nn.Module):
         Vectors that are no numbers teach nothing.
         """
         vectors = assigned.vectors.detach().float()
+
+        # What the batch gave each entry.
         sums, counts = torch.zeros_like(self.entries), torch.zeros_like(self.usage)
         sums.index_add_(0, assigned.codes, vectors)
         counts.index_add_(0, assigned.codes, torch.ones_like(vectors[:, 0]))
+
+        # Moving averages of sums and counts.
         kept = _MEMORY * self.usage
         usage = kept + (1 - _MEMORY) * counts
         moved = (self.entries * kept[:, None] + (1 - _MEMORY) * sums) / usage.clamp_min(1e-9)[:, None]
         entries = torch.where(usage[:, None] > 0, moved, self.entries)
+
+        # Entries that hardly anything comes to begin anew at a vector of the batch.
         even = counts.sum() / len(counts)
         chosen = torch.randint(len(vectors), (len(counts),), generator=rng, device=rng.device)
         dead = usage < _DEAD * even
         entries = torch.where(dead[:, None], vectors[chosen], entries)
         usage = torch.where(dead, 2 * _DEAD * even, usage)  # little, but enough to be given a chance
+
+        # A batch that was not finite teaches nothing.
         sound = torch.isfinite(entries).all()
         self.entries.copy_(torch.where(sound, entries, self.entries))
         self.usage.copy_(torch.where(sound, usage, self.usage))

@@ -51,10 +51,12 @@ def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]
     persons = tuple(persons)
     known = read_consent(model)
     said = (known.persons if known else {}) | {person: _tidy(who) for person, who in given.items()}
+
     if unknown := next((person for person in given if person not in persons), None):
         raise ConfigError(f"consent is given for '{unknown}', who is not in the model", f"It has {', '.join(persons)}")
     if not all(map(_is_name, said.values())):
         raise ConfigError("a name is too long, or no text", f"Use at most {_LONGEST} letters, digits and spaces")
+
     if missing := [person for person in persons if not said.get(person)]:
         words = " ".join(f'--consent {person}="NAME"' for person in missing)
         who = f"{' and '.join(missing)} of the model {model} {'are' if len(missing) > 1 else 'is'}"
@@ -63,6 +65,7 @@ def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]
             f"Ask them, then add {words} (for a person who does not exist: {missing[0]}={NOBODY}); in a plan:"
             f' consent = {{ {missing[0]} = "NAME" }}',
         )
+
     return {person: said[person] for person in persons}
 
 
@@ -80,6 +83,7 @@ def write_consent(model: Path, persons: Mapping[str, str]) -> None:
     known = read_consent(model)
     if known and known.persons == dict(persons):
         return
+
     consent = Consent(dict(persons), datetime.now(UTC).strftime("%Y-%m-%d"))
     try:
         with replaced(model / _NAME) as fresh:
@@ -95,6 +99,7 @@ def read_consent(model: Path) -> Consent | None:
     path = model / _NAME
     if not path.is_file():
         return None
+
     try:
         consent = consent_from(parse_json(path.read_bytes()))
         if not all(map(_is_name, consent.persons.values())):

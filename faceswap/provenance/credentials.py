@@ -58,6 +58,7 @@ def read_credentials(file: Path, authorities: str = "") -> Credentials | None:
     """
     anchors = "".join([*known_authorities(), authorities])
     settings = OFFLINE | ({"trust": {"trust_anchors": anchors}} if anchors else {})
+
     suffix = file.suffix[1:].lower()
     kind = suffix if suffix in Reader.get_supported_mime_types() else "mp4"  # any will do: it looks at the content
 
@@ -107,11 +108,14 @@ def _credentials(found: dict[str, Any]) -> Credentials:
     """From the reader's JSON. Every part is somebody else's claim and may be missing."""
     manifests: dict[str, Any] = found.get("manifests", {})
     active: dict[str, Any] = manifests.get(str(found.get("active_manifest")), {})
+
     failures = found.get("validation_results", {}).get("activeManifest", {}).get("failure", [])
     problems = (one.get("explanation") or one.get("code") for one in failures if one.get("code") != _UNTRUSTED)
+
     signature, makers = active.get("signature_info", {}), active.get("claim_generator_info") or [{}]
     # This step first, then what it was made from, as far back as the record goes.
     history = [active, *(manifest for manifest in manifests.values() if manifest is not active)]
+
     return Credentials(
         state=_STATES.get(found.get("validation_state", ""), BROKEN),
         problems=tuple(map(_plain, problems)),

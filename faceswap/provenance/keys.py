@@ -48,6 +48,7 @@ def signing_key() -> SigningKey:
     known = [key for place in _places() if (key := _usable(place, now)) is not None]
     if known:
         return max(known, key=lambda key: _certificates(key.chain)[0].not_valid_after_utc)
+
     folder = _folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,6 +67,7 @@ def signing_key() -> SigningKey:
             f"the key that signs what is made cannot be kept in {folder} ({error.strerror})",
             "Make that folder writable; on Linux, XDG_DATA_HOME can name another place",
         ) from error
+
     return made
 
 
@@ -104,9 +106,11 @@ def _certificates(chain: str) -> list[x509.Certificate]:
 
 def _make(now: datetime) -> tuple[int, SigningKey]:
     """The certificate's serial number, and the key. The certificates are as C2PA asks for (C2PA 2, 14.5)."""
+
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name, name = _name("local authority of a faceswap user"), _name("a faceswap user's own key")
     identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())
+
     authority = (
         _builder(authority_name, authority_name, authority_key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -114,6 +118,7 @@ def _make(now: datetime) -> tuple[int, SigningKey]:
         .add_extension(identifier, critical=False)
         .sign(authority_key, hashes.SHA256())
     )
+
     certificate = (
         _builder(name, authority_name, key.public_key(), now)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -123,6 +128,7 @@ def _make(now: datetime) -> tuple[int, SigningKey]:
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier), critical=False)
         .sign(authority_key, hashes.SHA256())
     )
+
     chain = "".join(one.public_bytes(Encoding.PEM).decode() for one in (certificate, authority))
     secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     return certificate.serial_number, SigningKey(chain, secret)

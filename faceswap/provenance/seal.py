@@ -46,6 +46,7 @@ class Sealer:
         if suffix not in SIGNABLE:
             return
         signed = file.with_name(f"{file.name}.signed")
+
         try:
             add_source_type(file, suffix)
             uninterrupted(lambda: self._sign(file, signed, name, suffix[1:]))
@@ -69,6 +70,8 @@ class Sealer:
 
     def _builder(self, name: str) -> Builder:
         agent = {"name": "faceswap", "version": faceswap.__version__}
+
+        # What was done, step by step.
         made = {
             "action": "c2pa.edited" if self._source else "c2pa.created",
             "digitalSourceType": SOURCE_TYPE,
@@ -78,10 +81,12 @@ class Sealer:
         watermarked = {"action": "c2pa.watermarked.unbound", "softwareAgent": agent}
         opened = {"action": "c2pa.opened", "parameters": {"ingredientIds": [_INGREDIENT]}}
         actions = [opened, made, watermarked] if self._source else [made, watermarked]
+
         assertions: list[dict[str, Any]] = [{"label": "c2pa.actions.v2", "data": {"actions": actions}}]
         if self._consent:
             record = {"persons": self._consent.persons, "recorded": self._consent.recorded}
             assertions.append({"label": CONSENT, "data": record})
+
         manifest = {"claim_generator_info": [agent], "title": _writable(name), "assertions": assertions}
         builder = Builder.from_json(manifest, context=Context.from_dict(_SETTINGS))
         if self._source:
@@ -97,10 +102,12 @@ class Sealer:
                     builder.add_ingredient(about, source.suffix[1:].lower(), opened)
             except C2paError:  # a kind of file that C2PA does not know, or a damaged record: only its name is kept
                 builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
+
             archive = io.BytesIO()
             builder.write_ingredient_archive(_INGREDIENT, archive)
             self._ingredient = archive.getvalue()
             return
+
         builder.add_ingredient_from_archive(io.BytesIO(self._ingredient))
 
 

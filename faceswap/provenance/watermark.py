@@ -62,8 +62,10 @@ def marked(image: Picture) -> Picture:
     """The picture with the mark; in footage, the peak signal-to-noise ratio is 49 to 51 dB."""
     height, width = image.shape[:2]
     strength = cv2.resize(_strength(image), (width, height), interpolation=cv2.INTER_LINEAR)
+
     pattern, inverse = _pattern(width)
     result = np.empty_like(image)
+
     for top in range(0, height, _TILE):  # in strips that a processor's cache holds
         strip = slice(top, min(top + _TILE, height))
         rows = strip.stop - top
@@ -72,6 +74,7 @@ def marked(image: Picture) -> Picture:
         darker = cv2.multiply(strength[strip], inverse[:rows], dtype=cv2.CV_8U)
         lit = cv2.add(image[strip], cv2.cvtColor(lighter, cv2.COLOR_GRAY2RGB))
         cv2.subtract(lit, cv2.cvtColor(darker, cv2.COLOR_GRAY2RGB), dst=result[strip])
+
     return result
 
 
@@ -80,14 +83,17 @@ def find_mark(images: Iterable[Picture]) -> Mark:
 
     Raises ValueError if there are none.
     """
+
     total: Brightness | None = None
     for image in images:
         detail = _detail(image)
         total = detail if total is None else total + detail
     if total is None:
         raise ValueError("no pictures to look at")
+
     waves, phases = _waves()
     scales = _scales(max(total.shape))
+
     best, scale = max((_agreement(_phasors(total, waves, scale), waves, phases), scale) for scale in scales)
     chance = math.exp(min(0.0, math.log(len(scales) * _TILE**2) - best**2 / len(waves)))
     return Mark(chance < _CHANCE, chance, scale)

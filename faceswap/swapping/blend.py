@@ -91,6 +91,7 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
     pictures = (pictures + move).clamp(0, 1)
 
     boxes = [face_box(mask, swap.to_crop, width, height) for mask, swap in zip(masks, swaps, strict=True)]
+
     return [
         None
         if box is None
@@ -114,10 +115,12 @@ def shaped(masks: Masks, erode: float, feather: float) -> Masks:
         radius = erode * size
         less, more = _eroded(masks, math.floor(radius)), _eroded(masks, math.ceil(radius))
         masks = less + (radius % 1) * (more - less)
+
     if feather > 0:
         # Of a blurred edge only the inner half is used: the mask ends where the face does.
         blurred = filtered(masks[:, None], gaussian(feather * size))[:, 0]
         masks = torch.minimum(masks, (2 * blurred - 1).clamp_min(0))
+
     masks = masks.clone()  # what the decoder gave is not to be written to
     masks[:, [0, -1], :] = 0  # pixels at the crop's border stand for all that lies beyond it
     masks[:, :, [0, -1]] = 0
@@ -156,16 +159,20 @@ def paste(
         under = [images[at][y0:y1, x0:x1] for (at, _), (x0, y0, x1, y1) in zip(group, boxes, strict=True)]
         below = torch.from_numpy(np.stack(under)).to(device).permute(0, 3, 1, 2)
         below = below.to(torch.float32, memory_format=torch.contiguous_format)
+
         faces, alphas = _warped([patch for _, patch in group], boxes)
         if blending == "poisson":
             faces = _poisson(faces, below, alphas)
         faces = sharpened(faces, below, alphas, [patch.sharpen for _, patch in group])
         alphas = alphas * alphas.new_tensor([patch.opacity for _, patch in group])[:, None, None, None]
+
+        # The face over the picture.
         height, width = below.shape[2:]
         noise = grain([patch.noise for _, patch in group], [seeds[at] for at, _ in group], (height, width), device)
         made = below.lerp_((faces + noise).clamp_(0, 255), alphas).add_(0.5).to(torch.uint8).cpu().numpy()
         for place, planes in zip(under, made, strict=True):
             cv2.merge(list(planes), place)
+
         if masks is not None:
             covered = (alphas[:, 0] * 255 + 0.5).to(torch.uint8).cpu().numpy()
             for (at, _), (x0, y0, x1, y1), cover in zip(group, boxes, covered, strict=True):
@@ -203,22 +210,27 @@ def _enlargement(to_crop: Similarity) -> int:
 def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictures, Float[Tensor, "batch 1 h w"]]:
     """Pictures (0..255) and masks (0..1) of the patches, as they lie in boxes of one size."""
     both = torch.stack([torch.cat([255 * patch.picture, patch.mask[None]]) for patch in patches])
+
     size, zoom = both.shape[-1], _enlargement(patches[0].to_crop)
     if zoom > 1:
         # Most of the way smoothly, both directions one after the other: then linear sampling is enough, and the whole
         # takes a third of the time of cubic sampling.
         cubic, even = (_enlarging(size, zoom, mode).to(both) for mode in ("bicubic", "bilinear"))
         both = torch.cat([cubic @ both[:, :3] @ cubic.T, even @ both[:, 3:] @ even.T], dim=1)
+
     for _ in range(-zoom):
         both = functional.avg_pool2d(both, 2)
+
     moves = [
         Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop).then(Similarity.resize(both.shape[-1] / size))
         for patch, (left, top, _, _) in zip(patches, boxes, strict=True)
     ]
+
     shape = boxes[0][3] - boxes[0][1], boxes[0][2] - boxes[0][0]
     # OpenCV does the same, and on a processor takes a quarter of the time.
     smooth = zoom == 1 and patches[0].to_crop.scale < 1  # a picture that is enlarged a little is not to be blurred
     sample = sampled_by_opencv if both.device.type == "cpu" else sampled
+
     both = sample(both, moves, shape, "bicubic" if smooth else "bilinear")
     return both[:, :3], both[:, 3:].clamp(0, 1)
 

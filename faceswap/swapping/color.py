@@ -135,14 +135,18 @@ def linear(pixels: Pixels, colours: Palette) -> Pixels:
     shift: added to the values themselves, it would tint pupils and lips.
     """
     pixels = to_log(pixels)
+
     (our_mean, ours), (their_mean, theirs) = (
         _moments(to_log(x), colours.weights) for x in (colours.ours, colours.theirs)
     )
+
     root, inverse = _power(ours, 0.5), _power(ours, -0.5)
     values, vectors = torch.linalg.eigh(inverse @ _power(root @ theirs @ root, 0.5) @ inverse)
+
     greyness = (vectors.sum(dim=-2) ** 2) / 3  # of each direction: 1 from black to white, 0 from hue to hue
     least = _PALEST + greyness * (_GAIN[0] - _PALEST)
     limited = torch.maximum(values.clamp(max=_GAIN[1]), least)
+
     stretching = vectors @ torch.diag_embed(limited) @ vectors.mT
     moved: Pixels = ((pixels - our_mean) @ stretching + their_mean).exp() - _DARK
     return moved

@@ -84,11 +84,14 @@ def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -
 @torch.inference_mode()
 def _pasted(frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, with_masks: bool) -> list[Converted]:
     height, width = frames[0][0].image.shape[:2]
+
     ready = iter(prepare([swap for _, swaps in frames for swap in swaps], config, width, height))
     patches = [[patch for patch in islice(ready, len(swaps)) if patch is not None] for _, swaps in frames]
+
     images = [frame.image.copy() if here else frame.image for (frame, _), here in zip(frames, patches, strict=True)]
     masks = [np.zeros((height, width), np.uint8) for _ in frames] if with_masks else None
     paste(images, patches, [frame.index for frame, _ in frames], config.blending, masks)
+
     return [
         Converted(
             frame=frame, image=image, mask=None if masks is None else masks[i], boxes=tuple(patch.box for patch in here)

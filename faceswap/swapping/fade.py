@@ -30,12 +30,14 @@ def _opacity(window: Sequence[FrameFaces], at: int, track: int, seconds: float) 
         if not _has(window[i - 1], track):
             away.append(float(window[at].time - window[i - 1].time))
             break
+
     for i in range(at + 1, len(window)):
         if window[i].cut:
             break
         if not _has(window[i], track):
             away.append(float(window[i].time - window[at].time))
             break
+
     return min(away) / seconds if seconds > 0 else 1.0
 
 

@@ -137,10 +137,13 @@ class Swapper:
             return [
                 _Decoded(picture, picture, mask) for picture, mask in zip(small.picture, small.mask[:, 0], strict=True)
             ]
+
+        # Beyond the window there is no face: the coarse picture will do.
         window = face_window(self.size)
         rendered = self._model.render(latent, person, window)
         whole = enlarged(torch.cat([rendered.coarse.picture, rendered.coarse.mask], dim=1), self._model.config.detail)
         window.of(whole, self.size)[:, :3] = rendered.fine.picture
+
         if whole.shape[-1] > side:
             whole = functional.avg_pool2d(whole, whole.shape[-1] // side)
         return [_Decoded(one[:3], coarse, one[3]) for one, coarse in zip(whole, rendered.coarse.picture, strict=True)]

@@ -41,12 +41,15 @@ def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
     Gortler et al., "The lumigraph" (1996). No level reaches beyond the mask.
     """
     weights = [masks[:, None]]
+
     sums = [weights[0] * (pictures - originals)]
     while sums[-1].shape[-1] > _COARSEST and sums[-1].shape[-1] % 2 == 0:
         sums.append(filtered(sums[-1], _HALVING, stride=2))
         weights.append(filtered(weights[-1], _HALVING, stride=2))
+
     # From the coarsest level to the finest: the difference itself, and what has to be taken away from it.
     unknown = sums[-1].sum(dim=(2, 3), keepdim=True) / weights[-1].sum(dim=(2, 3), keepdim=True).clamp_min(1e-6)
+
     coarser, away = torch.zeros_like(unknown), torch.zeros_like(unknown)
     for total, weight in zip(sums[:0:-1], weights[:0:-1], strict=True):
         unknown, coarser, away = (_enlarged_to(level, total) for level in (unknown, coarser, away))
@@ -55,6 +58,7 @@ def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
         inside = (1 - _SHRINKING * (1 - filtered(weight, _SMOOTHING))).clamp(0, 1)
         away = away + (1 - inside) * (level - coarser)
         unknown = coarser = level
+
     return (pictures - _enlarged_to(away, pictures)).clamp(0, 1)
 
 

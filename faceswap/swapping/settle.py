@@ -38,15 +38,19 @@ def _settle(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swa
         for same in other[1]
         if same.track == swap.track
     ]
+
     if len(near) < 2:
         return swap
+
     weights = [_nearness(away, reach) * _likeness(swap, other) for away, other in near]
     total = sum(weights)
     weights = [weight / total for weight in weights]
     others = [other for _, other in near]
+
     # Where a face has just become large enough for a larger picture, its mask is not yet averaged with smaller ones.
     alike = [(away, other.mask) for away, other in near if other.mask.shape == swap.mask.shape]
     masks = [_nearness(away, _MASK_REACH * reach) for away, _ in alike]
+
     return replace(
         swap,
         colours=Palette(

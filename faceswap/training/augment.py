@@ -34,6 +34,7 @@ def _damage(kind: str, s: float) -> A.BasicTransform | A.BaseCompose:
             return A.ColorJitter(
                 _around(light), _around(contrast), _around(saturation), (-hue, hue), p=0.6 if s else 0.0
             )
+
         case "blur":
             return A.OneOf([A.GaussianBlur((3, 5)), A.MotionBlur((3, 7))], p=min(1, 0.2 * s))
         case "downscale":

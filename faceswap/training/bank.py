@@ -92,6 +92,7 @@ def room(shape: Sequence[int], folder: Path | None) -> Bytes:
     with the process, however it ends. Raises OutputError if the disk is full."""
     if folder is None:
         return torch.empty(*shape, dtype=torch.uint8)
+
     size = int(np.prod(shape))
     try:
         with tempfile.TemporaryFile(dir=folder) as file:
@@ -126,22 +127,28 @@ class Bank:
         folder: Path | None = None,
     ) -> None:
         self.device, self.seconds_waited = device, 0.0
+
         self._originals = faces  # what the corrupting threads read
         self._size, self._config, self._person = size, config, person
         self._share = share or slice(None)
         self._per_step = max(1, min(config.batch_size // 2, _REFRESHED, len(faces)))
+
         self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4), f"corruption-{person}")
         self._own = threading.local()
         self._made: deque[dict[int, Future[Picture]]] = deque()
         """By face, the fresh twins of the steps that come next."""
+
+        # Faces and their corrupted copies, one for each to begin with.
         place = torch.device("cpu") if folder else device
         self._faces = faces.to(place)
         self._twins: Twins = room((len(faces), 3, *faces.shape[2:]), folder).to(place)
         for some in torch.split(torch.arange(len(faces)), _CHUNK):
             made = self._threads.map(lambda face: self._twin(face, step), some.tolist())
             self._twins[some[0] : some[-1] + 1] = torch.stack([_planes(twin) for twin in made]).to(place)
+
         for following in range(step, step + _AHEAD):
             self._make(following)
+
         self._reader = ThreadPoolExecutor(1, f"reader-{person}") if folder else None
         self._read = self._reader.submit(self._rows, step) if self._reader else None
 
@@ -160,9 +167,11 @@ class Bank:
         Steps are asked for in order, from the one given at the start.
         """
         faces, twins = self._next_rows(step)
+
         rng = torch.Generator(self.device).manual_seed(self._seed(0, step))
         affine, warp = self._config.affine * difficulty, self._config.warp * difficulty
         geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, self._config.flip)
+
         clean = sample(faces, geometry.target[self._share])
         return Batch(
             input=sample(twins, geometry.input[self._share]),

@@ -38,6 +38,7 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
     parent = folder / "checkpoint"
     whole = parent / f"{state.step:08d}"
     fresh = parent / f"{whole.name}{_UNFINISHED}"
+
     about = {
         "version": FORMAT_VERSION,
         "step": state.step,
@@ -48,6 +49,7 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
         "held_out": state.held_out,
         "budget": dataclasses.asdict(budget),
     }
+
     try:
         for left in parent.glob(f"*{_UNFINISHED}"):  # by a killed process
             shutil.rmtree(left, ignore_errors=True)
@@ -58,18 +60,22 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
         for file in fresh.iterdir():
             flush(file)
         shutil.rmtree(whole, ignore_errors=True)
+
         fresh.replace(whole)
         flush(parent)
+
         # Later ones are damaged: otherwise training had gone on from there.
         later = [path for path in checkpoints(folder) if int(path.name) > state.step]
         for old in (*later, *checkpoints(folder)[len(later) + _KEPT :]):
             shutil.rmtree(old, ignore_errors=True)
+
     except (OSError, SafetensorError) as error:
         shutil.rmtree(fresh, ignore_errors=True)
         raise OutputError(
             f"the checkpoint {whole} cannot be written ({error})",
             "Make room on the disk and run the same command again; the checkpoint before it is whole",
         ) from error
+
     return whole
 
 
@@ -92,9 +98,11 @@ def load_checkpoint(
     found = newest_readable(folder, read)
     if found is None:
         return None
+
     about, average, training = found
     stage = about.get("stage", COARSE)  # one of before there were stages is in the first
     state = start_training(config.model, config.train, device, ranks, compiled, stage)
+
     try:
         load_keeping_detail(state.average, average)
         restore_tensors(state, training)

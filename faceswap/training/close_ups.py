@@ -109,10 +109,12 @@ def framed_by_opencv(
     """The same in whole levels, on a processor, in a quarter of the time."""
     side = faces.shape[-1]
     made = np.empty((*faces.shape[:2], size, size), np.uint8)
+
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
     # From pixels to grid coordinates, through the map, and back to pixels.
     to_grid = np.array([[2 / size, 0, 1 / size - 1], [0, 2 / size, 1 / size - 1], [0, 0, 1]])
     to_pixels = np.array([[side / 2, 0, side / 2 - 0.5], [0, side / 2, side / 2 - 0.5]])
+
     for picture, out, move in zip(faces.numpy(), made, theta.double().numpy(), strict=True):
         matrix = to_pixels @ np.vstack([move, [0, 0, 1]]) @ to_grid
         for plane, place in zip(picture, out, strict=True):

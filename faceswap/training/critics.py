@@ -58,10 +58,12 @@ def pairs_of(
     Texture is the same all over the face, so that it need not be judged everywhere at once.
     """
     chance = np.random.default_rng(seed)
+
     top, left = (
         chance.integers(max(1, side - _PEEPHOLE + 1)) for side in next(iter(batches.values())).target.shape[-2:]
     )
     rows, columns = slice(top, top + _PEEPHOLE), slice(left, left + _PEEPHOLE)
+
     pairs = {}
     for person, batch in batches.items():
         some = slice(None) if batch.window is None else slice(math.ceil(len(batch.target) * _SHARE))
@@ -161,18 +163,23 @@ class Adversary:
         """One step of its own optimizer, unless its gradient is no number."""
         if progress < self._config.adversarial_from:
             return
+
+        # What the network draws is false, what was filmed is true.
         self._judge.train().requires_grad_(True)
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
         for person, (decoded, target) in pairs.items():
             false, true = self._verdicts(torch.cat([decoded.detach(), target]), person).chunk(2)
             losses.append((1 + false).relu().mean() + (1 - true).relu().mean())
+
+        # A step, as that of the network: left out if it is not finite.
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch's
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         self._ranks.average(gradients)
         broken = ~torch.isfinite(torch.nn.utils.get_total_norm(gradients))
         self._optimizer.found_inf = broken.float()  # type: ignore[attr-defined]  # as torch's GradScaler sets it
         self._optimizer.step()
+
         self._judge.eval().requires_grad_(False)
 
     def _verdicts(self, faces: Pictures, person: str) -> Float[Tensor, "batch h2 w2"]:

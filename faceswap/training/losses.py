@@ -74,15 +74,19 @@ class Objective(nn.Module):
     def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> Outcome:
         """`beta` is the weight of the KL divergence in this step, `noise` as in SwapModel.forward."""
         inputs = {person: batch.input for person, batch in batches.items()}
+
         with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
             decoded, passage = self.model(inputs, noise, whose_are(batches))
+
         persons = {p: reconstruction_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
         rebuilding = torch.stack([losses.total for losses in persons.values()]).sum()
         values = next(iter(inputs.values()))[0].numel()
         total = rebuilding + len(persons) * latent_penalty(passage.terms, self.config, beta, values)
+
         report = dict(passage.report) | {name: term.detach().sum() for name, term in passage.terms.items()}
         for rate in report.keys() & {"kl", "prior"}:  # what telling the latent costs, in nats
             report["elbo"] = self._likelihood(decoded, batches) - report[rate]
+
         return Outcome(total, persons, report, decoded, passage)
 
     @torch.no_grad()
@@ -121,11 +125,14 @@ def detail_losses(rendered: Rendered, batch: Batch, config: TrainConfig) -> Loss
     luminance's, since colours are right by now. And all that the small picture, with the mask, costs as before: with
     nothing to hold them, they would drift away while the layers that draw them learn."""
     fine, weight = rendered.fine, _importance(batch, config)
+
     pixel = weighted_mean(pixel_errors(fine, batch.target, config), weight)
     structure = weighted_mean(1 - ssim_map(luminance(fine.picture), luminance(batch.target)), weight)
+
     small = _part(rendered.coarse, batch)
     times = batch.target.shape[-1] // small.picture.shape[-1]
     coarse = reconstruction_losses(small, _reduced(batch, times), config)
+
     return Losses(
         pixel=pixel,
         structure=structure,
@@ -219,6 +226,7 @@ def latent_penalty(terms: Mapping[str, Tensor], config: TrainConfig, beta: Scala
                 costs.append(config.commitment * term)
             case "prior":
                 costs.append(term / values)
+
     return torch.stack(costs).sum()
 
 

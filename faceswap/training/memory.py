@@ -35,16 +35,19 @@ def settle_batch_size(model: ModelConfig, config: TrainConfig, device: torch.dev
     """
     if config.batch_size:
         return config
+
     fixed, each = bytes_needed(model, config)
     batch = _WANTED[device.type]
     while batch and fixed + batch * each > _USED * free_memory(device):
         batch //= 2
+
     if not batch:
         raise TrainingError(
             f"training at {model.size} px needs {(fixed + each) / 2**30:.1f} GiB of memory for one face of each person,"
             f" and {free_memory(device) / 2**30:.1f} GiB are free",
             "Choose a smaller preset or size, or close other programs",
         )
+
     return dataclasses.replace(config, batch_size=batch * world)
 
 

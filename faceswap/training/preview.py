@@ -50,12 +50,14 @@ def preview_rows(model: SwapModel, banks: Mapping[str, Bank | CloseUps], columns
 def shown_as(model: SwapModel, shown: Batch, codes: Tensor) -> list[Row]:
     """For a model of many people: a few faces, rebuilt with the code found for each, and with others'."""
     features, decoder = model.bottleneck.decode(model.encode(shown.input)), conditional(model)
+
     whose = {
         "rebuilt, as the person who was found": codes,
         "as the mean person": decoder.codes.mean(dim=0, keepdim=True),
         "as the next one": codes.roll(-1, 0),
         **{f"as number {number}": codes[number : number + 1] for number in (1, 2, 3)},
     }
+
     rows = [("people who are not trained on, acting", _pictures(shown.target))]
     for title, code in whose.items():
         rows.append((title, _pictures(picture(decoder.draw(features, code).logits).picture)))

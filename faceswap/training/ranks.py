@@ -82,10 +82,12 @@ def open_ranks(device: torch.device) -> Iterator[tuple[Ranks, torch.device]]:
     if world == 1:
         yield Ranks(), device
         return
+
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=_PATIENCE)
+
     try:
         yield Ranks(dist.get_rank(), world), device
     except RuntimeError as error:

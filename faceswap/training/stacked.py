@@ -48,18 +48,23 @@ def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[L
         rebuild = _mirror(stage, state.config.seed).to(state.device)
         learning = [*stage.parameters(), *rebuild.parameters()]
         optimizer = torch.optim.AdamW(learning, lr=_RATE, fused=True)
+
         for step in range(1, state.config.stacked_steps + 1):
             seed = seed_of(state.config.seed, layer, step)
             rng = torch.Generator(state.device).manual_seed(seed)
+
             faces = torch.cat([bank.draw(batch, seed).target for bank in banks.values()])
             with torch.no_grad():
                 whole: Features = before(faces * 2 - 1)
                 kept = torch.rand(whole.shape, generator=rng, device=state.device) > _LOST
+
             loss = F.mse_loss(rebuild(stage(whole * kept)), whole) / whole.var()
             optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]  # torch's
             optimizer.step()
+
             yield LayerMetrics(layer=layer, layers=len(stages), step=step, loss=loss.detach())
+
     state.ranks.follow_first(list(state.model.encoder.parameters()))
 
 

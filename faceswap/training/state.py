@@ -98,20 +98,24 @@ def start_training(
     ranks = ranks or Ranks()
     model = build_model(model_config, config.seed).to(device).to(memory_format=torch.channels_last)
     average = copy.deepcopy(model).eval().requires_grad_(False)
+
     codes = [model.decoders.codes] if isinstance(model.decoders, ConditionalDecoder) else []
     others = [p for p in model.parameters() if not any(p is code for code in codes)]
     groups = [
         {"params": others, "share": 1.0},
         {"params": codes, "share": _CODE_RATE, "weight_decay": 0.0},
     ]
+
     optimizer = torch.optim.AdamW(
         groups, lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
+
     critics: list[Critic] = []
     if config.perceptual > 0:
         critics.append(Perceptual(config.perceptual, device))
     if config.adversarial > 0:
         critics.append(Adversary(config, model_config.persons, device, ranks))
+
     objective = _prepared(model, config, KINDS[stage], ranks, compiled)
     return TrainState(
         model=model,

@@ -114,6 +114,7 @@ def train_step(
     outcome = state.objective(batches, _noise(state, batches, rng), _beta(state))
     critics = state.critics if progress is not None else ()
     pairs = pairs_of(outcome.decoded, batches, seed) if critics else {}
+
     loss = outcome.total
     for critic in critics:
         loss = loss + critic.loss(pairs, progress or 0.0)

@@ -38,14 +38,20 @@ def portrait(face: AlignedFace, lines: Sequence[str], side: int = 384) -> Pictur
 def _known(plain: Picture, points: MeshPoints) -> Picture:
     """The picture with all that is known drawn upon it."""
     side = plain.shape[0]
+
+    # What is pasted, and what lies beside it.
     mask = face_mask(points, side)[..., None] / 255
     tinted = plain * (0.45 + 0.55 * mask) + np.array(_TINT) * 0.55 * (1 - mask)
     picture = np.ascontiguousarray(tinted.round().astype(np.uint8))
+
+    # Points and outlines.
     corners = _fixed(points[:, :2])
     for x, y in corners.tolist():
         cv2.circle(picture, (x, y), 1 << _BITS, _DOT, -1, cv2.LINE_AA, _BITS)
     for loop in _CLOSED:
         cv2.polylines(picture, [corners[list(loop)]], True, _OUTLINE, 1, cv2.LINE_AA, _BITS)
+
+    # The axes of the head.
     head = rigid(points)
     start = _fixed(head.centre[None])[0].tolist()
     for colour, length, axis in zip(
@@ -53,6 +59,7 @@ def _known(plain: Picture, points: MeshPoints) -> Picture:
     ):
         end = _fixed((head.centre + length * side * axis)[None])[0].tolist()
         cv2.line(picture, start, end, colour, 3, cv2.LINE_AA, _BITS)
+
     return picture
 
 

@@ -21,6 +21,7 @@ def sheet(rows: Sequence[tuple[str, Sequence[Picture]]], side: int = 160) -> Pic
     columns = max(1, *(len(pictures) for _, pictures in rows))
     width = _GAP + columns * (side + _GAP)
     bands: list[Picture] = []
+
     for title, pictures in rows:
         band = np.full((side + _GAP, width, 3), _PAPER, np.uint8)
         for column, picture in enumerate(pictures):
@@ -28,7 +29,9 @@ def sheet(rows: Sequence[tuple[str, Sequence[Picture]]], side: int = 160) -> Pic
             top, left = (side - fitted.shape[0]) // 2, (side - fitted.shape[1]) // 2
             x = _GAP + column * (side + _GAP) + left
             band[top : top + fitted.shape[0], x : x + fitted.shape[1]] = fitted
+
         bands += [_title(title, width), band] if title else [band]
+
     return np.vstack(bands)
 
 

@@ -51,18 +51,22 @@ def verify(files: Sequence[Path], authorities: str = "") -> Run[list[Report]]:
 
 def _report(file: Path, authorities: str) -> Report:
     mark, problem = None, ""
+
     try:
         mark = find_mark(_pictures(file))
     except MediaError as error:
         problem = str(error)
         if not file.is_file():  # a pipe, for example, from which nothing may ever come
             return Report(file=str(file), says_ai=False, credentials=None, declared="", mark=None, problem=problem)
+
     try:  # whatever its pictures are like
         credentials, declared = read_credentials(file, authorities), read_source_type(file)
     except MediaError as error:
         credentials, declared, problem = None, "", problem or str(error)
+
     said = {declared, *(credentials.source_types if credentials else ())}
     says_ai = (mark is not None and mark.found) or not said.isdisjoint(_SYNTHETIC)
+
     return Report(
         file=str(file), says_ai=says_ai, credentials=credentials, declared=declared, mark=mark, problem=problem
     )
@@ -96,16 +100,19 @@ def read_authority(file: Path | None) -> str:
 def in_words(report: Report) -> str:
     """The report for people: the verdict first, then what it stands on."""
     verdict = "modified or made by AI" if report.says_ai else "says nothing of AI"
+
     lines = [
         f"{one_line(report.file)}: {verdict}",
         *_credentials_in_words(report.credentials),
         f"  invisible mark: {_mark_in_words(report.mark)}",
         f"  declared in its metadata: {report.declared or 'nothing'}",
     ]
+
     if report.problem:
         lines.append(f"  its pictures cannot be read: {one_line(report.problem)}")
     if not report.says_ai:
         lines.append("  That does not show that it is genuine: marks can be lost, and other programs leave none.")
+
     return "\n".join(lines)
 
 
@@ -121,21 +128,26 @@ def _mark_in_words(mark: Mark | None) -> str:
 def _credentials_in_words(credentials: Credentials | None) -> list[str]:
     if credentials is None:
         return ["  content credentials: none"]
+
     if credentials.state == ELSEWHERE:
         return ["  content credentials: kept on the network, and not fetched"]
+
     if credentials.state == BROKEN:
         why = "; ".join(credentials.problems) or "no reason is given"
         lines = [f"  content credentials: BROKEN: the file was changed since, or they are damaged ({why})"]
     else:
         known = "by a signer known here" if credentials.state == TRUSTED else "by a signer who is not known here"
         lines = [f"  content credentials: intact, signed {known} ({credentials.signer})"]
+
     if credentials.made_with:
         lines.append(f"    made with {credentials.made_with}")
     if credentials.parents:
         lines.append(f"    from {', '.join(credentials.parents)}")
     if credentials.source_types:
         lines.append(f"    kind of work: {', '.join(credentials.source_types)}")
+
     if credentials.consent or credentials.made_with.startswith("faceswap "):
         words = credentials.consent.in_words() if credentials.consent else "none on record"
         lines.append(f"    consent: {words}")
+
     return lines

@@ -123,15 +123,21 @@ def draw_acts(faces: Portraits, strength: float, rng: torch.Generator) -> Act:
     def normal(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=rng, device=device).clamp(-_FARTHEST, _FARTHEST)
 
+    # Muscles.
     shapes = normal(batch, len(_shapes())) * 0.5
     speaks = (uniform(batch) < _SHARE_SPEAKS).float()
     shapes[:, 0] = speaks * uniform(batch)
+
+    # Lids.
     chance, closed = uniform(batch, 1), uniform(batch, 2) * 0.15 + uniform(batch, 1) * 0.85
     lids = torch.where(chance < _SHARE_BLINKS, torch.ones_like(closed), closed)
     wide = _LIFT * (2 * uniform(batch, 1) - 1)
     lids = torch.where(chance > 1 - _SHARE_WIDE, wide.expand(-1, 2), lids)
+
+    # Eyes and head.
     gaze = (2 * uniform(batch, 2) - 1) * torch.tensor(_GAZE, device=device)
     turn = normal(batch, 2) * torch.tensor((_YAW, _PITCH), device=device)
+
     return Act(
         blend=strength * shapes,
         lids=strength * lids,
@@ -144,16 +150,20 @@ def draw_acts(faces: Portraits, strength: float, rng: torch.Generator) -> Act:
 def _shapes() -> Float[np.ndarray, "shapes 468 3"]:
     """Blend shapes in head space: by how much each point moves when a muscle is at work."""
     mean = mean_mesh()
+
     x, y = mean[:, 0], mean[:, 1]
     jaw, middle = _jaw_weights(), mean[list(LIPS_INNER)].mean(axis=0)
     axis_y, axis_z = _JAW_AXIS
+
     lips = _near(middle, 0.45)
     upper = ((y < _mouth_line(x)) * _near(mean[LIPS_OUTER[15]], 0.25))[:, None]
+
     smile, raised, frown = np.zeros((3, *mean.shape))
     for corner, brow, side in ((LIPS_OUTER[0], LEFT_BROW, -1), (LIPS_OUTER[10], RIGHT_BROW, 1)):
         smile += _near(mean[corner], 0.3)[:, None] * np.array([side * 0.16, -0.1, 0.06])
         raised += _near(mean[list(brow)].mean(axis=0), 0.35)[:, None] * np.array([0, -0.12, 0])
         frown += _near(mean[brow[4]], 0.2)[:, None] * np.array([-side * 0.06, 0.05, 0])
+
     return np.stack([
         _JAW * jaw[:, None] * np.stack([np.zeros_like(y), axis_z - mean[:, 2], y - axis_y], axis=1),
         jaw[:, None] * np.array([0.1, 0, 0]),
@@ -184,13 +194,16 @@ def _jaw_weights() -> PointWeights:
     """How much each point goes along with the jaw: the lower lip and the chin wholly, the corners of the mouth a
     little, the cheeks the less the higher up."""
     mean = mean_mesh()
+
     x, y = np.abs(mean[:, 0]), mean[:, 1]
     corner_x, corner_y = mean[LIPS_INNER[10], 0], mean[LIPS_INNER[10], 1]
     chin = y.max()
+
     beside = np.clip((y - corner_y) / (chin - corner_y) * 1.4 + 0.25, 0, 1)
     below = 1 - 0.7 * np.clip(x / corner_x, 0, 1) ** 2
     under = np.where(y > _mouth_line(mean[:, 0]), np.maximum(below, beside), 0.0)
     weights = np.where(x < corner_x, under, beside)
+
     corners = [LIPS_INNER[0], LIPS_INNER[10], LIPS_OUTER[0], LIPS_OUTER[10]]
     weights[corners] = 0.3
     return np.asarray(weights)

@@ -46,11 +46,13 @@ class Animated:
 def animate(faces: Portraits, act: Act, places: Places) -> Animated:
     """What `faces` that act show at `places` (pixel by pixel of an output picture)."""
     before, after = faces.points, moved(faces, act)
+
     # How the skin follows is costly to work out, and smooth: some pixels will do.
     planes = places.permute(0, 3, 1, 2)
     coarse = functional.adaptive_avg_pool2d(planes, _FOLLOWED).permute(0, 2, 3, 1)
     flow = _follow(coarse, after, (before - after)[..., :2]).permute(0, 3, 1, 2)
     flow = functional.interpolate(flow, planes.shape[2:], mode="bilinear", align_corners=False)
+
     skin = (
         places
         + flow.permute(0, 2, 3, 1)
@@ -59,15 +61,19 @@ def animate(faces: Portraits, act: Act, places: Places) -> Animated:
             for number, eye in enumerate((LEFT_EYE, RIGHT_EYE))
         )
     )
+
     inner = list(LIPS_INNER)
     lips_before, lips_after = before[:, inner, :2], after[:, inner, :2]
     inside = _inside(places, lips_after)
+
     # Teeth are fixed to the skull: inside, what the portrait shows behind its lips goes along with the upper one.
     top, bottom = lips_after[:, 15], lips_after[:, 5]
     teeth = places + (lips_before[:, 15] - top)[:, None, None]
     shown = _inside(teeth, lips_before)
     unseen = inside & ~shown & (teeth[..., 1] > lips_before[:, [5, 15]].mean(dim=1)[:, None, None, 1])
+
     depth = (places[..., 1] - top[:, None, None, 1]) / (bottom - top)[:, None, None, 1].clamp_min(1e-3)
+
     return Animated(torch.where((inside & shown)[..., None], teeth, skin), unseen, depth)
 
 
@@ -76,11 +82,16 @@ def _follow(places: Places, points: Float[Tensor, "batch points 3"], moves: Floa
     for irregularly-spaced data", 1968) with the fourth power of the distance. What lies in front counts more than what
     it hides, and the picture's border stays where it is.
     """
+
+    # The border of the picture stays where it is.
     border = _border(places.device).expand(len(places), -1, -1)
     anchors = torch.cat([points[..., :2], border], dim=1)
     moves = torch.cat([moves, torch.zeros_like(border)], dim=1)
+
+    # What lies in front moves what lies behind it little.
     nearness = torch.exp(-_HIDING * (points[..., 2] - points[..., 2].mean(dim=1, keepdim=True)))
     nearness = torch.cat([nearness, torch.ones_like(border[..., 0])], dim=1)[..., None]
+
     carried = torch.cat([moves * nearness, nearness], dim=2)
     followed = torch.cat([
         torch.bmm(_squared_distances(here, there).add_(_SOFTNESS**2).pow_(-2), carry)
@@ -89,6 +100,7 @@ def _follow(places: Places, points: Float[Tensor, "batch points 3"], moves: Floa
             strict=True,
         )
     ])  # fmt: skip
+
     followed = followed[..., :2] / followed[..., 2:]
     return followed.reshape(places.shape)
 

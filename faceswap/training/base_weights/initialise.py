@@ -48,8 +48,10 @@ def _fitting(model: SwapModel, shown: Batch, config: TrainConfig, each: bool) ->
     with torch.no_grad():
         features = model.bottleneck.decode(model.encode(shown.input))
         codes = decoders.codes.mean(dim=0).repeat(len(features) if each else 1, 1)
+
     codes.requires_grad_()
     optimizer = torch.optim.Adam([codes], lr=_RATE)
+
     for step in range(_STEPS):
         optimizer.param_groups[0]["lr"] = _RATE * (1 - step / _STEPS)
         decoded = picture(decoders.draw(features, codes).logits)

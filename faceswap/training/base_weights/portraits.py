@@ -54,11 +54,14 @@ class Likenesses:
     def draw(cls, persons: int, seed: int, device: torch.device) -> Likenesses:
         """By chance, the same for the same seed."""
         rng = torch.Generator().manual_seed(seed)
+
         numbers = persons * LIKENESSES
         likeness = torch.arange(numbers) % LIKENESSES
         other = (likeness >= LIKENESSES // 2).float()
+
         features = torch.randn(numbers, 2, _FEATURE_POINTS, _FEATURE_POINTS, generator=rng) * _FEATURES
         complexion = torch.randn(numbers, 1, generator=rng) * 0.45 + torch.randn(numbers, 3, generator=rng) * 0.1
+
         return cls(
             (1 - 2 * (likeness % 2)).float().to(device),
             (features * other[:, None, None, None]).to(device),
@@ -173,18 +176,25 @@ def _light(count: int, size: int, rng: torch.Generator) -> Float[Tensor, "batch 
 def _damaged(pictures: Pixels, strength: float, rng: torch.Generator) -> Pixels:
     """Each in other colours, brightness and contrast; some blurred, noisy, or covered in part."""
     size, device = pictures.shape[2], pictures.device
+
     drawn = torch.rand(len(pictures), 12, 1, 1, generator=rng, device=device)
     tint, contrast, brightness = (
         strength * (2 * drawn[:, some] - 1) for some in (slice(0, 3), slice(3, 4), slice(4, 5))
     )
+
+    # Another light and another camera.
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
     pictures = (
         ((pictures - mean) * (1 + _CONTRAST * contrast) + mean) * (1 + _TINT * tint) * (1 + _BRIGHTNESS * brightness)
     )
+
+    # Blur, noise.
     blurred = functional.interpolate(functional.avg_pool2d(pictures, 2), size=size, mode="bilinear")
     pictures = torch.lerp(pictures, blurred, (drawn[:, 5:6] < 0.4 * strength) * drawn[:, 6:7])
     noise = torch.randn(pictures.shape, generator=rng, device=device) * _NOISE
     pictures = pictures + noise * (drawn[:, 7:8] < 0.3 * strength) * drawn[:, 8:9]
+
+    # Something in front of the face.
     along = torch.linspace(0, 1, size, device=device)
     reach = (drawn[:, 9:10] < 0.3 * strength) * _PATCH
     covered = ((along - drawn[:, 10:11]).abs() < reach) & ((along[:, None] - drawn[:, 11:12]).abs() < reach)

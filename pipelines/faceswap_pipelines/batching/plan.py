@@ -134,6 +134,7 @@ def read_plan(file: Path, watching: bool = False) -> list[Task]:
     """
     values = read_toml(file)
     defaults, given_jobs = values.get("defaults", {}), values.get("job", [])
+
     unknown = sorted(set(values) - {"defaults", "job"})
     if not unknown and isinstance(defaults, dict):
         unknown = [f"defaults.{kind}" for kind in sorted(set(defaults) - set(_KINDS))]
@@ -141,24 +142,30 @@ def read_plan(file: Path, watching: bool = False) -> list[Task]:
         raise ConfigError(
             f"{file} has the unknown part '{(unknown or ['defaults'])[0]}'", "It is made of [[job]] and [defaults.KIND]"
         )
+
     if not given_jobs or not isinstance(given_jobs, list):
         raise ConfigError(f"{file} has no jobs", 'Add one: [[job]] and below it kind = "swap", inputs, model, out')
+
     jobs = []
     for number, given in enumerate(given_jobs, start=1):
         where, kind = f"{file}, job {number}", given.get("kind") if isinstance(given, dict) else None
         if not isinstance(kind, str) or kind not in _KINDS:
             raise ConfigError(f"{where} is of no known kind ({kind!r})", f"Choose one of: {', '.join(_KINDS)}")
+
         default = defaults.get(kind, {})
         if not isinstance(default, dict):
             raise ConfigError(f"defaults.{kind} in {file} is no table", f"Write it as [defaults.{kind}]")
         spec: Any = from_dict(_KINDS[kind], default | {key: given[key] for key in given if key != "kind"}, where)
+
         try:
             tasks = _expanded(spec, file.absolute().parent, _GROWING if watching else 0.0)
         except OSError as error:  # a name that is too long, for example
             raise ConfigError(f"{where} names what cannot be a file ({error})", "Correct its paths") from error
+
         if not tasks and not watching:
             raise ConfigError(f"{where}: nothing matches {' '.join(spec.inputs)}", "Correct its inputs, or use --watch")
         jobs.append(_Named(spec.name, spec.after, tasks))
+
     return _ordered(_with_dependencies(jobs, file), file)
 
 
@@ -167,20 +174,24 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
 
     Raises ConfigError if there are none, OutputError if the folder cannot be made.
     """
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(
             f"{folder} cannot be used as a folder ({error.strerror})", "Choose another --out-dir"
         ) from error
+
     files = found([str(video) for video in videos], Path())
     if not files:
         raise ConfigError(f"nothing matches {' '.join(map(str, videos))}", "Name videos or pictures that are there")
+
     tasks = []
     for video in files:
         one = replace(job, video=video, out=folder / f"{video.stem}{_suffix(video, job.settings.encoding.kind)}")
         tasks.append(Task(f"swap {video} into {one.out}", one))
     _unique(tasks, "the inputs")
+
     return lambda: tasks
 
 
@@ -197,9 +208,11 @@ def found(patterns: Iterable[str], folder: Path, settled: float = 0.0) -> list[P
 
     Of what a glob names, that which was changed within the last `settled` seconds is left out.
     """
+
     paths: list[Path] = []
     for pattern in patterns:
         itself = folder / pattern
+
         if itself.exists() or not any(sign in pattern for sign in "*?["):
             some = [itself]
         else:
@@ -207,6 +220,7 @@ def found(patterns: Iterable[str], folder: Path, settled: float = 0.0) -> list[P
             media = (folder / match for match in matches)
             some = [path for path in media if (is_video(path) or is_picture(path)) and _is_settled(path, settled)]
         paths += [path for path in some if path not in paths]
+
     return paths
 
 
@@ -224,6 +238,7 @@ def _extract(spec: _Extract, folder: Path, settled: float) -> list[Task]:
     inputs = found(spec.inputs, folder, settled)
     person = None if spec.person is None else folder / spec.person
     sets = [(path,) for path in inputs] if "{stem}" in spec.out else [tuple(inputs)] if inputs else []
+
     tasks = []
     for some in sets:
         out = folder / _filled(spec.out, some[0], "")
@@ -244,6 +259,7 @@ def _train(spec: _Train, folder: Path) -> list[Task]:
     facesets = {person: folder / path for person, path in ({"a": spec.a, "b": spec.b} | spec.persons).items()}
     model = folder / spec.model
     settle_consent(model, spec.consent, facesets)  # now, not after hours of extracting
+
     job = TrainJob(
         facesets=facesets,
         model=model,
@@ -255,6 +271,7 @@ def _train(spec: _Train, folder: Path) -> list[Task]:
         settings=spec.settings,
         consent=spec.consent,
     )
+
     return [Task(f"train {model}", job)]
 
 
@@ -263,13 +280,16 @@ def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
     if settings.picture:
         way = settings.face.partition("=")[0]
         settings = replace(settings, face=f"{way}={folder / settings.picture}")
+
     tasks = []
     for video in found(spec.inputs, folder, settled):
         out = folder / _filled(spec.out, video, model.name)
         mask_out = None if spec.mask_out is None else folder / _filled(spec.mask_out, video, model.name)
+
         for path in (out, mask_out or out):
             if any(path == folder / pattern or _covers(pattern, path, folder) for pattern in spec.inputs):
                 raise ConfigError(f"the output {path} would become an input", "Write outputs into another folder")
+
         job = SwapJob(
             video=video,
             model=model,
@@ -280,6 +300,7 @@ def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
             min_face=spec.min_face,
         )
         tasks.append(Task(f"swap {video} into {out}", job))
+
     return tasks
 
 
@@ -312,13 +333,16 @@ def _filled(template: str, path: Path, model: str) -> str:
 
 def _with_dependencies(jobs: list[_Named], file: Path) -> list[Task]:
     """All tasks, each after those that make what it uses and those that its job names."""
+
     tasks = _unique([task for job in jobs for task in job.tasks], str(file))
     named: Mapping[str, list[Task]] = {job.name: job.tasks for job in jobs if job.name}
     makers = {task.out.resolve(): task.name for task in tasks}
+
     complete = []
     for job in jobs:
         if unknown := next((name for name in job.after if name not in named), None):
             raise ConfigError(f"{file} has no job named '{unknown}'", f"There are: {', '.join(named) or 'none'}")
+
         asked = [task.name for name in job.after for task in named[name]]
         for task in job.tasks:
             used = [makers[path.resolve()] for path in inputs_of(task.job) if path.resolve() in makers]
@@ -345,12 +369,14 @@ def _unique(tasks: list[Task], where: str) -> list[Task]:
     for task in tasks:
         # Without their suffixes: the files beside an output, such as its tracks, are named by its stem.
         outs = [path.with_suffix("") if task.kind == "swap" else path for path in outputs_of(task.job)]
+
         if clash := next((path for path in outs if path in taken), None):
             raise ConfigError(
                 f"in {where} two jobs would write {clash}",
                 "Put {stem} into out and mask_out, or name different outputs",
             )
         taken.update(outs)
+
     return tasks
 
 

@@ -66,10 +66,12 @@ def batch(
     Raises OutputError if another process works on the same batch.
     """
     outcomes: dict[str, Outcome] = {}
+
     tasks = plan()
     seen = {task.name: _stamp(task) for task in tasks}
     with State(state_file) as state, _Crew(_places(device, workers)) as crew:
         yield from _finish(tasks, outcomes, state, crew, told)
+
         while watch:
             looked = time.monotonic()
             while time.monotonic() - looked < _WATCH_EVERY:
@@ -79,8 +81,10 @@ def batch(
             for task in tasks:
                 outcomes.pop(task.name, None)
             yield from _finish(tasks, outcomes, state, crew, told)
+
     statuses = [outcome.status for outcome in outcomes.values()]
     done, kept, failed = (statuses.count(status) for status in ("done", "kept", "failed"))
+
     return BatchResult(done=done, kept=kept, failed=failed, outcomes=list(outcomes.values()))
 
 
@@ -110,6 +114,7 @@ def _finish(
 ) -> Run[None]:
     """Run `tasks` and add to `outcomes` what becomes of each."""
     waiting, total, heard = list(tasks), len(outcomes) + len(tasks), set(outcomes)
+
     while waiting or crew.busy:
         for task in list(waiting):
             if needed := next((name for name in task.after if _has_failed(name, outcomes)), None):
@@ -118,26 +123,32 @@ def _finish(
             elif crew.free and all(name in outcomes for name in task.after):
                 waiting.remove(task)
                 _begin(task, outcomes, state, crew)
+
         for task, answer, seconds in crew.answers():
             outcomes[task.name] = _note(task, answer, seconds, state)
+
         for name in outcomes.keys() - heard:
             heard.add(name)
             if outcomes[name].reason:
                 told(outcomes[name])
+
         yield Progress(title="Jobs", done=len(outcomes), total=total, unit="jobs", note=crew.note())
 
 
 def _begin(task: Task, outcomes: dict[str, Outcome], state: State, crew: _Crew) -> None:
     """Hand a task to a free worker, unless it is done already."""
+
     before = state.entry(task) or Entry(status="queued", key="")
     try:
         key = key_of(task.job)
     except (FaceswapError, OSError):
         key = ""  # its inputs cannot be read: the job itself will say why
+
     outputs = outputs_of(task.job)
     if before.status == "done" and before.key == key and all(path.exists() for path in outputs):
         outcomes[task.name] = Outcome(task.name, "kept")
         return
+
     if isinstance(task.job, SwapJob):
         # What this batch has made may be replaced, what somebody else has made may not.
         there = next((path for path in outputs if path.exists()), None)
@@ -146,6 +157,7 @@ def _begin(task: Task, outcomes: dict[str, Outcome], state: State, crew: _Crew) 
             outcomes[task.name] = Outcome(task.name, "failed", why)
             return
         task = replace(task, job=replace(task.job, overwrite=True))
+
     try:
         for path in outputs:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -153,6 +165,7 @@ def _begin(task: Task, outcomes: dict[str, Outcome], state: State, crew: _Crew) 
         why = f"the folder {path.parent} cannot be made ({error.strerror}). Choose another place"
         outcomes[task.name] = Outcome(task.name, "failed", why)
         return
+
     state.note(task, Entry(status="running", key=key, ours=True))
     crew.give(task)
 
@@ -230,8 +243,10 @@ class _Crew:
 
     def answers(self) -> list[tuple[Task, Done | Failed, float]]:
         """The tasks that have ended by now, and how; waits a moment for news."""
+
         ended: list[tuple[Task, Done | Failed, float]] = []
         by_pipe: dict[Connection, _Worker] = {worker.orders: worker for worker in self._active}
+
         for pipe in wait(list(by_pipe), _POLL) if by_pipe else []:
             worker = by_pipe[pipe]  # type: ignore[index]  # wait gives back what it was given
             answer = self._next(worker)
@@ -241,6 +256,7 @@ class _Crew:
                 assert worker.task is not None  # only active workers are asked
                 ended.append((worker.task, answer, time.monotonic() - worker.started))
                 worker.task = None
+
         return ended
 
     def _next(self, worker: _Worker) -> Progress | Done | Failed:

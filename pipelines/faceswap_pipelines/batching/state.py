@@ -53,6 +53,7 @@ class State(AbstractContextManager["State"]):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+
         taken = OutputError(f"the state of this batch ({path}) is in use", "Wait for the other one to end")
         self._lock = lock(path.with_name(f"{path.name}.lock"), taken)
         try:
@@ -62,6 +63,7 @@ class State(AbstractContextManager["State"]):
         except (OSError, sqlite3.Error) as error:
             self._lock.close()
             raise self._damaged(str(error)) from error
+
         if version != _VERSION:
             self.__exit__(None, None, None)
             raise OutputError(f"{path} is of another version of this program", _ANEW)
@@ -78,8 +80,10 @@ class State(AbstractContextManager["State"]):
             row = self._db.execute(
                 "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (task.name,)
             ).fetchone()
+
             if row is None:
                 return None
+
             *texts, seconds, result, ours = row
             status, key, reason, result = (of_kind(str, text) for text in (*texts, result))
             return Entry(
@@ -111,8 +115,10 @@ def _contents(job: AnyJob) -> list[str]:
     if isinstance(job, ExtractJob):
         shown = [job.person] if job.person else []
         return [fingerprint(path) for path in [*list_media(job.inputs), *shown] if path.is_file()]
+
     if isinstance(job, SwapJob):
         return [fingerprint(path) for path in read_by(job) if path.is_file()]
+
     kept = []
     for folder in job.facesets.values():
         try:
@@ -120,4 +126,5 @@ def _contents(job: AnyJob) -> list[str]:
                 kept.append(json.dumps([record.file for record in faceset.records(kept_only=True)]))
         except FaceswapError:  # the job itself will say what is wrong with it
             kept.append("")
+
     return kept

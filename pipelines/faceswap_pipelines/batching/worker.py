@@ -51,12 +51,15 @@ def work(orders: Connection, device: str, threads: int) -> None:
     SIGTERM stops the task at hand cleanly: it keeps what it has.
     """
     stopped = threading.Event()
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent says what to do
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     os.environ.setdefault("SVT_LOG", "1")
+
     keep_freed_memory()
     torch.set_num_threads(min(threads, torch.get_num_threads()))  # OMP_NUM_THREADS may ask for fewer
     cv2.setNumThreads(threads)
+
     models = Models()
 
     def watch(progress: Progress) -> None:
@@ -69,6 +72,7 @@ def work(orders: Connection, device: str, threads: int) -> None:
             task: Task = orders.recv()
         except EOFError:
             return
+
         try:
             result: Any = run(job_of(replace(task.job, device=device), models), watch)
             orders.send(Done(json.dumps(asdict(result))))

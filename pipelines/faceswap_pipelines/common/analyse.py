@@ -47,16 +47,19 @@ class FaceFinder:
     def look_at(self, images: Sequence[Picture]) -> tuple[list[Track], list[tuple[Frame, FrameFaces]]]:
         """The faces in single pictures, each a scene of its own: as if they had been followed through a video."""
         found: list[Track] = []
+
         frames: list[tuple[Frame, FrameFaces]] = []
         for index, image in enumerate(images):
             frame = Frame(image, index, Fraction(index))
             [seen], identities = self.tracker().follow([frame])
             renumbered = tuple(replace(face, track=index * _MANY + face.track) for face in seen.faces)
             who = {one.track: one.embedding for one in identities}
+
             found += [
                 Track(number=index * _MANY + face.track, identity=who[face.track], frames=1, size=face.size)
                 for face in seen.faces
             ]
+
             frames.append((frame, replace(seen, cut=True, faces=renumbered)))
         return found, frames
 
@@ -75,21 +78,26 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
     """
     if not path.is_file():
         raise MediaError(f"{path} does not exist", "Check the name")
+
     analysis = tracks.analysis(fingerprint(path, frames, finder.min_face), frames[0])
     if analysis.finished:
         return analysis
+
     with tracks.reading():
         tracker = finder.tracker(analysis.state)
+
     title, total = f"Finding faces in {path.name}", count_frames(path, frames)
     first = done = analysis.next_frame - frames[0]
     start = time.monotonic()
     yield Progress(title=title, done=done, total=total, unit="frames")
+
     depth, batch = _depth(path)
     for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1])), depth), batch):
         with one_thread_each():
             found, identities = tracker.follow(some)
         tracks.add(analysis, found, identities, tracker.state())
         done += len(some)
+
         yield Progress(
             title=title,
             done=done,
@@ -97,6 +105,7 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
             unit="frames",
             note=f"{(done - first) / (time.monotonic() - start):.0f} frames/s",
         )
+
     tracks.finish(analysis)
     return analysis
 

@@ -86,9 +86,12 @@ def sort_faces(folder: Path, by: str, reverse: bool, out: Path, device: str = "a
     """
     if by not in ORDERS:
         raise ConfigError(f"faces cannot be sorted by '{by}'", f"Use one of {', '.join(ORDERS)}")
+
     with Faceset.open(folder) as faceset:
         records = all_records(faceset)
         kept = [record for record in records if record.kept]
+
+        # What they are sorted by.
         values, order = None, np.arange(len(kept))
         if by == "identity" and kept:
             embeddings = yield from embeddings_of(faceset, kept, device)
@@ -97,13 +100,17 @@ def sort_faces(folder: Path, by: str, reverse: bool, out: Path, device: str = "a
             order = curate.chain((yield from thumbnails_of(faceset, kept)))
         elif by in KEYS:
             values = column(measures_of(kept), by)
+
         if values is not None:
             order = np.argsort(values, kind="stable")
         order = order[::-1] if reverse else order
         ordered = [kept[i] for i in order]
+
+        # Their files' numbers, and a sheet.
         rejected = [record for group in by_reason(records).values() for record in group]
         faceset.number([] if by == "time" and not reverse else [*ordered, *rejected])
         captions = None if values is None else [f"{values[i]:.{DECIMALS.get(by, 2)}f}" for i in order]
+
         rows = sheet_rows(faceset, f"{len(kept)} kept, by {by}{', reversed' * reverse}", ordered, 96, captions)
     write_picture(out, sheet(rows, side=SIDE))
     return SortResult(str(out), by, len(kept))
@@ -111,13 +118,16 @@ def sort_faces(folder: Path, by: str, reverse: bool, out: Path, device: str = "a
 
 def cluster_faces(folder: Path, count: int | None, out: Path, device: str = "auto") -> Run[ClusterResult]:
     """Part the kept faces into groups of one person each, or into `count` groups; number the files by group."""
+
     with Faceset.open(folder) as faceset:
         records = all_records(faceset)
         kept = [record for record in records if record.kept]
         if not kept:
             raise FaceError(f"the faceset {folder} keeps no face", f"Take some back: faceswap faces restore {folder}")
+
         if count is not None and count > len(kept):
             raise ConfigError(f"{len(kept)} faces cannot make {count} groups", f"Use --groups {len(kept)} or less")
+
         labels = curate.groups((yield from embeddings_of(faceset, kept, device)), count)
         faceset.set_clusters(dict(zip((record.file for record in kept), labels.tolist(), strict=True)))
         groups = [
@@ -125,13 +135,17 @@ def cluster_faces(folder: Path, count: int | None, out: Path, device: str = "aut
             for number in range(1, int(labels.max()) + 1)
         ]
         rejected = [record for group in by_reason(records).values() for record in group]
+
         faceset.number([*(record for group in groups for record in group), *rejected])
+
+        # A row of the sheet for each of the largest groups.
         rows: list[SheetRow] = []
         for number, group in enumerate(groups[:_ROWS], 1):
             rows += sheet_rows(faceset, f"group {number}: {len(group)} faces", group, COLUMNS)
         if rest := [record for group in groups[_ROWS:] for record in group]:
             title = f"groups {_ROWS + 1} to {len(groups)}: {len(rest)} faces"
             rows += sheet_rows(faceset, title, rest, 4 * COLUMNS)
+
     write_picture(out, sheet(rows, side=SIDE))
     return ClusterResult(str(out), [len(group) for group in groups])
 
@@ -145,8 +159,10 @@ def restore_faces(
     """
     if last + every + (reason is not None) + bool(files) > 1:
         raise ConfigError("--last, --all, --reason and --files say different things", "Use one of them")
+
     with Faceset.open(folder) as faceset:
         records = all_records(faceset)
+
         if every or reason is not None or files:
             wanted = records if every else faceset.named(files)
             if reason is not None:
@@ -154,6 +170,7 @@ def restore_faces(
             words = "--all" if every else "--files" if files else f"--reason '{reason}'"
             command = f"restore {words}"
             changed = faceset.mark(command, {record.file: None for record in wanted})
+
         else:
             undone = faceset.undo()
             if undone is None:
@@ -161,6 +178,7 @@ def restore_faces(
                     "there is no command left to take back", "To keep faces that extraction rejected use --all"
                 )
             command, changed = undone
+
         undone_it = not (every or reason is not None or files)
         return RestoreResult(
             command=command, undone=undone_it, changed=changed, kept=len(faceset.records(kept_only=True))
@@ -177,8 +195,10 @@ def _rejected_for(reason: str, records: Sequence[FaceRecord], folder: Path) -> l
 
 def embeddings_of(faceset: Faceset, records: Sequence[FaceRecord], device: str) -> Run[Embeddings]:
     """Who each face is; what was not known is kept for the next time."""
+
     known = {record.file: record.embedding for record in records if record.embedding is not None}
     missing = [record for record in records if record.file not in known]
+
     if missing:
         identifier = Identifier(pick_device(device))
         for some in batched(missing, _AT_ONCE):
@@ -187,6 +207,7 @@ def embeddings_of(faceset: Faceset, records: Sequence[FaceRecord], device: str) 
             found = dict(zip((record.file for record in some), identifier.embed(faces), strict=True))
             faceset.set_embeddings(found)
             known |= found
+
     return np.array([known[record.file] for record in records]).reshape(len(records), EMBEDDING)
 
 

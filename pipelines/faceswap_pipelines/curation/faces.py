@@ -113,6 +113,7 @@ def list_faces(folder: Path, rejected: bool) -> list[FaceRow]:
     """The kept faces of the faceset, or its rejected ones."""
     with Faceset.open(folder) as faceset:
         records = [record for record in faceset.records() if record.kept != rejected]
+
     return [
         FaceRow(
             file=r.file,
@@ -136,15 +137,18 @@ def sheet_faces(folder: Path, out: Path, count: int, by: str | None, rejected: b
     with Faceset.open(folder) as faceset:
         records = all_records(faceset)
         kept = [record for record in records if record.kept]
+
         if rejected and len(kept) == len(records):
             raise FaceError(f"the faceset {folder} has no rejected faces", "Leave out --rejected")
         if by is not None and not rejected and not kept:
             raise FaceError(f"the faceset {folder} keeps no face", "Look at the others with --rejected")
+
         rows = [] if rejected else rows_by(faceset, f"{len(kept)} kept", kept, count, by)
         if rejected or by is None:
             for reason, group in by_reason(records).items():
                 title = f"{len(group)} rejected: {reason}"
                 rows += rows_by(faceset, title, group, count if rejected else 2 * COLUMNS, by)
+
     write_picture(out, sheet(rows, side=SIDE))
     return SheetResult(str(out), len(kept), len(records) - len(kept))
 
@@ -182,8 +186,10 @@ def show_faces(folder: Path, out: Path, files: Sequence[str], count: int) -> Sho
             records = [kept[i] for i in evenly(len(kept), count)]
             if not records:
                 raise FaceError(f"the faceset {folder} keeps no face", f"Look: faceswap faces list {folder} --rejected")
+
         portraits = [_portrait(faceset, record) for record in records]
     write_picture(out, grid(portraits, columns=2))
+
     faces = [
         ShownFace(file=r.file, measures=asdict(r.measures), presence=r.face.presence, reason=r.reason) for r in records
     ]
@@ -194,6 +200,7 @@ def _portrait(faceset: Faceset, record: FaceRecord) -> Picture:
     known = {key: f"{value:.{DECIMALS[key]}f}" for key, value in asdict(record.measures).items()}
     head = ", ".join(f"{key} {known[key]}" for key in ("yaw", "pitch", "roll"))
     rest = ", ".join(f"{key} {text}" for key, text in known.items() if key not in ("yaw", "pitch", "roll"))
+
     lines = (
         record.file,
         f"frame {record.frame}, {float(record.time):.2f} s, track {record.face.track}, "
@@ -201,6 +208,7 @@ def _portrait(faceset: Faceset, record: FaceRecord) -> Picture:
         f"{head} (degrees); presence {record.face.presence:.3f}",
         rest,
     )
+
     image = read_picture(faceset.path(record))
     return portrait(AlignedFace(image, record.to_crop, record.face), lines)
 
@@ -210,9 +218,11 @@ def stats_faces(folder: Path, out: Path) -> StatsResult:
     with Faceset.open(folder) as faceset:
         records, sources = all_records(faceset), faceset.sources()
     kept = [record for record in records if record.kept]
+
     measures = measures_of(kept)
     per_source = Counter(record.source for record in kept)
     columns = {key: column(measures, key) for key in KEYS} if kept else {}
+
     panels = [
         Histogram(
             title="yaw, degrees", values=column(measures, "yaw"), low=-60, high=60, ends=("looks left", "looks right")
@@ -225,7 +235,9 @@ def stats_faces(folder: Path, out: Path) -> StatsResult:
         Histogram(title="eyes", values=column(measures, "eyes"), low=0.1, high=0.5, ends=("shut", "open")),
         Histogram(title="brightness", values=column(measures, "brightness"), low=0, high=255, ends=("dark", "bright")),
     ]
+
     write_picture(out, histograms(panels, f"{len(kept)} faces kept"))
+
     return StatsResult(
         chart=str(out),
         kept=len(kept),
@@ -251,6 +263,7 @@ def coverage_hints(measures: Sequence[Measures]) -> list[str]:
     """What faces with these measures lack, for a model that is to learn a person from them; at best nothing."""
     if not measures:
         return ["no face is kept"]
+
     yaw, pitch, eyes, mouth = (column(measures, key) for key in ("yaw", "pitch", "eyes", "mouth"))
     least = {
         "few faces look to the left": (yaw < -_TURNED, _FEW),
@@ -261,13 +274,16 @@ def coverage_hints(measures: Sequence[Measures]) -> list[str]:
         "few faces have a shut mouth": (mouth < _SPEAKING, 2 * _FEW),
         "hardly any face blinks": (eyes < _SHUT * np.median(eyes), _RARE),
     }
+
     hints = [f"{what} ({100 * hit.mean():.0f}%)" for what, (hit, share) in least.items() if hit.mean() < share]
     if len(measures) < 250:
         hints.insert(0, f"{len(measures)} faces are few: 500 to 2000 make a better model")
+
     if np.median(column(measures, "sharpness")) < _SOFT:
         hints.append("most faces are soft: use sharper footage")
     if np.median(column(measures, "size")) < _SMALL:
         hints.append(f"most faces are small, under {_SMALL:.0f} px: a larger picture size than that teaches nothing")
+
     return hints
 
 

@@ -81,16 +81,20 @@ def reject_faces(job: RejectJob, out: Path) -> Run[RejectResult]:
     _check(job)
     with Faceset.open(job.faceset) as faceset:
         kept = [record for record in all_records(faceset) if record.kept]
+
         reasons = dict.fromkeys((record.file for record in faceset.named(job.files) if record.kept), BY_HAND)
         for rule in (_where, _group, _strangers, _repeated, _surplus):
             left = [record for record in kept if record.file not in reasons]
             reasons |= yield from rule(job, faceset, left)
+
         after = [replace(record, reason=reasons.get(record.file)) for record in kept]
         counts = {reason: len(group) for reason, group in by_reason(after).items()}
         left = [record for record in after if record.kept]
+
         write_picture(out, sheet(_before_and_after(faceset, after, job.dry_run), side=SIDE))
         if not job.dry_run:
             faceset.mark(job.command, reasons)
+
     return RejectResult(kept=len(left), rejected=counts, sheet=str(out), dry_run=job.dry_run)
 
 
@@ -101,12 +105,14 @@ def _check(job: RejectJob) -> None:
             "it is not said which faces to reject",
             "Use --where, --strangers, --duplicates, --balance, --group or --files; more with --help",
         )
+
     if job.person is not None and not job.strangers:
         raise ConfigError("--person says who is no stranger", "Use it together with --strangers")
     if job.balance is not None and job.balance < 1:
         raise ConfigError(f"--balance {job.balance} would keep no face", "Say how many faces to keep")
     if job.closer_than <= 0:
         raise ConfigError("--closer-than must be above zero", f"The default is {CLOSER_THAN:g}")
+
     for text in job.where:
         Condition.parse(text)
 
@@ -126,8 +132,10 @@ def _where(job: RejectJob, _faceset: Faceset, kept: Sequence[FaceRecord]) -> Run
 
 def _group(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:
     yield from ()
+
     if job.group is None:
         return {}
+
     known = {record.cluster for record in faceset.records() if record.cluster is not None}
     if not known:
         raise FaceError(
@@ -135,6 +143,7 @@ def _group(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[
         )
     if job.group not in known:
         raise FaceError(f"there is no group {job.group}", f"The groups have numbers from 1 to {max(known)}")
+
     return {record.file: f"group {job.group}" for record in kept if record.cluster == job.group}
 
 

@@ -49,12 +49,16 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Run[DemoResult]:
     """
     clips = {person: out / f"{actor.name}.mp4" for person, actor in zip("ab", LEADS, strict=True)}
     facesets = {person: out / "faces" / person for person in clips}
+
     seconds: dict[str, float] = {}
     found: dict[str, float] = {}
+
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be used as a folder ({error})", "Choose another with --out") from error
+
+    # Film both, and find their faces.
     for number, (person, clip) in enumerate(clips.items()):
         start = time.monotonic()
         yield Progress(title=f"Filming {clip.stem}", done=number, total=len(clips), unit="clips")
@@ -64,6 +68,8 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Run[DemoResult]:
         result = yield from extract(ExtractJob(inputs=(clip,), out=facesets[person], device=device))
         found[clip.stem] = result.kept / _FRAMES
         seconds[f"{clip.stem}: filming and extracting"] = time.monotonic() - start
+
+    # Learn them.
     start = time.monotonic()
     trained = yield from train(
         TrainJob(
@@ -71,14 +77,18 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Run[DemoResult]:
         )
     )
     seconds["training"] = time.monotonic() - start
+
+    # Swap, and show it.
     start = time.monotonic()
     job = SwapJob(
         video=clips["a"], model=out / "model", out=out / "swap.mp4", frames=(0, _SWAPPED), overwrite=True, device=device
     )
     swapped = yield from swap(job)
     seconds["swapping"] = time.monotonic() - start
+
     picture = out / "sheet.png"
     write_marked(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"), seal_of(job.model, job.video))
+
     report = out / "report.md"
     report.write_text(_report(clips, found, trained, swapped, seconds), encoding="utf-8")
     return DemoResult(swap=swapped.out, sheet=str(picture), report=str(report), seconds=seconds, found=found)
@@ -106,11 +116,13 @@ def _report(
     seconds: dict[str, float],
 ) -> str:
     lines = ["# Demo report", ""]
+
     lines += [
         "Two people who do not exist, drawn by formulae: " + " and ".join(c.stem for c in clips.values()) + ".",
         "",
     ]
     lines += [f"- faces kept of {name}: {share:.1%} of the frames" for name, share in found.items()]
+
     losses = ", ".join(f"{person} {loss:.3f}" for person, loss in trained.losses.items())
     lines += [
         f"- training: {trained.steps} steps, {trained.faces_per_second:.0f} faces/s, last losses {losses}",
@@ -122,4 +134,5 @@ def _report(
         "",
         "swap.mp4 is the result, sheet.png shows it side by side, model/previews how it was learnt.",
     ]
+
     return "\n".join(lines) + "\n"

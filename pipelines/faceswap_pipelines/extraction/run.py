@@ -44,15 +44,18 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
     """
     inputs, others = list_media(job.inputs), other_files(job.inputs)
     finder = (models or Models()).finder(job.device, job.min_face)
+
     frames, start = 0, time.monotonic()
     failed = {str(path): "it is neither a video nor a picture" for path in others}
     taken = OutputError(f"faces are being extracted into {job.out} already", "Wait for that to end, or stop it first")
+
     with (
         Faceset.create(job.out, job.size) as faceset,
         closing(lock(job.out / ".lock", taken)),
         TrackFile(job.out / "tracks.db") as tracks,
     ):
         analyses: dict[Path, Analysis] = {}
+
         for path in inputs:
             try:
                 source = faceset.source(path, job.frames, job.way) if path.is_file() else None
@@ -64,19 +67,24 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
                 if len(inputs) == 1:
                     raise
                 failed[str(path)] = str(error)
+
         person = None if job.everybody else _person(job, faceset, tracks, analyses, finder)
         for path, analysis in analyses.items():
             if job.everybody:
                 person = main_person(tracks.tracks(analysis))
             frames += yield from _Cutter(job, faceset, tracks, path, analysis, person).cut()
+
         tracks.delete()
         records = faceset.records()
+
     reasons = [record.reason for record in records if record.reason]
     counts = {reason: reasons.count(reason) for reason in sorted(set(reasons))}
     kept = len(records) - len(reasons)
+
     if kept == 0:
         raise FaceError(*_why_none(inputs, counts, failed))
     rate = frames / (time.monotonic() - start)
+
     return ExtractResult(
         faceset=str(job.out), frames=frames, frames_per_second=rate, kept=kept, rejected=counts, failed=failed
     )
@@ -134,6 +142,7 @@ class _Cutter:
         """Work through all frames; how many there were."""
         source, title = self._source, f"Cutting faces from {self._path.name}"
         done = 0
+
         with ThreadPoolExecutor() as pool:
             for some in batched(self._frames, _COMMIT_EVERY):
                 with one_thread_each():
@@ -142,6 +151,7 @@ class _Cutter:
                     self._faceset.add(source, records, some[-1][0].index + 1)
                 done += len(some)
                 yield Progress(title=title, done=done, total=self._total, unit="frames")
+
         self._faceset.finish(source)
         return done
 
@@ -159,8 +169,10 @@ class _Cutter:
 
     def _record(self, face: _Measured) -> FaceRecord:
         frame, aligned = face.frame, face.aligned
+
         stem = "".join(c if c.isalnum() or c in "-_" else "_" for c in self._source.path.stem)[:60]
         file = f"{self._source.id:03d}_{stem}_{frame.index:06d}_{aligned.face.track}.jpg"
+
         return FaceRecord(
             file=file,
             source=self._source.id,
@@ -175,16 +187,20 @@ class _Cutter:
     def _reason(self, face: _Measured) -> str | None:
         """Why a face is not to be learnt from. Who it is comes last: of a blurred face that is hard to say."""
         height, width = face.frame.image.shape[:2]
+
         reason = reason_to_reject(face.aligned, face.measures, width, height, self._job.limits)
         if reason is not None:
             return reason
+
         if not face.wanted:
             return STRANGER
+
         if self._job.skip_similar:
             picture = face.aligned.image
             if self._before is not None and _difference(picture, self._before) < self._job.skip_similar:
                 return _REPEATED
             self._before = picture
+
         return None
 
 

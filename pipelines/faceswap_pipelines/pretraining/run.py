@@ -87,13 +87,17 @@ def pretrain(job: PretrainJob) -> Run[PretrainResult]:
         raise ConfigError(f"there is no preset '{job.preset}'", f"Choose one of: {', '.join(PRESETS)}")
     if (job.minutes or job.steps or 0) <= 0 or (job.minutes is not None and job.steps is not None):
         raise ConfigError("pretraining needs one of minutes and steps, above zero", "Add for example --minutes 60")
+
     faceset = job.out / "faces"
     folders = [folder for folder in (job.portraits, *sorted(job.portraits.glob("*"))) if _holds_pictures(folder)]
     if not folders:
         raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
+
     yield from extract(ExtractJob(inputs=tuple(folders), out=faceset, everybody=True, device=job.device))
+
     preset = PRESETS[job.preset]
     people = yield from _load(faceset, round(MARGIN * preset.size), job.device)
+
     return (yield from learn(job, preset, people))
 
 
@@ -117,19 +121,24 @@ def _load(folder: Path, side: int, device: str) -> Run[People]:
 def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Run[PretrainResult]:
     """The training, measured on people who are held out; the last part of `pretrain`."""
     device, folder = pick_device(job.device), job.out / job.preset
+
     suits = {"batch_size": _BATCH_PIXELS[device.type] // preset.size, "beta": (preset.size / _KL_SIDE) ** 2}
     config = from_dict(TrainConfig, suits | _SETTINGS | dict(job.settings), "settings")
+
     if max(people.persons) + 1 < _FEWEST:
         raise FaceError(
             f"the portraits show {max(people.persons) + 1} people, and learning faces needs at least {_FEWEST}",
             "Add portraits of other people (a thousand are good)",
         )
+
     unknown = hold_out(people.persons, config.seed)
     known, strangers = people.some(~unknown), people.some(unknown)
+
     bank, strange_bank = (
         PortraitBank(some.faces, some.meshes, some.persons, preset.size, config, device) for some in (known, strangers)
     )
     few, strange = (strange_bank.show(count, 1) for count in (_SHOWN, _MEASURED))
+
     state = _open(job, network_of(preset, max(known.persons) + 1), config, device)
     budget = Budget(steps=job.steps, seconds=None if job.minutes is None else job.minutes * 60)
 
@@ -141,9 +150,11 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Run[Pretrain
         for metrics in train(state, coarse_only(state.model.config, {EVERYBODY: bank}), budget):
             recorder.note(metrics, budget)
             yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
+
     found = measure_unknown(state.average, strange, config)
     weights = _weights(job.out, job.preset)
     save_file(as_base(state.average, mean_log_variance(state.average, bank.show(_MEASURED, 0).input)), weights)
+
     return PretrainResult(
         weights=str(weights),
         sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
@@ -160,28 +171,35 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Run[Pretrain
 def _open(job: PretrainJob, network: ModelConfig, config: TrainConfig, device: torch.device) -> TrainState:
     """The state to go on from, or a fresh one. Raises ModelError if what is there was made otherwise."""
     folder, compiled = job.out / job.preset, device.type == "cuda" and can_compile()
+
     if not (folder / "config.toml").exists():
         create_model_folder(folder, network, config)
+
     before = read_config(folder)
     if (before.model, before.train) != (network, config):
         raise ModelError(
             f"the pretraining in {folder} was begun with other portraits or settings",
             "Give the same ones again, or another --out",
         )
+
     loaded = load_checkpoint(folder, device, compiled=compiled)
     if loaded:
         return loaded[0]
+
     state = start_training(network, config, device, compiled=compiled)
+
     if job.begin is not None:
         base = read_base(job.begin)
         codes = conditional(state.model).codes.detach() + base["code"].to(device)
         _start(state, base, codes)
+
     elif job.grow is not None:
         smaller = read_config(job.out / job.grow)
         if (smaller.model.persons, smaller.train.seed) != (network.persons, config.seed):
             raise ModelError(f"{job.out / job.grow} has learnt other people", "Use the same portraits and seed")
         codes = conditional(load_model(job.out / job.grow, device)).codes
         _start(state, grown(read_base(_weights(job.out, job.grow)), state.model), codes)
+
     return state
 
 

@@ -95,13 +95,16 @@ def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings
     Raises ConfigError.
     """
     values = read_toml(file) if file else {}
+
     for name, value in changes.items():
         part = next((part for part, kind in _PARTS.items() if name in kind.__dataclass_fields__), None)
         if part is None and name not in SwapSettings.__dataclass_fields__:
             known = [field for kind in _PARTS.values() for field in kind.__dataclass_fields__]
             raise ConfigError(f"there is no setting '{name}'", f"Known are: {', '.join(known)}")
+
         table = values if part is None else values.setdefault(part, {})
         if not isinstance(table, dict):
             raise ConfigError(f"'{part}' in {file} is no table", f"Write it as [{part}] and its settings below")
         table[name] = value
+
     return from_dict(SwapSettings, values, str(file or "settings"))

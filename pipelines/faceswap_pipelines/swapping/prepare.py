@@ -27,18 +27,22 @@ def check_output(job: SwapJob) -> None:
     for path in (job.out, job.mask_out):
         if path is None:
             continue
+
         if not path.parent.is_dir():
             raise OutputError(f"the folder {path.parent} does not exist", "Create it or choose another place")
+
         if path.exists() and not job.overwrite:
             raise OutputError(f"{path} exists already", "Name another output, or add --overwrite")
         if path.exists() and job.video.exists() and path.samefile(job.video):
             raise OutputError(f"{path} is the input itself", "Choose another name for the output")
+
         if is_picture(job.video) and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise OutputError(
                 f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg"
             )
         if path.suffix and not is_picture(job.video):
             check_kind(path, job.settings.encoding)
+
     if job.out == job.mask_out:
         raise OutputError(f"{job.out} cannot hold both pictures and masks", "Name another --mask-out")
 
@@ -63,15 +67,18 @@ def read_by(job: SwapJob) -> list[Path]:
 def open_swapper(job: SwapJob, models: Models) -> Swapper:
     """The job's model, ready to swap. Raises ModelError if it does not know those whom the job wants."""
     swapper = models.swapper(job.model, job.device)
+
     mapping = job.settings.mapping
     for person in [*mapping, *mapping.values()] or job.settings.to:
         swapper.check(person)
+
     known = read_identities(job.model) if mapping else {}
     if unknown := next((person for person in mapping if person not in known), None):
         raise ModelError(
             f"the model does not know what '{unknown}' looks like",
             "Choose with --face; or extract that person's faces from a video and train the model for a moment more",
         )
+
     return swapper
 
 
@@ -87,6 +94,7 @@ def parts_of(
     """Which of the faces that were followed become whom. Raises FaceError if it is none, MediaError if no frame was
     looked at."""
     settings, way = job.settings, job.settings.face
+
     if not tracks and next(iter(frames()), None) is None:
         raise MediaError(f"{job.video} has no frame {job.frames[0]}", "Choose an earlier range of frames")
     if not tracks:
@@ -94,10 +102,12 @@ def parts_of(
             f"no face was found in {job.video}, so there is nothing to swap",
             "Use footage that shows a face, or look for smaller ones with --min-face",
         )
+
     if mapping := settings.mapping:
         parts, whom = recognise(read_identities(job.model), mapping, tracks), f"nobody like {' or '.join(mapping)}"
     else:
         parts, whom = choose(way, settings.to, tracks, frames, who), f"no face that is '{way}'"
+
     if not parts:
         raise FaceError(f"{whom} was found in {job.video}", "Choose another with --face, for example --face main")
     return parts

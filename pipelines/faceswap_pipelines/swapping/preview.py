@@ -40,19 +40,25 @@ def preview(job: SwapJob, count: int) -> Run[PreviewResult]:
     face to swap.
     """
     start = time.monotonic()
+
     if not job.out.parent.is_dir():
         raise OutputError(f"The folder {job.out.parent} does not exist", "Create it or choose another place")
+
     models, seal = Models(), seal_of(job.model, job.video)
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     who = pictured(job, finder)
+
     title = f"Preview of {job.video.name}"
     yield Progress(title=title, done=0, total=count, unit="frames")
+
     found, frames = finder.look_at(_looks(job.video, count, *job.frames))
     parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     taken = []
+
     for made in _each(frames, parts, swapper, job):
         taken.append((made.frame.image, made.image, *close_up(made)))
         yield Progress(title=title, done=len(taken), total=count, unit="frames")
+
     return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
 
 

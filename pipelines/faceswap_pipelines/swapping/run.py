@@ -40,9 +40,11 @@ def swap(job: SwapJob, models: Models | None = None) -> Run[SwapResult]:
     `models` are those that this process has loaded already. Raises FaceError if there is no face to swap.
     """
     check_output(job)
+
     models = models or Models()
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     who = pictured(job, finder)
+
     with ExitStack() as stack:
         for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
             stack.enter_context(_only_one(place, job.out))
@@ -177,20 +179,25 @@ def _images(made: Converted) -> Iterator[Picture]:
 def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, who: Embedding | None) -> Run[SwapResult]:
     seal, start_time = seal_of(job.model, job.video), time.monotonic()
     yield Progress(title=f"Swapping {job.video.name}", done=0, total=1, unit="frames")
+
     found, frames = finder.look_at([read_picture(job.video)])
     parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
     [(frame, faces)] = frames
     roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
+
     swapped = converted([(frame, roles)], swapper, job.settings.look, job.mask_out is not None)
     made = next(marked_frames(swapped, job.settings.label))
     # The picture comes last: where it is, all that lies beside it is, too.
+
     place, rows = sheet_path(job.out), [("before and after", [frame.image, made.image]), ("", close_up(made))]
     write_marked(place, sheet(rows, side=512), seal)
+
     settings, extras = _write_settings(job), read_extras(job.video)
     for path, image in reversed(list(zip((job.out, job.mask_out), _images(made), strict=False))):
         assert path is not None  # a mask is made only if there is a place for it
         is_out = path == job.out
         write_picture(path, image, quality=95, seal=seal if is_out else None, extras=extras if is_out else None)
+
     seconds = time.monotonic() - start_time
     return SwapResult(
         out=str(job.out), frames=1, swapped=1, frames_per_second=1 / seconds, sheet=str(place), settings=settings

@@ -65,6 +65,7 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
                 " (a few hundred are good)",
                 "Extract more footage of this person into it",
             )
+
         side = _side(records, side)
         faces = room((len(records), 5, side, side), place)
 
@@ -80,6 +81,7 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
                 yield Progress(
                     title=f"Loading faces of {person or folder.name}", done=done, total=len(records), unit="faces"
                 )
+
         return faces
 
 

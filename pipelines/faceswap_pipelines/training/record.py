@@ -47,13 +47,16 @@ class Recorder:
         tensorboard: bool,
     ) -> None:
         self._model, self._save_every, self._state, self._rows = model, save_every, state, rows
+
         self._stats = model / "stats.jsonl"
         self._noted, self._saved = -math.inf, time.monotonic()
         self._next_preview = 0.0
         self._saved_step: int | None = None
+
         self._boards = _open_boards(model / "tensorboard", state.step) if tensorboard and state.ranks.first else None
         self.preview = model / "previews" / "latest.png"
         self._seal = seal_of(model)
+
         if state.ranks.first:
             self.preview.parent.mkdir(exist_ok=True)
             _forget_after(self._stats, state.step)
@@ -148,9 +151,11 @@ def _is_whole(line: object) -> bool:
     """Whether a line has what is drawn of it: step, seconds, and of each person's losses their figures."""
     if not isinstance(line, dict):
         return False
+
     losses = line.get("losses", {})
     if not isinstance(losses, dict) or not all(isinstance(loss, dict) for loss in losses.values()):
         return False
+
     figures = [figure for loss in losses.values() for figure in loss.values()]
     return (
         isinstance(line.get("step"), int)
@@ -163,6 +168,7 @@ def _as_line(metrics: Metrics, held_out: list[tuple[int, float]]) -> dict[str, o
     losses = {
         person: {part: _rounded(getattr(loss, part)) for part in _PARTS} for person, loss in metrics.losses.items()
     }
+
     return {
         "step": metrics.step,
         "stage": metrics.stage,

@@ -146,14 +146,17 @@ def _losses(metrics: Metrics) -> dict[str, float]:
 
 def _progress(metrics: Metrics, budget: Budget, state: TrainState) -> Progress:
     note = f"{metrics.faces_per_second:.0f} faces/s"
+
     if metrics.step % 10 == 0:  # reading a loss waits for the device
         note += "".join(f"  {person} {loss:.3f}" for person, loss in _losses(metrics).items())
         note += "".join(f"  {name} {float(value):.4g}" for name, value in metrics.latent.items())
     if state.held_out:
         note += f"  held out {state.held_out[-1][1]:.4f}"
+
     if budget.steps is not None:
         title = "Sharpening" if metrics.stage == DETAIL else "Settling" if budget.until_plateau else "Training"
         return Progress(title=title, done=metrics.step - budget.start_step, total=budget.steps, unit="steps", note=note)
+
     if budget.seconds is None:
         return Progress(
             title="Training until the plateau",
@@ -162,6 +165,7 @@ def _progress(metrics: Metrics, budget: Budget, state: TrainState) -> Progress:
             unit="steps",
             note=note,
         )
+
     title = "Sharpening" if metrics.stage == DETAIL else "Training"
     return Progress(
         title=title, done=metrics.seconds - budget.start_seconds, total=budget.seconds, unit="seconds", note=note

@@ -58,23 +58,29 @@ def draw_back_hair(image: Map, a: Actor, view: View, threads: Map) -> None:
     if not a.hair_length:
         return
     # A flat board that turns with the head, a little behind its middle.
+
     board = view.turn @ np.array([0.0, 0.0, -0.40])
     reach = a.skull_width + 0.45
     box = view.window(board[0] - reach, board[1] - 1.2, board[0] + reach, board[1] + a.hair_length + 0.15)
+
     inverse = np.linalg.inv(view.turn[:2, :2]).astype(np.float32)
     seen_x, seen_y = view.x[box] - np.float32(board[0]), view.y[box] - np.float32(board[1])
     x = inverse[0, 0] * seen_x + inverse[0, 1] * seen_y
     y = inverse[1, 0] * seen_x + inverse[1, 1] * seen_y
+
     top, bottom = -0.86 - a.volume, a.hair_length
     across = x / (a.skull_width + 0.12 + 0.16 * smoothstep(-0.6, 0.5, y))
     down = (y - (top + bottom) / 2) / ((bottom - top) / 2)
     level = np.abs(across * across * across) + np.abs(down * down * down) + 0.03 * np.sin(9 * x + 2)
     column = np.clip((across + 1) * (0.5 * len(threads)), 0, len(threads) - 1)
+
     strand = cv2.remap(threads[None], column, np.zeros_like(column), cv2.INTER_LINEAR)
     # Dark near the neck, where the head stands before it.
+
     near = (x / (a.skull_width + 0.12)) ** 2 + (y - 0.25) ** 2
     shadow = 1 - 0.72 * smoothstep(1.0, 0.2, near)
     depth = blurred(0.35 * np.sqrt(np.maximum(1.02 - level, 0)), 1.5)
+
     lit = shade(tinted(colour(a.hair), 0.86 + 0.09 * strand), depth, 0.05, shadow, view.pixel, view.lamp)
     edge = 3 * view.pixel
     blend(image[box], lit, smoothstep(1 + edge, 1 - edge, level))
@@ -83,34 +89,43 @@ def draw_back_hair(image: Map, a: Actor, view: View, threads: Map) -> None:
 def draw_bust(image: Map, a: Actor, view: View, head_cover: Map, middle: float) -> None:
     """Neck, shoulders and shirt. The head's cover (size x size) casts a shadow; middle is where the collar stands."""
     size = image.shape[0]
+
     box = view.window(-3, 0.45, 3, 3)
     x, y = view.x[box], view.y[box]
     row = y[:, :1]
     # The neck leans from the collar, which hardly moves, to the base of the head.
+
     base = view.turn @ np.array([0.0, 0.75, -0.22])
     lean = (np.float32(base[0]) - middle) * smoothstep(1.30, 0.75, row)
+
+    # The outline, from the neck to the shoulders.
     outline = np.interp(
         row, [0.7, 1.12, 1.22, 1.30, 1.40, 1.52, 1.75], np.array([1.0, 1.0, 1.10, 1.38, 2.10, 3.20, 4.0]) * a.neck
     )
     half = blurred(outline.astype(np.float32), max(0.6, 0.02 * size))
     slope = cv2.Sobel(half, cv2.CV_32F, 0, 1, scale=1 / 2) / view.pixel
     slant = view.pixel * np.sqrt(1 + slope**2)  # how far the outline moves sideways in a pixel across it
+
     off = x - middle - lean
     across = off / half
     collar = 1.20 + 0.17 * np.sqrt(np.maximum(1 - (off / (1.22 * a.neck)) ** 2, 0))
     edge = view.pixel
     cloth = smoothstep(-edge, edge, y - collar)
+
     paint = np.broadcast_to(colour(a.skin) * np.float32(0.93), (*x.shape, 3)).copy()
     # Collarbones and the tendons of the neck.
+
     tendon = ridge(np.abs(off) - 0.34 * a.neck - 0.25 * np.maximum(1.2 - y, 0), 0.035) * smoothstep(0.9, 1.25, y)
     blend(paint, colour(a.skin) * [0.72, 0.60, 0.56], 0.35 * tendon)
     blend(paint, colour(a.shirt), cloth)
     blend(paint, colour(a.shirt) * 0.72, 0.6 * ridge(y - collar - 0.055, 0.012) * cloth)
+
     bulge = np.sqrt(np.maximum(1 - across**2, 0)) * (0.24 + 0.35 * half) + 0.5 * np.maximum(y - 1.25, 0)
     depth = blurred((bulge + 0.03 * cloth).astype(np.float32), max(0.6, 0.006 * size))
     shadow = _cast(head_cover, view)[box]
     lit = shade(paint, depth, 0.0, shadow, view.pixel, view.lamp)
     # The blur knows nothing below the picture's edge and flattens the cloth there: repeat the last good row.
+
     flat = 2 + size // 64
     lit[-flat:] = lit[-flat - 1]
     blend(image[box], lit, np.clip((half - np.abs(off)) / slant + 0.5, 0, 1))
@@ -153,6 +168,7 @@ def draw_ears(image: Map, a: Actor, view: View) -> None:
 
 def draw_glasses(image: Map, a: Actor, view: View, eye_z: float) -> None:
     """Rounded frames before the eyes, and the arm on the side that is seen; eye_z: depth of the eyes."""
+
     t = np.linspace(0, 2 * np.pi, 48)
     cos, sin = (np.sign(f) * np.abs(f) ** 0.75 for f in (np.cos(t), np.sin(t)))
     size, z = image.shape[0], eye_z + 0.10
@@ -168,8 +184,10 @@ def draw_glasses(image: Map, a: Actor, view: View, eye_z: float) -> None:
         trace(np.stack([side * (a.eye_x * 1.04 + 0.22 * cos), 0.05 + 0.175 * sin, z - 0.05 * (cos + 1)], 1))
         if view.turn[2, 0] * side < 0.1:
             trace(np.array([[hinge, -0.02, z - 0.10], [side * (a.skull_width + 0.03), -0.02, z - 0.62]]))
+
     bridge = np.linspace(-1.5, 1.5, 9)
     trace(np.stack([bridge * 0.037, -0.01 - 0.03 * np.cos(bridge), np.full(9, z)], 1))
+
     left, top, width, height = cv2.boundingRect(mask)
     box = slice(top, top + height), slice(left, left + width)
     blend(image[box], np.array([0.20, 0.14, 0.11]), mask[box].astype(np.float32) / 255)

@@ -72,11 +72,14 @@ class HeadShape:
         self.actor, self.grid = actor, Grid.of(texels)
         self.axes = np.array([actor.skull_width, 1.0, 0.86], np.float32)
         base = self._skull_and_jaw()
+
         x, y, z = (self.grid.direction[..., i] * base * self.axes[i] for i in range(3))
         self.hair = self._hair(x, y, z, rng)
         rest = base + _relief(actor, x, y) * smoothstep(-0.05, 0.25, z) + self._hair_volume(x, y, rng)
+
         self.drop = smoothstep(0.50, 1.0, y + 0.25 * np.abs(x)) * smoothstep(-0.1, 0.3, z)
         self.drop *= smoothstep(0.75, 0.15, np.abs(x))
+
         self.radius: Map = np.dstack([rest, self._jaw_dropped(rest, x, y), _cheeks_raised(x, y) * (z > 0)])
         self.radius = self.radius.astype(np.float32)
         self.place: Map = np.dstack([x, y, self.drop]).astype(np.float32)
@@ -85,13 +88,16 @@ class HeadShape:
 
     def _skull_and_jaw(self) -> Map:
         """The unit ball joined to the jaw's ellipsoid by log-sum-exp, as radii along the grid's directions."""
+
         a, direction = self.actor, self.grid.direction
         size = np.array([a.jaw_width, a.jaw_height, 0.59]) / self.axes
         centre = np.array([0, 0.40, 0.24]) / self.axes / size
+
         squared = ((direction / size) ** 2).sum(-1)
         along = (direction / size * centre).sum(-1)
         inside = along * along - squared * ((centre**2).sum() - 1)
         jaw = np.where(inside > 0, (along + np.sqrt(np.maximum(inside, 0))) / squared, 0)
+
         sharpness = 24.0
         joined = np.log(np.exp(sharpness) + np.exp(sharpness * np.maximum(jaw, 0.5))) / sharpness
         # The blur takes away the ridge where the jaw's cap ends, which would run down from the mouth's corners.
@@ -147,13 +153,16 @@ class HeadShape:
     def meet(self, x: Map, y: Map, turn: npt.NDArray[np.float64], jaw: float, smile: float) -> Hit:
         """Meet the orthographic rays at camera (x, y), head units relative to the head's centre, with the surface."""
         weights = np.array([[1, jaw, smile]], np.float32)
+
         full_size, half_size = (x.shape[1], x.shape[0]), (x.shape[1] // 2, x.shape[0] // 2)
         half = _Rays.towards(self, cv2.resize(x, half_size), cv2.resize(y, half_size), turn, weights)
         full = _Rays.towards(self, x, y, turn, weights)
         # Halving the span cannot fail, but gains one bit a round: it is done at half size, and then sharpened. Margin
+
         # and square are what runs straight across the outline, and so what may be interpolated.
         margin, squared = (cv2.resize(field, full_size) for field in half.halved(rounds=7))
         ahead = full.sharpened(full.sharpened(np.sqrt(np.maximum(squared, 0))))
+
         point = full.point(ahead)
         column, row = full.texel(point)
         return Hit(depth=full.nearest + ahead, cover=_cover(margin), facing=point[2], column=column, row=row)
@@ -175,10 +184,12 @@ class _Rays:
     @staticmethod
     def towards(head: HeadShape, x: Map, y: Map, turn: npt.NDArray[np.float64], weights: Map) -> _Rays:
         """The rays at camera (x, y) towards a head in this pose."""
+
         to_ball = (turn.T / head.axes[:, None]).astype(np.float32)
         along = to_ball[:, 2]
         plane = [to_ball[i, 0] * x + to_ball[i, 1] * y for i in range(3)]
         nearest = (plane[0] * along[0] + plane[1] * along[1] + plane[2] * along[2]) * (-1 / (along**2).sum())
+
         return _Rays(
             head=head,
             weights=weights,
@@ -207,16 +218,20 @@ class _Rays:
 
         Both are below 0 for the rays that miss.
         """
+
         bb = (self.along**2).sum()
         distance = sum(s * s for s in self.start)
         outline = self.radius(self.start)
         far = np.sqrt(np.maximum(np.float32(1.4) ** 2 - distance, 0) / bb)
+
         near = np.zeros_like(far)
+
         for _ in range(rounds):
             middle = (near + far) * np.float32(0.5)
             # The start is where the ray comes nearest, so the squares of the two sides of a right angle add up.
             inside = distance + bb * middle * middle < self.radius(self.point(middle)) ** 2
             near, far = np.where(inside, middle, near), np.where(inside, far, middle)
+
         beyond = np.minimum(outline * outline - distance, 0) / bb
         return outline - np.sqrt(distance), np.where(near > 0, near * far, beyond)
 
@@ -248,10 +263,14 @@ def _cheeks_raised(x: Map, y: Map) -> Map:
 
 def _relief(a: Actor, x: Map, y: Map) -> Map:
     """Nose, sockets, brow ridge, cheekbones, lips and chin: what the face adds to the radius."""
+
+    # The nose.
     side, tip = np.abs(x), a.nose_length
     profile = smoothstep(-0.18, tip, y) ** 1.3 * (1 - smoothstep(tip + 0.015, tip + 0.110, y))
     nose = a.nose_height * profile * ridge(x, a.nose_width * (0.72 + 0.42 * smoothstep(0, tip, y)))
     bridge = 0.030 * bump(x, y, 0, -0.06, 0.06, 0.10)
+
+    # What lies beside it, and in the middle.
     mirrored = [  # height, x, y, width, height
         (0.072, a.nose_width * 1.10, tip + 0.005, 0.046, 0.050),  # nostrils' wings
         (-0.080, a.eye_x, 0.0, 0.15, 0.085),  # sockets
@@ -267,6 +286,7 @@ def _relief(a: Actor, x: Map, y: Map) -> Map:
         (a.chin, 0.0, 0.97, 0.19, 0.11),
         (-0.012, 0.0, 0.50, 0.025, 0.06),  # the groove under the nose
     ]
+
     relief = nose + bridge
     for height, *spot in mirrored:
         relief = relief + height * bump(side, y, *spot)

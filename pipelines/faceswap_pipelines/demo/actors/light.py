@@ -40,20 +40,25 @@ def shade(paint: Map, depth: Map, gloss: Map | float, shadow: Map | float, pixel
     Depth is in head units towards the viewer, `pixel` the size of one in the same units. Shadow multiplies all but the
     gloss and the rim: 1 in the open.
     """
+
+    # The normals of the surface.
     nx = cv2.Scharr(depth, cv2.CV_32F, 1, 0) * np.float32(-1 / (32 * pixel))
     ny = cv2.Scharr(depth, cv2.CV_32F, 0, 1) * np.float32(-1 / (32 * pixel))
     nz = 1 / np.sqrt(nx * nx + ny * ny + 1)
     nx *= nz
     ny *= nz
+
     lambert = nx * lamp.key[0] + ny * lamp.key[1] + nz * lamp.key[2]
     shine = _power_24(np.maximum(nx * lamp.half[0] + ny * lamp.half[1] + nz * lamp.half[2], 0)) * gloss
     rim = np.maximum(nx * lamp.rim[0] + ny * lamp.rim[1] + nz * lamp.rim[2], 0)
     sky = (0.40 - 0.10 * ny) * shadow
     # Red light travels furthest under the skin, so its shadows end latest: that keeps skin from looking like clay.
+
     bands = []
     for wrap, ambient, direct, back in ((0.42, 0.93, 0.80, 0.50), (0.30, 0.96, 0.75, 0.52), (0.26, 1.03, 0.71, 0.58)):
         key = np.maximum((lambert + np.float32(wrap)) * np.float32(direct / (1 + wrap)), 0)
         bands.append((sky * np.float32(ambient) + key * shadow + rim * np.float32(back)) * np.float32(lamp.gain))
+
     return np.asarray(paint * cv2.merge(bands) + cv2.merge([shine, shine, shine]))
 
 

@@ -14,14 +14,17 @@ def paint_head(shape: HeadShape, rng: np.random.Generator) -> Map:
     """Colour (RGB, 0..1) and hair (0..1) of the resting head: texels x texels x 4. Eyes and mouth come per frame."""
     actor, n = shape.actor, shape.grid.texels
     x, y, z = shape.place[..., 0], shape.place[..., 1], shape.z
+
     coarse, middle, fine = (noise(rng, n, cells) for cells in (21, 102, 394))
     grain = 1 + 0.014 * coarse + 0.008 * middle + 0.009 * fine
     paint = (colour(actor.skin) * grain[..., None]).astype(np.float32)
+
     _flush(paint, actor, x, y)
     _folds(paint, actor, x, y, z, coarse)
     _brows(paint, actor, x, y, z, fine)
     _beard(paint, actor, x, y, shape.hair, middle, fine)
     _hair(paint, actor, x, y, z, shape.hair, rng)
+
     return np.dstack([np.clip(paint, 0, 1), shape.hair]).astype(np.float32)
 
 
@@ -34,9 +37,11 @@ def _flush(paint: Map, a: Actor, x: Map, y: Map) -> None:
 
 def _folds(paint: Map, a: Actor, x: Map, y: Map, z: Map, waver: Map) -> None:
     """Places that light reaches little: sockets, the nose's sides and underside, folds, under the lip and the jaw."""
+
     side, tip, wing = np.abs(x), a.nose_length, a.nose_width
     fold = ridge(side - (wing * 1.6 + (y - tip) * 0.52), 0.024) * smoothstep(tip - 0.02, tip + 0.08, y)
     brow_lines = ridge(y + 0.42 + 0.02 * waver, 0.012) + ridge(y + 0.50 + 0.02 * waver, 0.010)
+
     shade = (
         0.38 * bump(side, y, a.eye_x - 0.10, -0.065, 0.09, 0.05)
         + 0.22 * bump(side, y, a.eye_x, -0.04, 0.17, 0.10)
@@ -50,7 +55,9 @@ def _folds(paint: Map, a: Actor, x: Map, y: Map, z: Map, waver: Map) -> None:
         + 0.40 * smoothstep(0.30, -0.15, z) * smoothstep(0.45, 0.95, y)
         + 0.35 * max(0.0, a.lines - 0.15) * brow_lines * smoothstep(0.4, 0.25, side)
     )
+
     blend(paint, colour(a.skin) * [0.64, 0.50, 0.46], np.clip(shade, 0, 0.85))
+
     nostrils = np.clip(1.5 * bump(side, y, wing * 0.60, tip + 0.075, 0.034, 0.017), 0, 1)
     blend(paint, colour(a.skin) * [0.24, 0.15, 0.13], 0.9 * nostrils)
 

@@ -44,23 +44,29 @@ class Stage:
         """Prepare the actor for square pictures of this size, in pixels: 128 to 1024."""
         if not 128 <= size <= 1024:
             raise ValueError(f"A stage draws pictures of 128 to 1024 px, not {size}: choose a size in that range.")
+
         self.actor, self.size, self.pixel = actor, size, 1 / (_HEAD_UNIT * size)
         rng = np.random.default_rng(actor.seed)
+
         self._shape = HeadShape(actor, 512 if size <= 384 else 1024, rng)
         self._paint = paint_head(self._shape, rng)
         self._backdrop = backdrop(actor, size, rng)
         self._threads = noise(rng, 512, 140)[0]
+
         places = [(-actor.eye_x, 0.0), (actor.eye_x, 0.0), (0.0, actor.nose_length)]
         self._eyes_and_nose = [self._shape.locate(*place) for place in places]
+
         x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
         self._columns, self._rows = x, y
 
     def render(self, performance: Performance) -> Rendering:
         """Draw one frame."""
+
         act, size, pixel = performance, self.size, np.float32(self.pixel)
         centre = np.array([size * (0.5 + act.at[0]), size * (_CENTRE_Y + act.at[1])], np.float32)
         turn = rotation(act.yaw, act.pitch, act.roll)
         x, y = (self._columns - centre[0]) * pixel, (self._rows - centre[1]) * pixel
+
         view = View(x=x, y=y, pixel=self.pixel, turn=turn, lamp=Lamp.of(act))
         box = self._head_box(centre)
         hit = self._shape.meet(x[box], y[box], turn, act.jaw, act.smile)
@@ -68,11 +74,14 @@ class Stage:
         image = self._backdrop.copy()
         cover = np.zeros((size, size), np.float32)
         cover[box] = hit.cover
+
         draw_back_hair(image, self.actor, view, self._threads)
         # The shoulders follow the head, but only a little.
+
         base = turn @ np.array([0.0, 0.8, -0.25])
         draw_bust(image, self.actor, view, cover, middle=0.3 * float(base[0]))
         draw_ears(image, self.actor, view)
+
         head, hair = self._head(hit, act, view)
         blend(image[box], head, hit.cover)
         if self.actor.glasses:
@@ -92,23 +101,30 @@ class Stage:
 
     def _head(self, hit: Hit, act: Performance, view: View) -> tuple[Map, Map]:
         """The lit head over its box (RGB 0..1), and how much of each pixel is hair (0..1)."""
+
         place = cv2.remap(self._shape.place, hit.column, hit.row, cv2.INTER_LINEAR)
         # The open jaw carries the painted skin with it, three quarters of the way.
+
         slide = np.float32(0.75 * JAW_SLIDE * act.jaw * self._shape.grid.texels / (2 * EXTENT))
         texture = cv2.remap(
             self._paint, hit.column, hit.row - slide * place[..., 2], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
+
         paint, hair = np.ascontiguousarray(texture[..., :3]), texture[..., 3]
         gloss = 0.07 + 0.05 * hair
         canvas = Canvas(paint=paint, gloss=gloss, place=place[..., :2], facing=hit.facing, edge=self.pixel * 0.8)
+
         for side in (-1, 1):
             draw_eye(canvas, self.actor, side, act)
         draw_mouth(canvas, self.actor, act.jaw, act.smile)
+
         soft = blurred(hit.depth, max(0.6, 0.0045 * self.size))
         # Hollows get less of the sky than hills: compare the depth with its surroundings'.
+
         around = blurred(np.ascontiguousarray(soft[::4, ::4]), 0.045 * self.size / 4)
         around = cv2.resize(around, (soft.shape[1], soft.shape[0]), interpolation=cv2.INTER_LINEAR)
         hollow = np.clip(2.0 * (around - soft), -0.08, 0.40) * (hit.facing > 0.2)
+
         return shade(paint, soft, gloss, 1 - blurred(hollow, 1.0), self.pixel, view.lamp), hair
 
     def _landmarks(self, view: View, act: Performance) -> Float[np.ndarray, "5 2"]:

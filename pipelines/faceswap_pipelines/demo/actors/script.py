@@ -59,6 +59,7 @@ def perform(frame_index: int, seed: int, frame_rate: float = 25.0) -> Performanc
     roll +-7 degrees while the light drifts. Another seed starts elsewhere in the movement.
     """
     seconds, phase = frame_index / frame_rate, 1.7 * seed
+
     return Performance(
         yaw=24 * sin(1.1 * seconds + phase),
         pitch=8 * sin(1.7 * seconds + 2 * phase),
