@@ -43,7 +43,6 @@ class Similarity:
 
         Raises ValueError for fewer than two distinct source points.
         """
-
         # Both point sets round their means, as complex numbers.
         p, q = np.asarray(source, np.float64), np.asarray(target, np.float64)
         p_mean, q_mean = p.mean(axis=0), q.mean(axis=0)

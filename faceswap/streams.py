@@ -18,7 +18,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
         yield some
 
 
-def around(items: Iterable[T], time: Callable[[T], Fraction], reach: float) -> Iterator[tuple[Sequence[T], int]]:
+def time_windows(items: Iterable[T], time: Callable[[T], Fraction], reach: float) -> Iterator[tuple[Sequence[T], int]]:
     """Each item's neighbours up to `reach` seconds before and after it, itself among them, and its place there.
 
     `time` gives an item's time in seconds; times increase. No more items are held than one window has. The sequence

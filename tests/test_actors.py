@@ -21,7 +21,7 @@ point over a clip, and any one point. MTCNN itself errs by this much: it sees th
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Stage]:
-    return {name: Stage(kind=actor) for name, actor in CAST.items()}
+    return {name: Stage(actor) for name, actor in CAST.items()}
 
 
 def eye_distance(rendering: Rendering) -> float:
@@ -36,7 +36,7 @@ def around(rendering: Rendering, point: np.ndarray, half: int) -> np.ndarray:
 @pytest.mark.parametrize("name", CAST)
 def test_the_same_arguments_give_the_same_picture(name: str, stages: dict[str, Stage]) -> None:
     act = perform(31, seed=2)
-    first, again, other_stage = stages[name].render(act), stages[name].render(act), Stage(kind=CAST[name]).render(act)
+    first, again, other_stage = stages[name].render(act), stages[name].render(act), Stage(CAST[name]).render(act)
     for rendering in (again, other_stage):
         assert np.array_equal(rendering.image, first.image)
         assert np.array_equal(rendering.landmarks, first.landmarks)
@@ -45,19 +45,19 @@ def test_the_same_arguments_give_the_same_picture(name: str, stages: dict[str, S
 
 @pytest.mark.parametrize("size", [128, 200, 256, 1024])
 def test_any_size(size: int) -> None:
-    rendering = Stage(kind=LEADS[0], banks=size).render(Performance(yaw=10))
+    rendering = Stage(LEADS[0], size).render(Performance(yaw=10))
     assert rendering.image.shape == (size, size, 3)
     assert rendering.image.dtype == np.uint8
     assert rendering.face_mask.shape == (size, size)
     assert rendering.landmarks.shape == (5, 2)
-    reference = Stage(kind=LEADS[0], banks=256).render(Performance(yaw=10)).landmarks
+    reference = Stage(LEADS[0], 256).render(Performance(yaw=10)).landmarks
     assert np.abs(rendering.landmarks / size - reference / 256).max() < 0.004
 
 
 @pytest.mark.parametrize("size", [127, 1025])
 def test_other_sizes_are_refused(size: int) -> None:
     with pytest.raises(ValueError, match="128 to 1024"):
-        Stage(kind=LEADS[0], banks=size)
+        Stage(LEADS[0], size)
 
 
 def test_frames_follow_the_script() -> None:

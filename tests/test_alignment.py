@@ -11,7 +11,7 @@ import pytest
 from faceswap.faces.align import align, crop_transform, natural_side
 from faceswap.faces.landmarks import LIPS_OUTER, FaceMesh, five_points, mean_mesh
 from faceswap.faces.masks import face_mask, feature_mask
-from faceswap.faces.steady import steadied
+from faceswap.faces.steady import stabilised
 from faceswap.geometry import Similarity
 from faceswap.types import Detection, Face, FrameFaces
 from faceswap_pipelines.demo.actors import CAST, Stage, perform
@@ -105,7 +105,7 @@ def test_masks_agree_with_the_drawn_truth() -> None:
     """Over four actors who turn by 24 degrees: hardly any of the mask beside the face, hardly any face without it."""
     mesh, beside, without = FaceMesh(), [], []
     for actor in CAST.values():
-        stage = Stage(kind=actor, banks=SIZE)
+        stage = Stage(actor, SIZE)
         for index in range(0, 150, 30):
             drawn = stage.render(perform(index, 1))
             face = mesh.locate(drawn.image, [Detection((0.0, 0.0, 1.0, 1.0), 1.0, drawn.landmarks.astype(float))])[0]
@@ -148,14 +148,14 @@ def wandering(count: int, noise: float = 0.0) -> list[Face]:
 
 def test_steadying_follows_acceleration_exactly() -> None:
     faces = [head(Similarity(60.0, 0.0, 100 + 3 * i + 0.4 * i * i, 90 - 2.0 * i)) for i in range(12)]
-    for before, after in zip(faces, steadied(film(faces)), strict=True):
+    for before, after in zip(faces, stabilised(film(faces)), strict=True):
         np.testing.assert_allclose(after.faces[0].points, before.points, atol=0.01)
 
 
 def test_steadying_takes_out_tremor_without_lag() -> None:
     truth = np.array([corners(face) for face in wandering(150)])
     shaken = wandering(150, noise=1.0)
-    steady = np.array([corners(frame.faces[0]) for frame in steadied(film(shaken))])
+    steady = np.array([corners(frame.faces[0]) for frame in stabilised(film(shaken))])
     before = np.array([corners(face) for face in shaken])
 
     def second(x: np.ndarray) -> float:
@@ -171,7 +171,7 @@ def test_steadying_takes_out_tremor_without_lag() -> None:
 def test_steadying_leaves_expressions_as_they_are() -> None:
     faces = wandering(20, noise=1.0)
     faces[9].points[list(LIPS_OUTER), 1] += 9
-    after = [frame.faces[0] for frame in steadied(film(faces))]
+    after = [frame.faces[0] for frame in stabilised(film(faces))]
     np.testing.assert_allclose(in_crop(after[9]), in_crop(faces[9]), atol=0.02)
 
 
@@ -180,7 +180,7 @@ def test_steadying_stops_where_a_track_ends_and_at_jumps() -> None:
     other = Face(head(Similarity(63.0, 0.0, 130.0, 110.0)).points, 1.0, 2)
     for second in (elsewhere, other):
         faces = [still] * 6 + [second] * 6
-        for before, after in zip(faces, steadied(film(faces)), strict=True):
+        for before, after in zip(faces, stabilised(film(faces)), strict=True):
             np.testing.assert_allclose(after.faces[0].points, before.points, atol=1e-3)
 
 
@@ -190,7 +190,7 @@ def test_frames_without_a_face_and_gaps_in_time_pass_through() -> None:
         FrameFaces(index=7, time=Fraction(9), cut=True, faces=(head(),)),
     )
     frames = [*film(wandering(6)), empty, late]
-    after = list(steadied(frames))
+    after = list(stabilised(frames))
     assert [(f.index, f.time, f.cut, len(f.faces)) for f in after] == [
         (f.index, f.time, f.cut, len(f.faces)) for f in frames
     ]

@@ -12,8 +12,8 @@ import torch
 from faceswap.faces.align import align
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.landmarks import LEFT_EYE, RIGHT_EYE, FaceMesh, eye_opening, mouth_opening, pose
-from faceswap.training.augment import sample
-from faceswap.training.base_weights.acting import Act, Portraits, alike, draw_acts, portraits
+from faceswap.training.augment import resampled
+from faceswap.training.base_weights.acting import Motion, Portraits, nearest_expressions, portraits, sample_motions
 from faceswap.training.base_weights.animation import animate, paint_mouths
 from faceswap.types import AlignedFace, Face
 from faceswap_pipelines.demo.actors import CAST, frames
@@ -39,9 +39,9 @@ def sitters(mesh: FaceMesh) -> list[AlignedFace]:
     return taken
 
 
-def still(faces: Portraits) -> Act:
+def still(faces: Portraits) -> Motion:
     """Nothing but what the picture shows."""
-    return draw_acts(faces, 0.0, torch.Generator().manual_seed(0))
+    return sample_motions(faces, 0.0, torch.Generator().manual_seed(0))
 
 
 def seen(mesh: FaceMesh, sitter: AlignedFace, **does: torch.Tensor) -> Face:
@@ -49,7 +49,7 @@ def seen(mesh: FaceMesh, sitter: AlignedFace, **does: torch.Tensor) -> Face:
     faces = portraits(sitter.crop_points[None], SIDE)
     animated = animate(faces, dataclasses.replace(still(faces), **does), STILL)
     picture = torch.from_numpy(sitter.image).permute(2, 0, 1)[None]
-    painted = paint_mouths(sample(picture, animated.source), animated, torch.full((1, 5), 0.5))
+    painted = paint_mouths(resampled(picture, animated.source), animated, torch.full((1, 5), 0.5))
     image = (painted[0] * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     return mesh.locate(image, [mesh.locate(image, [Face(sitter.crop_points, 1.0)])[0]])[0]
 
@@ -83,7 +83,7 @@ def test_lids_cover_as_much_of_the_eyes_as_they_close(sitters: list[AlignedFace]
         area = []
         for closed in (-0.25, 0.0, 0.5, 1.0):
             act = dataclasses.replace(still(faces), lids=torch.full((1, 2), closed))
-            shown = sample(torch.from_numpy(eyes)[None, None], animate(faces, act, STILL).source)
+            shown = resampled(torch.from_numpy(eyes)[None, None], animate(faces, act, STILL).source)
             area.append(float(shown.sum()))
         assert np.all(np.diff(area) < 0), area
         assert area[2] < 0.75 * area[1]
@@ -115,7 +115,7 @@ def test_a_head_that_turns_is_seen_to_turn(axis: int, name: str, mesh: FaceMesh,
 
 def test_acts_are_the_same_for_the_same_seed_and_weaken_to_nothing(sitters: list[AlignedFace]) -> None:
     faces = portraits(np.stack([sitter.crop_points for sitter in sitters]), SIDE)
-    one, again, other = (draw_acts(faces, 1.0, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
+    one, again, other = (sample_motions(faces, 1.0, torch.Generator().manual_seed(seed)) for seed in (3, 3, 4))
     assert torch.equal(one.blend, again.blend)
     assert not torch.equal(one.blend, other.blend)
     assert still(faces).blend.abs().max() == 0
@@ -126,6 +126,6 @@ def test_who_does_alike_is_somebody_else(sitters: list[AlignedFace]) -> None:
     meshes = [seen_twice.crop_points for seen_twice in sitters for _ in range(2)]
     faces = portraits(np.stack(meshes), SIDE)
     persons = [number for number in range(len(sitters)) for _ in range(2)]
-    nearest = alike(faces, persons, 2)
+    nearest = nearest_expressions(faces, persons, 2)
     for face, others in enumerate(nearest.tolist()):
         assert all(persons[other] != persons[face] for other in others)

@@ -13,11 +13,11 @@ from conftest import DRAWN, Studio
 from faceswap.config import PRESETS
 from faceswap.errors import ConfigError, FaceError, ModelError
 from faceswap.media.pictures import write_picture
-from faceswap.model.base_weights import base_of, generic, grown, load_base, start_from
+from faceswap.model.base_weights import base_model, base_of, grow_weights, load_base, start_from
 from faceswap.model.folder import load_model, read_config
 from faceswap.model.swap_model import SwapModel, build_model, conditional
 from faceswap.training.bank import Bank
-from faceswap.training.base_weights.initialise import begin_with
+from faceswap.training.base_weights.initialise import initialise_from_base
 from faceswap.training.base_weights.pretraining import hold_out
 from faceswap.training.held_out import held_out_loss
 from faceswap.training.state import start_training
@@ -43,7 +43,7 @@ def test_every_kind_of_model_begins_as_the_same_persons(preset: str, latent: str
     assert name == f"base_{preset}"
     base = load_base(name)
     codes = [base["code"] + 0.1, base["code"] - 0.1]
-    model, everybody = build_model(config), generic(config, base)
+    model, everybody = build_model(config), base_model(config, base)
     with torch.no_grad():
         everybody.decoders.codes.copy_(torch.stack(codes))
     start_from(model, base, codes)
@@ -66,11 +66,11 @@ def test_base_weights_are_small_enough_to_ship(name: str) -> None:
 
 def test_a_larger_network_keeps_what_the_smaller_one_knows() -> None:
     base = load_base("base_nano")
-    small = generic(NANO, base).eval()
+    small = base_model(NANO, base).eval()
     config = dataclasses.replace(PRESETS["base"], latent="vae", decoder="conditional")
     large = build_model(config, seed=1).eval()
     code = base["code"][None]
-    begun = grown(base, large)
+    begun = grow_weights(base, large)
     start_from(large, begun, [base["code"]] * 2)
     seen = torch.randn(2, 32, 32, 32, generator=torch.Generator().manual_seed(0))
 
@@ -88,9 +88,9 @@ def test_a_larger_network_keeps_what_the_smaller_one_knows() -> None:
     with torch.no_grad():
         assert torch.allclose(passed(large, 2), passed(small, 1), atol=1e-5)
     with pytest.raises(ModelError, match="half the size"):
-        grown(begun, large)
+        grow_weights(begun, large)
     with pytest.raises(ModelError, match="half the size"):
-        grown(base, build_model(dataclasses.replace(config, max_width=128)))
+        grow_weights(base, build_model(dataclasses.replace(config, max_width=128)))
 
 
 def test_persons_begin_alike_to_their_faces(studio: Studio) -> None:
@@ -98,7 +98,7 @@ def test_persons_begin_alike_to_their_faces(studio: Studio) -> None:
     banks = {p: Bank(theirs, 64, CONFIG, i, 0, CPU) for i, (p, theirs) in enumerate(faces.items())}
     state = start_training(NANO, CONFIG, CPU)
     before = held_out_loss(state.average, faces, CONFIG, CPU)
-    done = list(begin_with(state, load_base("base_nano"), banks))
+    done = list(initialise_from_base(state, load_base("base_nano"), banks))
     assert done == sorted(done)
     for bank in banks.values():
         bank.close()
@@ -179,8 +179,8 @@ def test_a_larger_preset_grows_from_the_people_of_the_smaller_one(
     larger = dataclasses.replace(job(gallery, tmp_path, 1), preset="base", grow="nano")
     run(pretrain(larger))
     small, large = (load_model(tmp_path / name, CPU) for name in ("nano", "base"))
-    grown, apart = (conditional(large).codes - codes for codes in (conditional(small).codes, 0))
-    assert grown.norm() < 0.2 * apart.norm()
+    grow_weights, apart = (conditional(large).codes - codes for codes in (conditional(small).codes, 0))
+    assert grow_weights.norm() < 0.2 * apart.norm()
     with pytest.raises(ModelError, match="other people"):
         shutil.rmtree(tmp_path / "base")
         run(pretrain(dataclasses.replace(larger, settings={"batch_size": 2, "seed": 1})))

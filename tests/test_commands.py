@@ -34,7 +34,7 @@ from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.model.folder import create_model_folder, read_config
 from faceswap.training.checkpoint import load_checkpoint
-from faceswap.training.memory import settle_batch_size
+from faceswap.training.memory import choose_batch_size
 from faceswap.training.stages import DETAIL
 from faceswap_cli import main as cli
 from faceswap_cli.main import app
@@ -100,7 +100,7 @@ def test_two_processes_do_not_train_one_model(studio: Studio, tmp_path: Path) ->
 def test_two_processes_do_not_begin_one_model(studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def settle_while_another_begins(model: ModelConfig, train: TrainConfig, *others: Any) -> TrainConfig:
         create_model_folder(tmp_path / "model", model, dataclasses.replace(train, warp=0.2))
-        return settle_batch_size(model, train, *others)
+        return choose_batch_size(model, train, *others)
 
     monkeypatch.setattr(train_setup, "settle_batch_size", settle_while_another_begins)
     refused(command(*studio.training, "--model", tmp_path / "model", "--steps", 1), "being trained", "Wait for that")

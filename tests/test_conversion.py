@@ -17,7 +17,7 @@ from conftest import CLIP_FRAMES, Studio
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
 from faceswap.faces.identity import EMBEDDING
-from faceswap.faces.selection import Part, cast, choose
+from faceswap.faces.selection import Selection, select_tracks, selected_faces
 from faceswap.faces.track import Tracker
 from faceswap.faces.trackfile import Track
 from faceswap.geometry import Similarity
@@ -26,13 +26,14 @@ from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
-from faceswap.provenance.watermark import marked
+from faceswap.provenance.watermark import watermarked
 from faceswap.types import FrameFaces, Picture
 from faceswap_pipelines.common.marks import write_marked
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping import run as swap_module
 from faceswap_pipelines.swapping import sheet as swap_sheet
 from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
+from faceswap_pipelines.swapping.outputs import locked_outputs
 from faceswap_pipelines.swapping.run import swap
 from heads import head
 from test_commands import command, refused
@@ -121,15 +122,18 @@ class TestWhichFace:
             )
             for i, numbers in enumerate([(1, 2), (1, 2), (3, 4)])
         ]
-        parts = choose("left-to-right", ("x", "y"), tracks, lambda: frames)
-        assert parts == [Part((1, 3), "x"), Part((2, 4), "y")]
-        assert [(face.track, person) for face, person in cast(parts, frames[2].faces)] == [(3, "x"), (4, "y")]
+        selections = select_tracks("left-to-right", ("x", "y"), tracks, lambda: frames)
+        assert selections == [Selection((1, 3), "x"), Selection((2, 4), "y")]
+        assert [(face.track, person) for face, person in selected_faces(selections, frames[2].faces)] == [
+            (3, "x"),
+            (4, "y"),
+        ]
 
     def test_of_a_part_that_is_there_twice_the_first_is_swapped(self) -> None:
         faces = [head(track=1), head(track=2)]
-        assert [face.track for face, _ in cast([Part((2, 1), "b")], faces)] == [2]
-        assert cast([Part((3,), "b")], faces) == []
-        assert len(cast([Part((1,), "a"), Part((1,), "b")], faces)) == 1
+        assert [face.track for face, _ in selected_faces([Selection((2, 1), "b")], faces)] == [2]
+        assert selected_faces([Selection((3,), "b")], faces) == []
+        assert len(selected_faces([Selection((1,), "a"), Selection((1,), "b")], faces)) == 1
 
     def test_a_wrong_choice_costs_no_analysis(
         self, pair: Path, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -348,7 +352,7 @@ def test_a_face_that_is_upside_down_is_left_alone(studio: Studio, tmp_path: Path
     words = ("--out", tmp_path / "o.mkv", "--codec", "ffv1", "--json")
     result = command("swap", video, "--model", studio.model, *words)
     assert json.loads(result.stdout)["swapped"] == 6
-    same = [(marked(a) == b).all() for a, b in zip(images(video), images(tmp_path / "o.mkv"), strict=True)]
+    same = [(watermarked(a) == b).all() for a, b in zip(images(video), images(tmp_path / "o.mkv"), strict=True)]
     assert same == [False] * 6 + [True] * 6
 
 
@@ -415,6 +419,6 @@ def test_two_swaps_of_a_picture_do_not_write_one_output(studio: Studio, tmp_path
     write_picture(tmp_path / "in.png", images(studio.clips["a"])[0])
     out = tmp_path / "out.png"
     job = SwapJob(video=tmp_path / "in.png", model=studio.model, out=out, device="cpu")
-    with swap_module._only_one(swap_module._lock_of(out), out), pytest.raises(OutputError, match="being written"):
+    with locked_outputs(job), pytest.raises(OutputError, match="being written"):
         run(swap(job))
     assert not out.exists()

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from faceswap.errors import ConfigError
 from faceswap.faces import curate
 from faceswap.faces.align import align
-from faceswap.faces.curate import Condition, balanced, chain, groups, main_person, thumbnail
+from faceswap.faces.curate import Condition, balanced, chain, dominant_identity, groups, thumbnail
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import EMBEDDING
 from faceswap.faces.landmarks import FaceMesh
@@ -195,7 +195,7 @@ def test_main_person_is_no_crowd_of_false_faces() -> None:
     rng = np.random.default_rng(0)
     crowd, one = (rng.normal(0, 0.01, (count, EMBEDDING)) + np.eye(EMBEDDING)[i] for i, count in enumerate((30, 20)))
     presence = np.repeat([0.01, 1.0], [30, 20])
-    who = main_person(np.concatenate([crowd, one]), presence)
+    who = dominant_identity(np.concatenate([crowd, one]), presence)
     assert curate.away_from(who, one).max() < 0.3 < 1 < curate.away_from(who, crowd).min()
 
 
@@ -247,7 +247,7 @@ def test_balance_keeps_as_many_as_asked_for(mixed: Path) -> None:
 
 
 def test_of_a_still_one_face_stays_and_a_speaking_face_stays_all(mesh: FaceMesh, tmp_path: Path) -> None:
-    stage, rng = Stage(kind=LEADS[0]), np.random.default_rng(0)
+    stage, rng = Stage(LEADS[0]), np.random.default_rng(0)
     shots = []
     for jaw in [0.0] * 8 + [0.3, 0.6, 0.9]:
         rendering = stage.render(Performance(jaw=jaw))

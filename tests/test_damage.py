@@ -26,7 +26,7 @@ from faceswap.media.pictures import read_picture
 from faceswap.model.folder import ModelFile, read_config
 from faceswap.provenance.consent import read_consent
 from faceswap.types import FrameFaces
-from faceswap_app import facts, show
+from faceswap_app import backend, cards
 from faceswap_app.jobs import QueuedJob, read_job, write_job
 from faceswap_cli.options import settings
 from faceswap_pipelines.batching.plan import read_plan
@@ -382,9 +382,9 @@ def test_documents_in_which_pieces_are_others(tmp_path: Path, seed: int) -> None
         "settings.toml": (to_toml(SwapSettings()), lambda: settings_from(tmp_path / "settings.toml", {})),
         "plan.toml": (plan, lambda: read_plan(tmp_path / "plan.toml")),
         "consent.json": ('{"persons": {"a": "Jane"}, "recorded": "2026-11-27"}', lambda: read_consent(tmp_path)),
-        "progress.json": (json.dumps(report), lambda: show.progress(read_report(tmp_path / "progress.json"))),
-        "stats.jsonl": (json.dumps(line), lambda: facts.losses(tmp_path, {})),
-        "job.json": (json.dumps(asdict(job)), lambda: [show.row(job, None) for job in [read_job(tmp_path)] if job]),
+        "progress.json": (json.dumps(report), lambda: cards.progress(read_report(tmp_path / "progress.json"))),
+        "stats.jsonl": (json.dumps(line), lambda: backend.losses(tmp_path, {})),
+        "job.json": (json.dumps(asdict(job)), lambda: [cards.row(job, None) for job in [read_job(tmp_path)] if job]),
     }
     for name, (text, door) in documents.items():
         for _ in range(5):

@@ -18,8 +18,8 @@ from faceswap.errors import ConfigError
 from faceswap.model.detail import Window, is_detail
 from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.model.swap_model import build_model
-from faceswap.training.augment import draw_affine, sample
-from faceswap.training.bank import Faces
+from faceswap.training.augment import draw_affine, resampled
+from faceswap.training.bank import FacePlanes
 from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
 from faceswap.training.close_ups import CloseUps, framed_by_opencv
 from faceswap.training.stages import COARSE, DETAIL, Stage, plan, stage_at
@@ -42,7 +42,7 @@ def open_stages(step: int = 0, model: ModelConfig = MODEL, settings: TrainConfig
             close_up.close()
 
 
-def textured(person: int) -> Faces:
+def textured(person: int) -> FacePlanes:
     """Spots with fine stripes on them, which no small picture can show."""
     faces = spots(person, side=192)
     stripes = 40 * (torch.arange(192) // 2 % 2)
@@ -180,7 +180,7 @@ def test_opencv_and_torch_frame_alike() -> None:
     faces, rng = spots(0, side=96), torch.Generator().manual_seed(0)
     theta = draw_affine(len(faces), 1.0, rng)
     grid = functional.affine_grid(theta, [len(faces), 1, 64, 64], align_corners=False)
-    assert (framed_by_opencv(faces, theta, 64).float() / 255 - sample(faces, grid)).abs().max() < 0.02
+    assert (framed_by_opencv(faces, theta, 64).float() / 255 - resampled(faces, grid)).abs().max() < 0.02
 
 
 def test_the_stage_that_is_due() -> None:

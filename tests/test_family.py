@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch.distributions import Normal, kl_divergence
 
 from faceswap.config import DECODERS, LATENTS, PIXEL_LOSSES, PRESETS, ModelConfig
 from faceswap.errors import ModelError
 from faceswap.model.blocks import Upsample
-from faceswap.model.bottleneck import Assigned, Passage
+from faceswap.model.bottleneck import CodeAssignment, Encoded
 from faceswap.model.detail import face_window
 from faceswap.model.encoder import smallest_side
+from faceswap.model.folder import read_tensors
 from faceswap.model.prior import Prior
 from faceswap.model.quantised import Codebook, straight_through
 from faceswap.model.swap_model import Decoded, SwapModel, build_model
 from faceswap.model.variational import kl_to_standard_normal
 from faceswap.training.bank import Batch
-from faceswap.training.critics import Adversary, Perceptual, pairs_of
+from faceswap.training.critics import PatchDiscriminator, Perceptual, pairs_of
 from faceswap.training.losses import (
     latent_penalty,
     log_likelihood,
@@ -42,9 +46,9 @@ def rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def passage(model: SwapModel, faces: torch.Tensor) -> Passage:
+def encoded(model: SwapModel, faces: torch.Tensor) -> Encoded:
     features = model.encoder(faces * 2 - 1)
-    passed: Passage = model.bottleneck(features, torch.randn(len(faces), model.bottleneck.length, generator=rng()))
+    passed: Encoded = model.bottleneck(features, torch.randn(len(faces), model.bottleneck.length, generator=rng()))
     return passed
 
 
@@ -56,7 +60,7 @@ def test_every_kind_has_the_same_interface(latent: str, decoder: str) -> None:
     code = model.encode(faces)
     assert code.shape == (3, model.bottleneck.length)
     assert torch.equal(model.encode(faces), code), "encoding a face leaves nothing to chance"
-    passed = passage(model, faces)
+    passed = encoded(model, faces)
     assert passed.latent.shape == code.shape
     for person in model.config.persons:
         decoded = model.decode(code, person)
@@ -129,11 +133,11 @@ def test_the_kl_term_is_summed_over_the_latent_averaged_over_the_batch_and_spare
     faces = torch.rand(6, 3, 32, 32)
     mean, log_variance = model.bottleneck.distribution(model.encoder(faces * 2 - 1))
     expected = kl_divergence(Normal(mean, torch.exp(0.5 * log_variance)), Normal(0.0, 1.0)).sum(dim=1).mean()
-    terms = passage(model, faces).terms
-    torch.testing.assert_close(latent_penalty(terms, CONFIG, ONE, 1), expected)
-    torch.testing.assert_close(latent_penalty(terms, CONFIG, 3 * ONE, 10), 0.3 * expected)
+    penalties = encoded(model, faces).penalties
+    torch.testing.assert_close(latent_penalty(penalties, CONFIG, ONE, 1), expected)
+    torch.testing.assert_close(latent_penalty(penalties, CONFIG, 3 * ONE, 10), 0.3 * expected)
     generous = dataclasses.replace(CONFIG, free_bits=100.0)
-    free = latent_penalty(terms, generous, ONE, 1)
+    free = latent_penalty(penalties, generous, ONE, 1)
     torch.testing.assert_close(free, torch.tensor(100.0 * SMALL.latent_size))
     assert not torch.autograd.grad(free, model.bottleneck.mean.weight, retain_graph=True)[0].any()
 
@@ -200,15 +204,15 @@ def test_the_gradient_goes_straight_through_the_codebook() -> None:
 @pytest.mark.parametrize("latent", ["vq", "vq2"])
 def test_a_quantised_latent_is_made_of_entries_and_pays_for_the_way_to_them(latent: str) -> None:
     model = build_model(dataclasses.replace(SMALL, latent=latent))
-    model.bottleneck.learn(passage(model, torch.rand(8, 3, 32, 32)).assigned, rng())
-    passed = passage(model, torch.rand(4, 3, 32, 32))
+    model.bottleneck.update_codebooks(encoded(model, torch.rand(8, 3, 32, 32)).assigned, rng())
+    passed = encoded(model, torch.rand(4, 3, 32, 32))
     books = model.bottleneck.books
     for book, assigned in zip(books, passed.assigned, strict=True):
         distances = torch.cdist(assigned.vectors[None], book.entries[None])[0]
         torch.testing.assert_close(distances.gather(1, assigned.codes[:, None])[:, 0], distances.min(dim=1).values)
     entries = torch.cat([b.look_up(a.codes).reshape(4, -1) for b, a in zip(books, passed.assigned, strict=True)], 1)
     torch.testing.assert_close(passed.latent, entries)
-    passed.terms["commitment"].backward()
+    passed.penalties["commitment"].backward()
     assert all(level.weight.grad is not None for level in model.bottleneck.shrink)
 
 
@@ -220,7 +224,7 @@ def test_a_codebook_finds_clusters_revives_dead_entries_and_counts_its_words() -
         chance = rng(step)
         chosen = torch.randint(6, (64,), generator=chance)
         vectors = centres[chosen] + 0.05 * torch.randn(64, 4, generator=chance)
-        book.learn(Assigned(vectors, book.nearest(vectors)), chance)
+        book.learn(CodeAssignment(vectors, book.nearest(vectors)), chance)
     nearest = torch.cdist(centres[None], book.entries[None])[0].min(dim=1).values
     assert float(nearest.max()) < 0.2
     assert 5 < float(book.perplexity()) <= 12
@@ -237,7 +241,7 @@ def test_perplexity_is_the_number_of_words_in_use() -> None:
 def test_vectors_that_are_no_numbers_teach_a_codebook_nothing() -> None:
     book = Codebook(8, 2)
     before = book.entries.clone(), book.usage.clone()
-    book.learn(Assigned(torch.full((3, 2), torch.nan), torch.zeros(3, dtype=torch.long)), rng())
+    book.learn(CodeAssignment(torch.full((3, 2), torch.nan), torch.zeros(3, dtype=torch.long)), rng())
     assert torch.equal(book.entries, before[0])
     assert torch.equal(book.usage, before[1])
 
@@ -361,7 +365,7 @@ def test_the_mean_of_two_half_batches_is_that_of_the_whole() -> None:
 
 def test_a_discriminator_learns_to_tell_and_pulls_towards_the_truth() -> None:
     config = dataclasses.replace(CONFIG, adversarial=1.0, adversarial_from=0.5)
-    adversary = Adversary(config, ("a", "b"), CPU, Ranks())
+    adversary = PatchDiscriminator(config, ("a", "b"), CPU, Ranks())
     true = torch.rand(8, 3, 32, 32, generator=rng())
     false = torch.nn.functional.avg_pool2d(true, 5, 1, 2)
     assert float(adversary.loss({"b": (false, true)}, 0.4)) == 0
@@ -370,7 +374,7 @@ def test_a_discriminator_learns_to_tell_and_pulls_towards_the_truth() -> None:
     blurred, sharp = (adversary.loss({"b": (x, true)}, 0.6) for x in (false, true))
     assert blurred > sharp + 0.5
     kept = {name: value.clone() for name, value in adversary.tensors().items()}
-    again = Adversary(config, ("a", "b"), CPU, Ranks())
+    again = PatchDiscriminator(config, ("a", "b"), CPU, Ranks())
     again.restore(kept)
     assert torch.equal(again.loss({"b": (false, true)}, 0.6), blurred)
 
@@ -404,6 +408,15 @@ def test_critics_see_the_same_part_of_a_face_and_its_target() -> None:
         assert torch.equal(ours, theirs)
         assert ours.shape == (3, 3, 96, 96)
     assert not torch.equal(seen[0][0], seen[1][0])
+
+
+def test_weights_of_before_are_read_by_the_names_of_today(tmp_path: Path) -> None:
+    today = build_model(dataclasses.replace(SMALL, latent="vq")).state_dict()
+    before = {"qkv": "ask", "proj": "gather", "mlp": "think"}
+    renamed = {re.sub(r"\b(qkv|proj|mlp)\b", lambda name: before[name[0]], key): value for key, value in today.items()}
+    assert renamed.keys() != today.keys()
+    save_file(renamed, tmp_path / "weights.safetensors")
+    assert read_tensors(tmp_path / "weights.safetensors").keys() == today.keys()
 
 
 COMPILED = """

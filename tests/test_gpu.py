@@ -13,7 +13,7 @@ from faceswap.config import COLOURS, LATENTS, ModelConfig, SwapConfig, TrainConf
 from faceswap.geometry import Similarity
 from faceswap.model.folder import create_model_folder, load_model
 from faceswap.model.swap_model import build_model
-from faceswap.swapping.convert import Role, converted
+from faceswap.swapping.convert import Target, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.training.bank import Bank, Sample
 from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
@@ -77,7 +77,7 @@ def test_frames_are_converted_alike_on_both_devices(colour: str) -> None:
     yy, xx = np.mgrid[0:120, 0:160] / 160
     image = np.dstack([200 * xx, 200 * yy, 100 + 60 * np.sin(9 * xx)]).astype(np.uint8)
     frames = [
-        (Frame(image, i, Fraction(i, 25)), [Role(head(Similarity(14.0, 0.5, 60.0 + 3 * i, 55.0)), "b")])
+        (Frame(image, i, Fraction(i, 25)), [Target(head(Similarity(14.0, 0.5, 60.0 + 3 * i, 55.0)), "b")])
         for i in range(6)
     ]
     look = SwapConfig(colour=colour, grain=0)

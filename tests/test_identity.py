@@ -44,7 +44,7 @@ def identifier() -> Identifier:
 @pytest.fixture(scope="module")
 def takes() -> dict[str, Faces]:
     """Ten frames of each actor, spread over a clip of five seconds."""
-    stages = {name: Stage(kind=actor) for name, actor in CAST.items()}
+    stages = {name: Stage(actor) for name, actor in CAST.items()}
     return {
         name: [face(stage.render(perform(13 * i + 1, seed=1))) for i in range(10)] for name, stage in stages.items()
     }

@@ -74,7 +74,7 @@ def finder() -> FaceMesh:
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Stage]:
-    return {name: Stage(kind=actor) for name, actor in CAST.items()}
+    return {name: Stage(actor) for name, actor in CAST.items()}
 
 
 @pytest.fixture(scope="module")

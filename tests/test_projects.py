@@ -10,8 +10,8 @@ import pytest
 
 from conftest import Studio
 from faceswap.errors import ConfigError, FaceswapError, MediaError
-from faceswap_app import charts, commands, facts
-from faceswap_app.parts import Desk, check_payload, number, one_of, text_of
+from faceswap_app import backend, charts, commands
+from faceswap_app.components import Desk, check_payload, number, one_of, text_of
 from faceswap_app.projects import AGREES, INVENTED, Project, Projects
 from faceswap_app.tab_faces import _titled
 from faceswap_app.tab_swap import _LOOKS, SwapTab
@@ -116,10 +116,10 @@ def test_a_demo_is_a_project(projects: Projects, studio: Studio) -> None:
         ["model"],
         ["swap.mp4"],
     )
-    assert facts.model(demo.folder / "model").persons == ("a", "b")
-    assert set(facts.losses(demo.folder / "model", {"a": "Ada"})) == {"Ada", "b"}
+    assert backend.model(demo.folder / "model").persons == ("a", "b")
+    assert set(backend.losses(demo.folder / "model", {"a": "Ada"})) == {"Ada", "b"}
     assert "<svg" in charts.curves({"<Ada>": [(0, 1.0), (1, 0.5)]}, "minutes")
-    before, after, swapped = facts.before_and_after(demo.clip("ada.mp4"), demo.model("model"), {"to": ["b"]}, 3)
+    before, after, swapped = backend.before_and_after(demo.clip("ada.mp4"), demo.model("model"), {"to": ["b"]}, 3)
     assert swapped
     assert before.shape == after.shape
     assert (before != after).any()
@@ -128,18 +128,18 @@ def test_a_demo_is_a_project(projects: Projects, studio: Studio) -> None:
 def test_faces_are_rejected_and_taken_back(studio: Studio, tmp_path: Path) -> None:
     folder = tmp_path / "a"
     shutil.copytree(studio.facesets["a"], folder)
-    page = facts.faces(folder, facts.KEPT, "sharpness", True, 0)
-    assert len(page.files) == page.total == facts.counts(folder)[0]
-    facts.toggle(folder, page.files[0])
-    assert facts.faces(folder, facts.REJECTED, "time", False, 0).files == [page.files[0]]
-    assert facts.pictures(folder, page.files[:2], "yaw")[0][1] == "✕ by hand"
-    facts.toggle(folder, page.files[0])
-    assert facts.counts(folder) == (page.total, page.total)
-    assert "Took back" in facts.undo(folder)
-    assert facts.faces(folder, facts.KEPT, "time", False, 99).files == []
-    assert facts.chart(folder).count("<svg") == 6
+    page = backend.faces(folder, backend.KEPT, "sharpness", True, 0)
+    assert len(page.files) == page.total == backend.counts(folder)[0]
+    backend.toggle(folder, page.files[0])
+    assert backend.faces(folder, backend.REJECTED, "time", False, 0).files == [page.files[0]]
+    assert backend.pictures(folder, page.files[:2], "yaw")[0][1] == "✕ by hand"
+    backend.toggle(folder, page.files[0])
+    assert backend.counts(folder) == (page.total, page.total)
+    assert "Took back" in backend.undo(folder)
+    assert backend.faces(folder, backend.KEPT, "time", False, 99).files == []
+    assert backend.chart(folder).count("<svg") == 6
     with pytest.raises(FaceswapError):
-        facts.faces(tmp_path, facts.KEPT, "time", False, 0)
+        backend.faces(tmp_path, backend.KEPT, "time", False, 0)
 
 
 @pytest.mark.parametrize("minutes", [0, -1, None, 1e6])

@@ -30,23 +30,23 @@ from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video_write import write_clip
 from faceswap.model.identities import write_identities
 from faceswap.provenance import credentials as credentials_module
-from faceswap.provenance.consent import NOBODY, Consent, read_consent, settle_consent, write_consent
+from faceswap.provenance.consent import NOBODY, Consent, read_consent, resolve_consent, write_consent
 from faceswap.provenance.credentials import BROKEN, CONSENT, TRUSTED, VALID, read_credentials
 from faceswap.provenance.keys import known_authorities, signing_key
 from faceswap.provenance.label import labelled
 from faceswap.provenance.seal import SIGNABLE, Sealer
-from faceswap.provenance.watermark import find_mark, marked
+from faceswap.provenance.watermark import detect_watermark, watermarked
 from faceswap.provenance.xmp import SOURCE_TYPE, read_source_type
 from faceswap.types import Picture
 from faceswap_cli import consent as cli_consent
 from faceswap_pipelines.common.progress import run
-from faceswap_pipelines.verification import Report, in_words, verify
+from faceswap_pipelines.verification import VerifyReport, in_words, verify
 from test_commands import command, refused
 
 AGREED = Consent({"a": "Ada", "b": NOBODY}, "2026-01-02")
 
 
-def look(file: Path) -> Report:
+def look(file: Path) -> VerifyReport:
     [report] = run(verify([file]))
     return report
 
@@ -79,15 +79,15 @@ def plain(studio: Studio) -> Picture:
 @pytest.fixture(scope="module")
 def film(plain: Picture) -> Picture:
     """The same with the mark."""
-    return np.stack([marked(frame) for frame in plain])
+    return np.stack([watermarked(frame) for frame in plain])
 
 
 class TestMark:
     def test_it_is_faint_and_found(self, plain: Picture, film: Picture) -> None:
         assert all(psnr(*pair) > 42 for pair in zip(plain, film, strict=True))
-        assert find_mark(film).found
-        assert find_mark(film[:1]).found
-        assert not find_mark(plain).found
+        assert detect_watermark(film).found
+        assert detect_watermark(film[:1]).found
+        assert not detect_watermark(plain).found
 
     @pytest.mark.parametrize(
         ("crf", "changes"),
@@ -100,14 +100,14 @@ class TestMark:
         pictures = list(film)
         for change in changes:
             pictures = [change(picture) for picture in pictures]
-        found = find_mark(encoded(pictures, tmp_path / "o.mp4", crf))
+        found = detect_watermark(encoded(pictures, tmp_path / "o.mp4", crf))
         assert found.found
         assert found.scale == pytest.approx(0.75 if smaller in changes else 1, abs=0.013)
 
     def test_a_picture_keeps_it_through_jpeg(self, film: Picture) -> None:
         with io.BytesIO() as file:
             Image.fromarray(film[0]).save(file, "JPEG", quality=75)
-            assert find_mark([np.array(Image.open(file))]).found
+            assert detect_watermark([np.array(Image.open(file))]).found
 
     def test_no_picture_without_it_is_taken_for_one(self) -> None:
         rng = np.random.default_rng(0)
@@ -118,19 +118,19 @@ class TestMark:
             texture = (127 + 60 * noise / noise.std()).clip(0, 255).astype(np.uint8)
             y, x = np.mgrid[0 : size[0], 0 : size[1]]
             stripes = (np.sin((x + y * (number % 5)) / (2 + number / 9)) * 100 + 120).astype(np.uint8)
-            chances.append(find_mark([cv2.merge([texture if number % 2 else stripes] * 3)]).chance)
+            chances.append(detect_watermark([cv2.merge([texture if number % 2 else stripes] * 3)]).chance)
         assert min(chances) > 1e-3
 
     @pytest.mark.parametrize("size", [(1, 1), (5, 3), (128, 128), (101, 333)])
     @pytest.mark.parametrize("level", [0, 128, 255])
     def test_flat_and_tiny_pictures(self, size: tuple[int, int], level: int) -> None:
         flat = np.full((*size, 3), level, np.uint8)
-        assert marked(flat).shape == flat.shape
-        assert not find_mark([flat]).found
+        assert watermarked(flat).shape == flat.shape
+        assert not detect_watermark([flat]).found
 
     def test_nothing_to_look_at(self) -> None:
         with pytest.raises(ValueError, match="no pictures"):
-            find_mark([])
+            detect_watermark([])
 
 
 def test_the_label_is_in_the_corner_and_nowhere_else() -> None:
@@ -428,8 +428,8 @@ class TestConsent:
     def test_names_have_a_limit(self, tmp_path: Path) -> None:
         for name in ("x" * 300, "a\nb", "\udcfc", "\x1b[2J"):
             with pytest.raises(ConfigError, match="letters, digits"):
-                settle_consent(tmp_path, {"a": name}, ["a"])
-        assert settle_consent(tmp_path, {"a": " Nobody "}, ["a"]) == {"a": NOBODY}
+                resolve_consent(tmp_path, {"a": name}, ["a"])
+        assert resolve_consent(tmp_path, {"a": " Nobody "}, ["a"]) == {"a": NOBODY}
 
     def test_other_faces_need_it_anew(self, studio: Studio, tmp_path: Path) -> None:
         words = ("--model", tmp_path / "m", "--steps", 2, "--size", 32, "--set", "width=8", "--set", "max_width=16")

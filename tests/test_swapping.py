@@ -16,15 +16,15 @@ from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import ConfigError, ModelError
 from faceswap.geometry import Similarity
 from faceswap.model.swap_model import build_model
-from faceswap.streams import around
+from faceswap.streams import time_windows
 from faceswap.swapping.blend import paste, prepare, sampled, sampled_by_opencv, shaped
 from faceswap.swapping.color import Palette, linear, match, palette, reinhard, to_lab, to_log, to_rgb, with_own_eyes
-from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swap, Swapper
-from faceswap.swapping.seam import closed, joined
-from faceswap.swapping.settle import settled
+from faceswap.swapping.seam import closed, pyramid_blended
+from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.types import Face, Frame, FrameFaces
 from heads import head
 from tiny import CPU, SMALL
@@ -166,7 +166,7 @@ class TestSeam:
         mask = torch.zeros((1, SIDE, SIDE))
         mask[:, 8:56, 8:56] = 1
         ours, theirs = torch.full((1, 3, SIDE, SIDE), 0.7), torch.full((1, 3, SIDE, SIDE), 0.4)
-        made = joined(ours, theirs, mask)[0, 0]
+        made = pyramid_blended(ours, theirs, mask)[0, 0]
         assert made[32, 32] == pytest.approx(0.7, abs=0.02)
         assert abs(made[9, 32] - 0.4) < 0.5 * abs(made[9, 32] - 0.7) + 0.1
         along = made[8:33, 32]
@@ -178,12 +178,12 @@ class TestSeam:
         ours, theirs = smooth(1)[None], smooth(2)[None]
         wild = torch.where(mask > 0, ours, 1 - ours)
         inside = mask[0] > 0.05
-        one, other = (joined(picture, theirs, mask)[0][:, inside] for picture in (ours, wild))
+        one, other = (pyramid_blended(picture, theirs, mask)[0][:, inside] for picture in (ours, wild))
         assert (one - other).abs().max() < 1e-5
 
     def test_fine_detail_stays_up_to_the_edge(self) -> None:
         stripes = 0.5 + 0.2 * (torch.arange(SIDE) % 2 * 2 - 1).float().expand(1, 3, SIDE, SIDE)
-        made = joined(stripes, torch.full_like(stripes, 0.5), spot()[None])
+        made = pyramid_blended(stripes, torch.full_like(stripes, 0.5), spot()[None])
         assert (made - stripes)[:, :, 23:41, 25:39].abs().max() < 0.02
 
     def test_a_closed_seam_is_gone_at_the_edge_and_nothing_has_changed_inside(self) -> None:
@@ -313,26 +313,26 @@ class TestSettling:
         truth = np.linspace(0.02, 0.06, 40)
         noisy = truth + RNG.normal(0, 0.004, 40)
         swaps = [replace(a_swap(spot()), noise=value) for value in noisy]
-        got = np.array([swaps[0].noise for _, swaps in settled(frames_of(swaps), 0.2)])
+        got = np.array([swaps[0].noise for _, swaps in smoothed_over_time(frames_of(swaps), 0.2)])
         middle = slice(6, -6)
         assert np.abs(got - truth)[middle].mean() < 0.6 * np.abs(noisy - truth)[middle].mean()
         assert abs((got - truth)[middle].mean()) < 0.001
 
     def test_a_flash_is_followed_at_once(self) -> None:
         dark, bright = a_swap(spot()), replace(a_swap(spot()), tone=(90.0, 0.0, 0.0), noise=9.0)
-        result = [swaps[0].noise for _, swaps in settled(frames_of([*[dark] * 6, bright, *[dark] * 6]), 0.2)]
+        result = [swaps[0].noise for _, swaps in smoothed_over_time(frames_of([*[dark] * 6, bright, *[dark] * 6]), 0.2)]
         assert result[6] > 8.5
         assert max(result[:6]) < 0.5
 
     def test_nothing_is_mixed_between_tracks_or_changed_with_no_reach(self) -> None:
         one, other = a_swap(spot()), replace(a_swap(spot()), track=2, noise=9.0)
-        mixed = list(settled(frames_of([one, other, one, other]), 0.2))
+        mixed = list(smoothed_over_time(frames_of([one, other, one, other]), 0.2))
         assert [swaps[0].noise for _, swaps in mixed] == pytest.approx([0, 9, 0, 9])
-        assert [swaps[0] for _, swaps in settled(frames_of([one, other]), 0.0)] == [one, other]
+        assert [swaps[0] for _, swaps in smoothed_over_time(frames_of([one, other]), 0.0)] == [one, other]
 
     def test_a_window_holds_its_neighbours_and_no_more(self) -> None:
         times = [Fraction(n) for n in (0, 1, 2, 5, 6, 20)]
-        seen = [(list(window), window[at]) for window, at in around(times, lambda time: time, 1.5)]
+        seen = [(list(window), window[at]) for window, at in time_windows(times, lambda time: time, 1.5)]
         assert [item for _, item in seen] == times
         for window, item in seen:
             assert {t for t in times if abs(t - item) <= 1.5} <= set(window)
@@ -362,13 +362,13 @@ class TestFading:
         assert all(fades.get(1, 1) == 1 for _, fades in faded(followed([False, True, False]), 0.0))
 
 
-def film(count: int) -> list[tuple[Frame, list[Role]]]:
+def film(count: int) -> list[tuple[Frame, list[Target]]]:
     """A head that moves evenly through frames of soft noise."""
     made = []
     for i in range(count):
         face = replace(head(Similarity(14.0, 0.3, 60.0 + i, 55.0)), track=1)
         image = cv2.GaussianBlur(np.random.default_rng(i).integers(0, 255, (120, 160, 3), np.uint8), (0, 0), 2)
-        made.append((Frame(image.astype(np.uint8), i, Fraction(i, 25)), [Role(face, "b")]))
+        made.append((Frame(image.astype(np.uint8), i, Fraction(i, 25)), [Target(face, "b")]))
     return made
 
 
@@ -405,8 +405,8 @@ class TestConverting:
     def test_each_face_becomes_its_own_person(self, swapper: Swapper) -> None:
         def made(*persons: str) -> Converted:
             faces = [replace(head(Similarity(9.0, 0, x, 60.0)), track=int(x)) for x in (40.0, 120.0)]
-            roles = [Role(face, person) for face, person in zip(faces, persons, strict=True)]
-            return next(converted([(Frame(FRAME, 0, Fraction(0)), roles)], swapper, SwapConfig()))
+            targets = [Target(face, person) for face, person in zip(faces, persons, strict=True)]
+            return next(converted([(Frame(FRAME, 0, Fraction(0)), targets)], swapper, SwapConfig()))
 
         both = made("a", "b").image
         np.testing.assert_array_equal(both[:, :80], made("a", "a").image[:, :80])

@@ -12,9 +12,9 @@ import torch
 
 from faceswap.faces.align import crop_transform
 from faceswap.faces.identity import distance
-from faceswap.faces.person import main_person, pick, tracks_of
-from faceswap.faces.steady import steadied
-from faceswap.faces.track import LOOK_EVERY, Identity, overlap
+from faceswap.faces.person import dominant_identity, pick, tracks_of
+from faceswap.faces.steady import stabilised
+from faceswap.faces.track import DETECT_EVERY, Identity, overlap
 from faceswap.faces.trackfile import Track, TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.codecs import Encoding
@@ -37,7 +37,7 @@ def finder() -> FaceFinder:
 
 @pytest.fixture(scope="module")
 def stages() -> dict[str, Stage]:
-    return {name: Stage(kind=CAST[name], banks=SIDE) for name in ("bruno", "carl")}
+    return {name: Stage(CAST[name], SIDE) for name in ("bruno", "carl")}
 
 
 def film(pictures: Sequence[Picture]) -> list[Frame]:
@@ -46,7 +46,7 @@ def film(pictures: Sequence[Picture]) -> list[Frame]:
 
 def follow(finder: FaceFinder, frames: Sequence[Frame]) -> tuple[list[FrameFaces], list[Identity]]:
     tracker, found, identities = finder.tracker(), [], []
-    for some in batched(frames, LOOK_EVERY):
+    for some in batched(frames, DETECT_EVERY):
         faces, who = tracker.follow(some)
         found += faces
         identities += who
@@ -138,11 +138,11 @@ def test_noise_has_no_faces(finder: FaceFinder) -> None:
 def test_a_tracker_goes_on_from_its_state_as_if_it_had_not_stopped(
     finder: FaceFinder, stages: dict[str, Stage]
 ) -> None:
-    frames = film(play(stages["carl"], 3 * LOOK_EVERY))
+    frames = film(play(stages["carl"], 3 * DETECT_EVERY))
     whole, _ = follow(finder, frames)
     tracker = finder.tracker()
     got: list[FrameFaces] = []
-    for some in batched(frames, LOOK_EVERY):
+    for some in batched(frames, DETECT_EVERY):
         tracker = finder.tracker(tracker.state() if got else None)
         got += tracker.follow(some)[0]
     for ours, theirs in zip(got, whole, strict=True):
@@ -158,13 +158,13 @@ def tracks(tmp_path: Path) -> Iterator[TrackFile]:
 
 def test_a_still_head_has_a_still_crop(finder: FaceFinder, tracks: TrackFile, tmp_path: Path) -> None:
     """Sensor noise, then a lossy codec; the crop's corners stay within a quarter of a pixel of 512."""
-    still = Stage(kind=CAST["bruno"], banks=512).render(Performance(yaw=8, pitch=3, jaw=0.1)).image
+    still = Stage(CAST["bruno"], 512).render(Performance(yaw=8, pitch=3, jaw=0.1)).image
     shots = (np.clip(still + RNG.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(45))
     write_clip(tmp_path / "still.mp4", shots, Fraction(25), Encoding(crf=23))
     analysis = run(analyse(tmp_path / "still.mp4", (0, None), tracks, finder))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
     found = []
-    for frame in steadied(tracks.frames(analysis)):
+    for frame in stabilised(tracks.frames(analysis)):
         to_crop = crop_transform(frame.faces[0].points, 1)
         found.append(to_crop.inverse().apply(corners) * to_crop.scale * 512)
     away = np.array(found) - np.mean(found, axis=0)
@@ -220,11 +220,11 @@ def test_the_main_person_is_seen_most_over_all_tracks() -> None:
         Track(number=2, identity=he, frames=40, size=100.0),
         Track(number=3, identity=near, frames=40, size=100.0),
     ]
-    person = main_person(known)
+    person = dominant_identity(known)
     assert person is not None
     assert distance(person, he) < 0.2
     assert tracks_of(person, known) == (2, 3)
-    assert main_person([]) is None
+    assert dominant_identity([]) is None
 
 
 def test_of_two_pictures_of_a_person_the_first_track_is_meant() -> None:

@@ -14,12 +14,12 @@ import torch
 from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, ModelError, TrainingError
 from faceswap.model.folder import create_model_folder, latest_checkpoint, load_model
-from faceswap.training.augment import Corruption, draw_geometry, sample
+from faceswap.training.augment import Corruption, draw_geometry, resampled
 from faceswap.training.bank import Bank
 from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
 from faceswap.training.guard import Guard, clear_about_memory
 from faceswap.training.held_out import has_plateaued, held_out_loss, split
-from faceswap.training.memory import bytes_needed, settle_batch_size
+from faceswap.training.memory import bytes_needed, choose_batch_size
 from faceswap.training.stacked import pretrain_stacked
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, restore_tensors, start_training, tensors_of
@@ -102,7 +102,7 @@ def test_gradients_that_are_no_numbers_are_not_used_and_broken_weights_are_put_b
                 state.step -= 1
             if number == 30:
                 torch.nn.init.constant_(next(state.model.encoder.parameters()), torch.nan)
-    assert state.caution == 0.5
+    assert state.lr_scale == 0.5
     assert torch.isfinite(weights(state.model)).all()
     assert torch.isfinite(weights(state.average)).all()
     assert np.isfinite(losses[-1])
@@ -122,7 +122,7 @@ def test_one_gradient_that_is_no_number_does_no_harm_wherever_training_begins() 
     guard = Guard(state)
     state.step = 40
     guard.watch(torch.tensor(False))
-    assert state.caution == 1
+    assert state.lr_scale == 1
 
 
 def test_the_divergence_gains_its_weight_in_a_training_without_an_end() -> None:
@@ -156,15 +156,15 @@ def test_exhausted_memory_is_told_with_a_remedy(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_batch_size_is_chosen_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     model, unsettled = ModelConfig(persons=("a", "b")), TrainConfig()
-    assert settle_batch_size(model, CONFIG, CPU) == CONFIG
-    assert settle_batch_size(model, unsettled, CPU).batch_size == 8
-    assert settle_batch_size(model, unsettled, CPU, world=3).batch_size == 24
+    assert choose_batch_size(model, CONFIG, CPU) == CONFIG
+    assert choose_batch_size(model, unsettled, CPU).batch_size == 8
+    assert choose_batch_size(model, unsettled, CPU, world=3).batch_size == 24
     fixed, each = bytes_needed(model, unsettled)
     monkeypatch.setattr("faceswap.training.memory.free_memory", lambda _: int((fixed + 5 * each) / 0.6))
-    assert settle_batch_size(model, unsettled, CPU).batch_size == 4
+    assert choose_batch_size(model, unsettled, CPU).batch_size == 4
     monkeypatch.setattr("faceswap.training.memory.free_memory", lambda _: fixed)
     with pytest.raises(TrainingError, match="GiB are free"):
-        settle_batch_size(model, unsettled, CPU)
+        choose_batch_size(model, unsettled, CPU)
 
 
 def test_what_a_face_needs_grows_with_its_area() -> None:
@@ -290,7 +290,7 @@ def test_two_persons_draw_different_numbers() -> None:
 def test_mirroring_mirrors_input_and_target_of_about_half() -> None:
     images = torch.randint(0, 255, (64, 5, 32, 32), dtype=torch.uint8)
     drawn = draw_geometry(64, 32, 0.0, 0.0, torch.Generator().manual_seed(0), flip=True)
-    seen = sample(images, drawn.target) * 255
+    seen = resampled(images, drawn.target) * 255
     mirrored = [torch.allclose(s, i.flip(-1).float(), atol=0.1) for s, i in zip(seen, images, strict=True)]
     kept = [torch.allclose(s, i.float(), atol=0.1) for s, i in zip(seen, images, strict=True)]
     assert sum(mirrored) + sum(kept) == 64
@@ -302,9 +302,9 @@ def test_without_strength_geometry_is_the_identity_and_the_warp_moves_the_input_
     images = torch.randint(0, 255, (3, 5, 32, 32), dtype=torch.uint8)
     rng = torch.Generator().manual_seed(0)
     still = draw_geometry(3, 32, 0.0, 0.0, rng)
-    torch.testing.assert_close(sample(images, still.input), images.float() / 255, atol=1e-5, rtol=0)
+    torch.testing.assert_close(resampled(images, still.input), images.float() / 255, atol=1e-5, rtol=0)
     warped = draw_geometry(3, 32, 0.0, 1.0, rng)
-    torch.testing.assert_close(sample(images, warped.target), images.float() / 255, atol=1e-5, rtol=0)
+    torch.testing.assert_close(resampled(images, warped.target), images.float() / 255, atol=1e-5, rtol=0)
     moved = (warped.input - warped.target).abs() * 16  # pixels
     assert 0.3 < float(moved.mean()) < 4
 

@@ -88,7 +88,7 @@ class TestWriting:
     @pytest.mark.parametrize("first", [0, 10])
     def test_a_part_begins_at_zero_with_its_own_sound(self, first: int, tmp_path: Path, talkie: Path) -> None:
         out, begin, end = tmp_path / "part.mp4", Fraction(first, 25), Fraction(20, 25)
-        with open_writer(out, probe(talkie), part=True, signature="part", encoding=GOOD) as writer:
+        with open_writer(out, probe(talkie), excerpt=True, signature="part", encoding=GOOD) as writer:
             for frame in read_frames(talkie, first, 20):
                 writer.write(frame.image, frame.time)
         assert times(out) == [time - begin for time in times(talkie)[first:20]]

@@ -10,7 +10,7 @@ import torch
 
 from faceswap.config import ModelConfig, TrainConfig
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Bank, Faces, Sample
+from faceswap.training.bank import Bank, FacePlanes, Sample
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, TrainState
 from faceswap.training.step import Metrics, train
@@ -20,7 +20,7 @@ SMALL = ModelConfig(persons=("a", "b"), size=32, width=8, max_width=32, latent_s
 CONFIG = TrainConfig(batch_size=4, warmup_steps=2)
 
 
-def spots(seed: int, count: int = 12, side: int = 48) -> Faces:
+def spots(seed: int, count: int = 12, side: int = 48) -> FacePlanes:
     rng = np.random.default_rng(seed)
     yy, xx = np.mgrid[0:side, 0:side]
     made = []
@@ -37,7 +37,7 @@ def spots(seed: int, count: int = 12, side: int = 48) -> Faces:
 def open_banks(
     step: int = 0, config: TrainConfig = CONFIG, model: ModelConfig = SMALL, share: slice | None = None
 ) -> Iterator[dict[str, Bank]]:
-    banks = {p: Bank(spots(i), model.size, config, i, step, CPU, share) for i, p in enumerate(model.persons)}
+    banks = {p: Bank(spots(i), model.size, config, i, step, CPU, share=share) for i, p in enumerate(model.persons)}
     try:
         yield banks
     finally:

@@ -12,7 +12,7 @@ import gradio as gr
 
 from faceswap.errors import ConfigError, FaceError
 from faceswap_app import commands
-from faceswap_app.parts import QUICK, TOLD, Desk, Live, acts, number, one_of, told
+from faceswap_app.components import QUICK, TOLD, Desk, Live, number, one_of, warns, warns_only
 from faceswap_app.projects import Project
 
 _KEPT = "kept"
@@ -78,22 +78,22 @@ class Gallery:
         view = [project, self._person, self._wanted, self._by, self._down, self._page]
         shown = [self._faces, self._files, self._note, self._wanted, self._page, self._chart]
 
-        look = {"fn": told(self._look), "inputs": view, "outputs": shown, **TOLD}
+        refresh = {"fn": warns(self._refresh), "inputs": view, "outputs": shown, **TOLD}
 
         for chosen in (self._person, self._wanted, self._by, self._down):
-            chosen.input(lambda: 0, None, self._page, **QUICK).then(**look)
-        self._version.change(**look)
+            chosen.input(lambda: 0, None, self._page, **QUICK).then(**refresh)
+        self._version.change(**refresh)
 
         for button, by in ((self._back, -1), (self._on, 1)):
-            button.click(partial(_turned, by), self._page, self._page, **QUICK).then(**look)
+            button.click(partial(_turned, by), self._page, self._page, **QUICK).then(**refresh)
 
         clicked = [project, self._person, self._by, self._files]
-        self._faces.select(told(self._toggle), clicked, [self._faces, self._chart], **TOLD)
+        self._faces.select(warns(self._toggle), clicked, [self._faces, self._chart], **TOLD)
 
         person = [project, self._person]
-        self._undo.click(acts(self._take_back), person, None, **TOLD).then(**look)
+        self._undo.click(warns_only(self._take_back), person, None, **TOLD).then(**refresh)
         cleaning = [self._strangers, self._same, self._sharp, self._balance]
-        self._clean.click(acts(self._reject), [*person, *cleaning], None, **TOLD)
+        self._clean.click(warns_only(self._reject), [*person, *cleaning], None, **TOLD)
 
     @property
     def live(self) -> list[Live]:
@@ -119,9 +119,9 @@ class Gallery:
             raise ConfigError("nobody is chosen", "Choose whose faces to look at")
         return project.faceset(str(key))
 
-    def _look(self, name: str | None, key: str | None, wanted: str, by: str, down: bool, page: int) -> list[Any]:
+    def _refresh(self, name: str | None, key: str | None, wanted: str, by: str, down: bool, page: int) -> list[Any]:
         """One page of the faces that are wanted."""
-        from faceswap_app import facts
+        from faceswap_app import backend
 
         nothing = [[], [], "No faces yet: add footage above and press *Find faces*.", gr.skip(), 0, ""]
         if not name or key is None:
@@ -131,35 +131,35 @@ class Gallery:
         by = one_of(by, _ORDERS, "order")
 
         try:
-            found = facts.faces(faceset, wanted, by, down, page)
+            found = backend.faces(faceset, wanted, by, down, page)
             if not found.files and page:  # there are fewer now
-                page, found = 0, facts.faces(faceset, wanted, by, down, 0)
+                page, found = 0, backend.faces(faceset, wanted, by, down, 0)
         except FaceError:
             return nothing
 
-        first = page * facts.PAGE + 1
+        first = page * backend.PAGE + 1
         note = f"{first}-{first + len(found.files) - 1} of {found.total:,}. " if found.files else "None. "
         note += "Click a face to leave it out, or to take it back: nothing is deleted."
 
         filters = gr.Dropdown(choices=found.filters, value=wanted)
-        gallery = gr.Gallery(facts.pictures(faceset, found.files, by), selected_index=None)
-        return [gallery, found.files, note, filters, page, facts.chart(faceset)]
+        gallery = gr.Gallery(backend.pictures(faceset, found.files, by), selected_index=None)
+        return [gallery, found.files, note, filters, page, backend.chart(faceset)]
 
     def _toggle(self, name: str | None, key: str | None, by: str, files: list[str], event: gr.SelectData) -> list[Any]:
         """Leave the clicked face out, or take it back; all stay where they are."""
-        from faceswap_app import facts
+        from faceswap_app import backend
 
         faceset = self._faceset(name, key)
         if not isinstance(event.index, int) or not 0 <= event.index < len(files):
             raise ConfigError("this face is not shown any more", "Click another")
-        facts.toggle(faceset, files[event.index])
-        pictures = facts.pictures(faceset, files, one_of(by, _ORDERS, "order"))
-        return [gr.Gallery(pictures, selected_index=None), facts.chart(faceset)]
+        backend.toggle(faceset, files[event.index])
+        pictures = backend.pictures(faceset, files, one_of(by, _ORDERS, "order"))
+        return [gr.Gallery(pictures, selected_index=None), backend.chart(faceset)]
 
     def _take_back(self, name: str | None, key: str | None) -> None:
-        from faceswap_app import facts
+        from faceswap_app import backend
 
-        gr.Info(html.escape(facts.undo(self._faceset(name, key))), title="")
+        gr.Info(html.escape(backend.undo(self._faceset(name, key))), title="")
 
     def _reject(
         self,

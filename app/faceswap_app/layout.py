@@ -7,9 +7,9 @@ from typing import Any
 import gradio as gr
 
 from faceswap.errors import FaceswapError
-from faceswap_app import show
+from faceswap_app import cards
+from faceswap_app.components import QUICK, Desk, Live, text_of
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
-from faceswap_app.parts import QUICK, Desk, Live, text_of
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_faces import FacesTab
@@ -42,7 +42,7 @@ _REMEMBER_TAB = """() => setTimeout(() => {
     window.history.replaceState(null, '', here);
 })"""
 
-_LOOK_EVERY = 2.0  # seconds; after a click the page looks at once
+_POLL_EVERY = 2.0  # seconds; after a click the page looks at once
 Seen = dict[int, Any]
 """What each live part was last shown for."""
 
@@ -68,7 +68,7 @@ class _Page:
     def lay_out(self) -> None:
         """Puts everything in its place."""
         self._seen = gr.State({})
-        self._clock = gr.Timer(_LOOK_EVERY)
+        self._clock = gr.Timer(_POLL_EVERY)
 
         with gr.Row(elem_id="head"):
             with gr.Column(scale=0, min_width=150):
@@ -109,29 +109,29 @@ class _Page:
         self._live = [*self._project_tab.live, *self._faces_tab.live, *self._train_tab.live]
         self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live]
         everything = [self._seen, self._pill, *(live.component for live in self._live)]
-        look = {"fn": self._look, "inputs": [self._seen, project], "outputs": everything, **QUICK}
+        refresh = {"fn": self._refresh, "inputs": [self._seen, project], "outputs": everything, **QUICK}
 
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
 
-        project.change(**look).then(None, project, None, js=_REMEMBER, **QUICK)
-        self._clock.tick(**look)
+        project.change(**refresh).then(None, project, None, js=_REMEMBER, **QUICK)
+        self._clock.tick(**refresh)
         for event in events:
-            event.then(**look)
+            event.then(**refresh)
 
     def _choose(self, request: gr.Request) -> Any:
         """The project that the address names, else the one that was worked on last."""
         names, named = self._desk.projects.names(), request.query_params.get("project")
         return gr.Dropdown(choices=names, value=named if named in names else self._desk.projects.last())
 
-    def _look(self, seen: Seen, name: str | None) -> list[Any]:
+    def _refresh(self, seen: Seen, name: str | None) -> list[Any]:
         """Everything on the page whose place on the disk has changed since this window last looked."""
         queue = self._desk.queue
 
         running = next((job for job in queue.jobs() if job.status in (RUNNING, STOPPING)), None)
         waiting = sum(job.status == WAITING for job in queue.jobs())
-        pill = show.pill(running, queue.report(running) if running else None, waiting)
+        pill = cards.pill(running, queue.report(running) if running else None, waiting)
 
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)
@@ -143,7 +143,7 @@ class _Page:
             for number, live in enumerate(self._live):
                 now[number], updates[number] = self._updated(live, project, fresh, None if fresh else seen.get(number))
         except FaceswapError as error:  # a file that was edited by hand, for example
-            pill = show.trouble(text_of(error)) if name else pill
+            pill = cards.trouble(text_of(error)) if name else pill
         now[-1] = pill
 
         return [now, gr.skip() if seen.get(-1) == pill else pill, *updates]

@@ -117,9 +117,9 @@ def serve(page: gr.Blocks, projects: Projects, host: str, port: int, login: tupl
 
 def _load_the_rest() -> None:
     """What the first look at faces or a model needs, while the visitor still reads the first tab."""
-    from faceswap_app import facts
+    from faceswap_app import backend
 
-    facts.warm_up()
+    backend.warm_up()
 
 
 def check_auth(host: str, auth: str | None) -> tuple[str, str] | None:

@@ -138,7 +138,7 @@ class Queue:
             time.sleep(0.05)
 
         for job in running:
-            self._settle(self._jobs[job.id])
+            self._reap(self._jobs[job.id])
         self._owned.close()
 
     def _work(self) -> None:
@@ -146,7 +146,7 @@ class Queue:
             with self._lock, suppress(OSError):  # a full disk: there may be room the next time
                 running = [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
                 for job in running:
-                    self._settle(job)
+                    self._reap(job)
                 waiting = [job for job in self._jobs.values() if job.status == WAITING]
                 if waiting and not running:
                     self._start(waiting[0])
@@ -175,7 +175,7 @@ class Queue:
             born = psutil.Process(self._process.pid).create_time()
             self._keep(replace(job, status=RUNNING, pid=self._process.pid, born=born, begun=time.time()))
 
-    def _settle(self, job: QueuedJob) -> None:
+    def _reap(self, job: QueuedJob) -> None:
         """See what has become of a job whose process is gone."""
         if self._alive(job) is None:
             status, reason = outcome(self._folder / job.id)

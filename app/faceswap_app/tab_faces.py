@@ -10,9 +10,9 @@ from typing import Any
 import gradio as gr
 
 from faceswap.errors import ConfigError, FaceswapError
-from faceswap_app import commands, show
+from faceswap_app import cards, commands
+from faceswap_app.components import TOLD, Desk, Live, number, uploads, warn, warns, warns_only
 from faceswap_app.gallery import Gallery
-from faceswap_app.parts import TOLD, Desk, Live, acts, number, told, uploads, warn
 from faceswap_app.projects import KEYS, Project
 
 KINDS = ("extract", "faces")
@@ -84,19 +84,18 @@ class FacesTab:
         self._gallery.connect(project)
         asked = [project, self._similar, self._least]
         events = [
-            self._find.click(acts(self._start), asked, None, **TOLD),
-            self._stop.click(acts(self._end), project, None, **TOLD),
+            self._find.click(warns_only(self._start), asked, None, **TOLD),
+            self._stop.click(warns_only(self._end), project, None, **TOLD),
         ]
         for key, files, clips in zip(KEYS, self._files, self._clips, strict=True):
-            events.append(files.upload(told(partial(self._take, key)), [project, files], files, **TOLD))
-            events.append(clips.input(acts(partial(self._choose, key)), [project, clips], None, **TOLD))
+            events.append(files.upload(warns(partial(self._take, key)), [project, files], files, **TOLD))
+            events.append(clips.input(warns_only(partial(self._choose, key)), [project, clips], None, **TOLD))
         return events
 
     @property
     def live(self) -> list[Live]:
         """What follows the disk."""
-
-        parts = [
+        live = [
             Live(self._card, self._job_state, lambda project, _fresh: self._job_card(project)),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             Live(self._similar, self._options, lambda p, _fresh: self._options(p)[0] or 0),
@@ -105,11 +104,11 @@ class FacesTab:
         ]
 
         for key, column, title, clips in zip(KEYS, self._columns, self._titles, self._clips, strict=True):
-            parts.append(Live(column, partial(_name, key), partial(_shown, key)))
-            parts.append(Live(title, partial(_name, key), partial(_titled, key)))
-            parts.append(Live(clips, partial(_choices, key), partial(_chosen, key)))
+            live.append(Live(column, partial(_name, key), partial(_shown, key)))
+            live.append(Live(title, partial(_name, key), partial(_titled, key)))
+            live.append(Live(clips, partial(_choices, key), partial(_chosen, key)))
 
-        return parts
+        return live
 
     def _take(self, key: str, name: str | None, files: Any) -> Any:
         """Put uploaded files among the clips, as footage of this person."""
@@ -170,7 +169,7 @@ class FacesTab:
 
     def _job_card(self, project: Project) -> str:
         queue = self._desk.queue
-        cards = [show.card(job, queue.report(job), queue.result(job)) for job in self._jobs(project)]
+        cards = [cards.card(job, queue.report(job), queue.result(job)) for job in self._jobs(project)]
         return f'<div class="jobs">{"".join(cards)}</div>'
 
 

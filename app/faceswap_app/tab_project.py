@@ -8,8 +8,8 @@ from typing import Any
 import gradio as gr
 
 from faceswap.errors import FaceswapError
-from faceswap_app import commands, show
-from faceswap_app.parts import TOLD, Desk, Live, acts, number, told
+from faceswap_app import cards, commands
+from faceswap_app.components import TOLD, Desk, Live, number, warns, warns_only
 from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
 
 _DEMO = "demo"
@@ -75,32 +75,31 @@ class ProjectTab:
         """Says what happens when; the events after which the page is to look at the disk at once."""
         # The name is set on the page only when the project is there: that opens it.
         made = gr.on(
-            [self._create.click, self._name.submit], told(self._make), self._name, [project, self._name], **TOLD
+            [self._create.click, self._name.submit], warns(self._make), self._name, [project, self._name], **TOLD
         )
-        demo = self._demo.click(told(self._make_demo), self._minutes, project, **TOLD)
-        events = [made, demo, self._more.click(acts(self._add), project, None, **TOLD)]
+        demo = self._demo.click(warns(self._make_demo), self._minutes, project, **TOLD)
+        events = [made, demo, self._more.click(warns_only(self._add), project, None, **TOLD)]
         for key, name, consent in zip(KEYS, self._names, self._consents, strict=True):
-            gr.on([name.blur, name.submit], told(partial(self._rename, key)), [project, name], name, **TOLD)
-            events.append(consent.input(acts(partial(self._agree, key)), [project, consent], None, **TOLD))
+            gr.on([name.blur, name.submit], warns(partial(self._rename, key)), [project, name], name, **TOLD)
+            events.append(consent.input(warns_only(partial(self._agree, key)), [project, consent], None, **TOLD))
         return events
 
     @property
     def live(self) -> list[Live]:
         """What follows the disk."""
-
-        parts = [
+        live = [
             Live(self._open, lambda project: project.name, lambda _project, _fresh: gr.Column(visible=True)),
             Live(self._card, self._demo_state, lambda project, _fresh: self._demo_card(project)),
-            Live(self._steps, _progress, lambda project, _fresh: show.steps(_steps_of(project))),
+            Live(self._steps, _progress, lambda project, _fresh: cards.steps(_steps_of(project))),
             Live(self._more, lambda p: len(p.persons()), lambda p, _: gr.Button(visible=len(p.persons()) < len(KEYS))),
         ]
 
         for key, row, name, consent in zip(KEYS, self._rows, self._names, self._consents, strict=True):
-            parts.append(Live(row, partial(_is_there, key), partial(_visible, key)))
-            parts.append(Live(name, partial(_name_of, key), lambda p, _, key=key: _name_of(key, p)))  # type: ignore[misc]
-            parts.append(Live(consent, partial(_consent_of, key), lambda p, _, key=key: _consent_of(key, p) or None))  # type: ignore[misc]
+            live.append(Live(row, partial(_is_there, key), partial(_visible, key)))
+            live.append(Live(name, partial(_name_of, key), partial(_shown_name, key)))
+            live.append(Live(consent, partial(_consent_of, key), partial(_shown_consent, key)))
 
-        return parts
+        return live
 
     def _make(self, name: object) -> list[Any]:
         project = self._desk.projects.create(str(name))
@@ -138,7 +137,7 @@ class ProjectTab:
 
     def _demo_card(self, project: Project) -> str:
         queue, job = self._desk.queue, self._desk.queue.latest(project.name, ("demo",))
-        return show.card(job, queue.report(job), queue.result(job)) if job else ""
+        return cards.card(job, queue.report(job), queue.result(job)) if job else ""
 
 
 def _person(key: str, project: Project) -> Person | None:
@@ -170,15 +169,15 @@ def _progress(project: Project) -> Any:
 
 
 def _steps_of(project: Project) -> list[tuple[str, str, bool]]:
-    from faceswap_app import facts
+    from faceswap_app import backend
 
     persons, clips = project.persons(), project.clips()
-    kept = {key: facts.counts(project.faceset(key))[0] for key in persons}
+    kept = {key: backend.counts(project.faceset(key))[0] for key in persons}
     faces = ", ".join(f"{kept[key]:,} of {person.name}" for key, person in persons.items() if kept[key])
     models = project.models()
 
     try:
-        model = facts.model(project.folder / models[-1]).text if models else "none yet"
+        model = backend.model(project.folder / models[-1]).text if models else "none yet"
     except FaceswapError as error:
         model = error.problem
 
@@ -192,3 +191,11 @@ def _steps_of(project: Project) -> list[tuple[str, str, bool]]:
         ("Model", model, bool(models)),
         ("Results", f"{results} swapped file{'s' * (results != 1)}", bool(results)),
     ]
+
+
+def _shown_name(key: str, project: Project, _fresh: bool) -> str:
+    return _name_of(key, project)
+
+
+def _shown_consent(key: str, project: Project, _fresh: bool) -> str | None:
+    return _consent_of(key, project) or None

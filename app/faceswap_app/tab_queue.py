@@ -8,9 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from faceswap_app import show
+from faceswap_app import cards
+from faceswap_app.components import TOLD, Desk, Live, warns
 from faceswap_app.jobs import DONE, RUNNING, STOPPING
-from faceswap_app.parts import TOLD, Desk, Live, told
 
 _SHOWN = 30  # jobs, the latest
 
@@ -58,7 +58,7 @@ class QueueTab:
                 if job.status in (RUNNING, STOPPING):
                     gr.HTML(partial(self._running, job.id), every=2.0)
                 else:
-                    gr.HTML(show.row(job, queue.report(job)))
+                    gr.HTML(cards.row(job, queue.report(job)))
 
             if not job.over:
                 self._button("Stop", partial(queue.stop, job.id))
@@ -72,9 +72,9 @@ class QueueTab:
             action()
             return self._changes()
 
-        gr.Button(text, size="sm", min_width=90, scale=1).click(told(press), None, self._version, **TOLD)
+        gr.Button(text, size="sm", min_width=90, scale=1).click(warns(press), None, self._version, **TOLD)
 
     def _running(self, key: str) -> str:
         queue = self._desk.queue
         job = next((job for job in queue.jobs() if job.id == key), None)
-        return show.row(job, queue.report(job)) if job else ""
+        return cards.row(job, queue.report(job)) if job else ""

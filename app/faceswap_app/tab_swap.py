@@ -14,8 +14,8 @@ import gradio as gr
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import FaceswapError
 from faceswap.media.kinds import is_picture
-from faceswap_app import commands, show
-from faceswap_app.parts import RAW, TOLD, Desk, Live, acts, check_payload, number, one_of, text_of, told
+from faceswap_app import cards, commands
+from faceswap_app.components import RAW, TOLD, Desk, Live, check_payload, number, one_of, text_of, warns, warns_only
 from faceswap_app.projects import Project
 
 KINDS = ("swap",)
@@ -49,7 +49,6 @@ class SwapTab:
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
-
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=320):
                 self._lay_out_choices()
@@ -125,12 +124,14 @@ class SwapTab:
         gr.on([opened, self._frame.release, *changed], trigger_mode="always_last", **view)
 
         # Who is put in depends on who is seen in the clip: first that, then the picture.
-        self._clip.change(told(self._other), [project, self._clip], self._to, **TOLD).then(**view)
-        self._results.change(told(self._play), [project, self._results], self._player, **TOLD)
+        self._clip.change(warns(self._other), [project, self._clip], self._to, **TOLD).then(**view)
+        self._results.change(warns(self._play), [project, self._results], self._player, **TOLD)
 
         return [
-            self._start.click(acts(self._render), [*wanted, *looks, self._codec, self._crf, self._label], None, **TOLD),
-            self._stop.click(acts(self._end), project, None, **TOLD),
+            self._start.click(
+                warns_only(self._render), [*wanted, *looks, self._codec, self._crf, self._label], None, **TOLD
+            ),
+            self._stop.click(warns_only(self._end), project, None, **TOLD),
         ]
 
     @property
@@ -142,7 +143,7 @@ class SwapTab:
             Live(self._face, lambda p: (p.name, p.persons()), _faces),
             Live(self._to, lambda p: (p.name, p.persons()), _targets),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
-            Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
+            Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
             Live(self._results, lambda p: [path.name for path in p.finished()], _results),
         ]
 
@@ -168,7 +169,7 @@ class SwapTab:
         if not name or not clip or not model:
             missing = "Train a model first" if clip else "Add a clip on the Faces tab first"
             return [None, gr.skip(), f"{missing} to see it swapped."]
-        from faceswap_app import facts
+        from faceswap_app import backend
 
         try:
             for payload in (name, clip, model, face, to):
@@ -176,11 +177,11 @@ class SwapTab:
 
             project = self._desk.projects.open(name)
             file, folder = project.clip(clip), project.model(model)
-            last = facts.frame_count(file) - 1
+            last = backend.frame_count(file) - 1
             index = int(min(max(0, number(frame) or 0), last))
 
             settings = _changes(looks) | {"face": _way(face), "to": [one_of(to, project.persons(), "person")]}
-            before, after, swapped = facts.before_and_after(file, folder, settings, index)
+            before, after, swapped = backend.before_and_after(file, folder, settings, index)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
 
@@ -224,7 +225,7 @@ class SwapTab:
         if chosen is None:
             return ""
         self._desk.projects.serve(chosen)
-        return show.player(chosen)
+        return cards.player(chosen)
 
     def _runs(self, project: Project) -> bool:
         job = self._desk.queue.latest(project.name, KINDS)

@@ -10,10 +10,10 @@ import gradio as gr
 
 from faceswap.config import DECODERS, LATENTS, PRESETS
 from faceswap.errors import ConfigError, FaceswapError
-from faceswap_app import commands, show
+from faceswap_app import cards, commands
 from faceswap_app.charts import curves
+from faceswap_app.components import TOLD, Desk, Live, number, one_of, warns, warns_only
 from faceswap_app.jobs import FAILED, HALTED
-from faceswap_app.parts import TOLD, Desk, Live, acts, number, one_of, told
 from faceswap_app.projects import Project
 
 KINDS = ("train",)
@@ -90,10 +90,10 @@ class TrainTab:
     def connect(self, project: Any) -> list[Any]:
         """Says what happens when; the events after which the page is to look at the disk at once."""
         shape = [self._preset, self._latent, self._decoder, self._scratch, self._minutes, self._plateau]
-        self._model.change(told(self._opened), [project, self._model], [self._shape, self._about], **TOLD)
+        self._model.change(warns(self._opened), [project, self._model], [self._shape, self._about], **TOLD)
         return [
-            self._start.click(acts(self._train), [project, self._model, *shape], None, **TOLD),
-            self._stop.click(acts(self._pause), project, None, **TOLD),
+            self._start.click(warns_only(self._train), [project, self._model, *shape], None, **TOLD),
+            self._stop.click(warns_only(self._pause), project, None, **TOLD),
         ]
 
     @property
@@ -103,7 +103,7 @@ class TrainTab:
             Live(self._model, lambda p: (p.name, p.models()), _models),
             Live(self._start, self._runs, lambda p, _fresh: gr.Button(interactive=not self._runs(p))),
             Live(self._stop, self._pausing, lambda p, _fresh: gr.Button(**self._pausing(p))),
-            Live(self._card, self._job_state, lambda p, _fresh: show.card(*self._job_state(p))),
+            Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
             Live(self._curves, lambda p: _changed(_shown(p) / "stats.jsonl"), _curves),
             Live(self._preview, lambda p: _changed(_picture(p)), _preview),
             Live(self._before, lambda p: (_changed(_picture(p)) is None, p.persons()), _before),
@@ -113,12 +113,12 @@ class TrainTab:
         """What can be said of a model that is there; what can be chosen for a new one."""
         if not name or not model or model == _NEW:
             return [gr.Group(visible=True), ""]
-        from faceswap_app import facts
+        from faceswap_app import backend
 
-        about = facts.model(self._desk.projects.open(name).model(model))
+        about = backend.model(self._desk.projects.open(name).model(model))
         return [gr.Group(visible=False), f"{about.text}. *Train* goes on with it."]
 
-    def _train(
+    def _train(  # noqa: PLR0917  # gradio gives them by position
         self,
         name: str | None,
         model: str | None,
@@ -189,9 +189,9 @@ def _persons_of(project: Project, model: Path | None) -> list[str]:
     Raises ConfigError if not all of them are said to agree.
     """
     if model is not None:
-        from faceswap_app import facts
+        from faceswap_app import backend
 
-        return list(facts.model(model).persons)
+        return list(backend.model(model).persons)
     persons = project.persons()
     keys = [key for key in persons if key in ("a", "b") or persons[key].clips or project.faceset(key).is_dir()]
     project.check_consent(keys)
@@ -222,10 +222,10 @@ def _changed(path: Path) -> Any:
 
 
 def _curves(project: Project, _fresh: bool) -> str:
-    from faceswap_app import facts
+    from faceswap_app import backend
 
     names = {key: person.name for key, person in project.persons().items()}
-    return curves(facts.losses(_shown(project), names), "loss over minutes of training")
+    return curves(backend.losses(_shown(project), names), "loss over minutes of training")
 
 
 def _preview(project: Project, _fresh: bool) -> Any:

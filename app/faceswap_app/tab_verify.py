@@ -10,7 +10,7 @@ import gradio as gr
 
 from faceswap.documents import one_line
 from faceswap.errors import ConfigError
-from faceswap_app.parts import QUICK, RAW, Desk, Live, told, uploads
+from faceswap_app.components import QUICK, RAW, Desk, Live, uploads, warns
 from faceswap_app.projects import Project
 
 _LONGEST_LABEL = 30  # characters before a colon that name what follows
@@ -41,10 +41,10 @@ class VerifyTab:
         """Says what happens when."""
         busy = {"concurrency_limit": 1, "concurrency_id": "preview", "show_progress": "hidden", **RAW}
         self._file.upload(_looking, None, self._report, **QUICK).then(
-            told(self._look_at_uploads), self._file, [self._report, self._file], **busy
+            warns(self._look_at_uploads), self._file, [self._report, self._file], **busy
         )
         self._result.select(_looking, None, self._report, **QUICK).then(
-            told(self._look_at_result), [project, self._result], self._report, **busy
+            warns(self._look_at_result), [project, self._result], self._report, **busy
         )
 
     @property

@@ -27,7 +27,6 @@ def main(
     json: Json = False,
 ) -> None:
     """Learn faces from portraits of many people. Ctrl-C stops and saves; run again, it goes on."""
-
     keep_freed_memory()
     with job_errors():
         from faceswap_pipelines.pretraining.job import PretrainJob

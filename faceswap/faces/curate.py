@@ -125,7 +125,6 @@ def near_duplicates(measures: Sequence[Measures], thumbnails: Thumbnails, closer
     That is: the thumbnails differ by less than `closer_than` on average, and neither has the head turned by more than
     2 degrees, nor have eyes or mouth moved. So a face that holds still while it speaks is no duplicate.
     """
-
     # What has to be alike before pictures are compared.
     moves = {"yaw": _TURNED, "pitch": _TURNED, "roll": _TURNED, "eyes": _BLINKED, "mouth": _SPOKEN}
     looks = np.stack([column(measures, key) / most for key, most in moves.items()], axis=1)
@@ -153,7 +152,6 @@ def balanced(measures: Sequence[Measures], count: int) -> Order:
     relative to an even share), and the sharpest of those for which that is equal. So rare poses are all taken, and
     common ones thinned out to their sharpest faces; all four measures are as even as the faces allow.
     """
-
     # Which bin of each measure a face lies in.
     places = np.empty((len(measures), len(_BINS)), np.int64)
     for axis, (key, bins) in enumerate(_BINS.items()):
@@ -214,7 +212,7 @@ def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0, near
     return rank[labels]
 
 
-def main_person(embeddings: Embeddings, presence: Float[np.ndarray, " faces"]) -> Embedding:
+def dominant_identity(embeddings: Embeddings, presence: Float[np.ndarray, " faces"]) -> Embedding:
     """Who is seen most: the typical face of the largest group, counting each face by how surely it is one.
 
     So a crowd of false faces, which resemble each other, is nobody. Raises ValueError for no faces.

@@ -14,7 +14,7 @@ STRANGER = "somebody else"
 """Why a face is rejected that is not of the person whom a faceset is about."""
 
 
-def main_person(tracks: Sequence[Track]) -> Embedding | None:
+def dominant_identity(tracks: Sequence[Track]) -> Embedding | None:
     """Who is seen most and largest, counting all tracks of the same face together; None where there is nobody."""
     alike = [[t for t in tracks if distance(t.identity, track.identity) < SAME_PERSON] for track in tracks]
     most = max(alike, key=lambda group: sum(track.frames * track.size for track in group), default=None)

@@ -10,19 +10,19 @@ import numpy as np
 
 from faceswap.errors import ConfigError
 from faceswap.faces.identity import SAME_PERSON, distance
-from faceswap.faces.person import main_person, pick, tracks_of
+from faceswap.faces.person import dominant_identity, pick, tracks_of
 from faceswap.faces.trackfile import Track
 from faceswap.types import Embedding, Face, FrameFaces
 
-WAYS = ("main", "all", "largest", "left-to-right", "like=PICTURE", "not=PICTURE")
-"""How faces can be chosen: see `choose`."""
+CHOICES = ("main", "all", "largest", "left-to-right", "like=PICTURE", "not=PICTURE")
+"""How faces can be chosen: see `select_tracks`."""
 
 
 _BY_PICTURE = ("like", "not")
 
 
 @dataclass(frozen=True)
-class Part:
+class Selection:
     """Some tracks that show one face to be swapped, and who it becomes."""
 
     tracks: tuple[int, ...]
@@ -30,64 +30,66 @@ class Part:
     person: str
 
 
-def check_way(way: str, persons: Sequence[str]) -> None:
-    """Raises ConfigError unless `way` is one of WAYS and can tell apart as many faces as there are persons."""
-    name, _, picture = way.partition("=")
+def check_choice(choice: str, persons: Sequence[str]) -> None:
+    """Raises ConfigError unless `choice` is one of WAYS and can tell apart as many faces as there are persons."""
+    name, _, picture = choice.partition("=")
     if name in _BY_PICTURE and not picture:
-        raise ConfigError(f"'{way}' names no picture", f"Write {name}=PICTURE")
-    if way not in WAYS and name not in _BY_PICTURE:
-        raise ConfigError(f"'{way}' is no way to choose faces", f"Choose one of: {', '.join(WAYS)}")
-    if len(persons) > 1 and way != "left-to-right":
+        raise ConfigError(f"'{choice}' names no picture", f"Write {name}=PICTURE")
+    if choice not in CHOICES and name not in _BY_PICTURE:
+        raise ConfigError(f"'{choice}' is no way to choose faces", f"Choose one of: {', '.join(CHOICES)}")
+    if len(persons) > 1 and choice != "left-to-right":
         raise ConfigError(
             f"one face cannot become {len(persons)} persons", "Name one with --to, or add --face left-to-right"
         )
 
 
-def choose(
-    way: str,
+def select_tracks(
+    choice: str,
     persons: Sequence[str],
     tracks: Sequence[Track],
     frames: Callable[[], Iterable[FrameFaces]],
-    pictured: Embedding | None = None,
-) -> list[Part]:
-    """The parts that `way` describes; none if there is no such face.
+    reference: Embedding | None = None,
+) -> list[Selection]:
+    """The selections that `choice` describes; none if there is no such face.
 
     Args:
         way: main (whoever is seen most), all, largest (of those in the picture), left-to-right (the first of
-            `persons` for the leftmost face of each scene, and so on), like=... (the person `pictured`), or not=...
+            `persons` for the leftmost face of each scene, and so on), like=... (the person `reference`), or not=...
             (everyone else).
         persons: whom the faces become: one, and more for left-to-right.
         tracks: the faces that were followed.
         frames: gives where they were seen; asked for by left-to-right alone.
         pictured: who is to be seen in the picture that like=... and not=... name.
 
-    Raises ConfigError as `check_way` does.
+    Raises ConfigError as `check_choice` does.
     """
-    check_way(way, persons)
+    check_choice(choice, persons)
 
-    if way == "left-to-right":
+    if choice == "left-to-right":
         columns = _columns(tracks, frames())
-        return [Part(tuple(column), person) for column, person in zip(columns, persons, strict=False)]
+        return [Selection(tuple(column), person) for column, person in zip(columns, persons, strict=False)]
 
     person, by_size = persons[0], [track.number for track in sorted(tracks, key=lambda track: -track.size)]
-    if way == "all":
-        return [Part((number,), person) for number in by_size]
-    if way.startswith("not="):
-        alike = () if pictured is None else tracks_of(pictured, tracks)
-        return [Part((number,), person) for number in by_size if number not in alike]
+    if choice == "all":
+        return [Selection((number,), person) for number in by_size]
+    if choice.startswith("not="):
+        alike = () if reference is None else tracks_of(reference, tracks)
+        return [Selection((number,), person) for number in by_size if number not in alike]
 
-    if way == "largest":
+    if choice == "largest":
         chosen = tuple(by_size)
 
     else:
-        who = main_person(tracks) if way == "main" else pictured
+        who = dominant_identity(tracks) if choice == "main" else reference
         chosen = () if who is None else tracks_of(who, tracks)
 
-    return [Part(chosen, person)] if chosen else []
+    return [Selection(chosen, person)] if chosen else []
 
 
-def recognise(known: Mapping[str, Embedding], mapping: Mapping[str, str], tracks: Sequence[Track]) -> list[Part]:
-    """A part for each person of `mapping` (who becomes whom) who is to be seen.
+def recognise_tracks(
+    known: Mapping[str, Embedding], mapping: Mapping[str, str], tracks: Sequence[Track]
+) -> list[Selection]:
+    """A selection for each person of `mapping` (who becomes whom) who is to be seen.
 
     Each track is taken for whom it is nearest to of all that are `known`.
     """
@@ -96,15 +98,15 @@ def recognise(known: Mapping[str, Embedding], mapping: Mapping[str, str], tracks
         nearest = min(known, key=lambda person: distance(known[person], track.identity))
         if distance(known[nearest], track.identity) < SAME_PERSON:
             shown[nearest].append(track.number)
-    return [Part(tuple(shown[source]), target) for source, target in mapping.items() if shown[source]]
+    return [Selection(tuple(shown[source]), target) for source, target in mapping.items() if shown[source]]
 
 
-def cast(parts: Sequence[Part], faces: Iterable[Face]) -> list[tuple[Face, str]]:
+def selected_faces(selections: Sequence[Selection], faces: Iterable[Face]) -> list[tuple[Face, str]]:
     """The faces of one frame that are to be swapped, and who each becomes; none twice. Larger faces come last, since
     they are nearer."""
     there = {face.track: face for face in faces}
     chosen: dict[int, str] = {}
-    for part in parts:
+    for part in selections:
         seen = pick(there.values(), part.tracks)
         if seen is not None:
             chosen.setdefault(seen.track, part.person)
@@ -116,7 +118,6 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
 
     A face that was lost and followed again under another number stays in its column.
     """
-
     # Where each track is seen, and in which scene.
     where: dict[int, dict[int, float]] = defaultdict(dict)  # by track and frame
     scene_of: dict[int, int] = {}

@@ -14,7 +14,7 @@ from jaxtyping import Float
 
 from faceswap.faces.align import crop_transform
 from faceswap.geometry import Similarity
-from faceswap.streams import around
+from faceswap.streams import time_windows
 from faceswap.types import Face, FrameFaces
 
 REACH = 0.2
@@ -36,12 +36,12 @@ class _Seen:
         return cls(frame, {face.track: crop_transform(face.points, 1).inverse() for face in frame.faces})
 
 
-def steadied(frames: Iterable[FrameFaces], reach: float = REACH) -> Iterator[FrameFaces]:
+def stabilised(frames: Iterable[FrameFaces], reach: float = REACH) -> Iterator[FrameFaces]:
     """The same frames, each face moved to where its own past and future of `reach` seconds say it should be.
 
     Nothing is smoothed across cuts, where tracks end, or across jumps.
     """
-    for window, at in around(map(_Seen.of, frames), lambda seen: seen.frame.time, reach):
+    for window, at in time_windows(map(_Seen.of, frames), lambda seen: seen.frame.time, reach):
         yield _steadied(window, at, reach)
 
 

@@ -1,6 +1,6 @@
 """Following faces from frame to frame.
 
-A detector says where faces are, every `LOOK_EVERY` frames and wherever one got lost; in between each face is looked
+A detector says where faces are, every `DETECT_EVERY` frames and wherever one got lost; in between each face is looked
 for where it was in the frame before, by its mesh alone. Somebody who is discovered late is followed backwards to where
 they came in. Somebody who was hidden for a moment is known again by their face and keeps their number.
 """
@@ -23,10 +23,10 @@ from faceswap.faces.scenes import CutFinder
 from faceswap.geometry import Similarity
 from faceswap.types import Box, Detection, Embedding, Face, Frame, FrameFaces
 
-LOOK_EVERY = 24
+DETECT_EVERY = 24
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
 _NOBODY_EVERY = 6  # frames from one search to the next while nobody is there
-_IDENTIFY_EVERY = 2 * LOOK_EVERY  # frames between two samples of who a face is: that network takes long
+_IDENTIFY_EVERY = 2 * DETECT_EVERY  # frames between two samples of who a face is: that network takes long
 
 _SAMPLES = 24  # of who somebody is, that are kept to know them by
 
@@ -42,7 +42,7 @@ _ROUNDS = 6  # looks at a newcomer, each from where the last one saw it, until i
 
 _SEARCHED = 50  # frames after losing a face in which each is searched for it
 _REMEMBERED = 250  # frames after which a lost face is not expected back in this scene
-_UNCONFIRMED = 2 * LOOK_EVERY  # frames that a face is followed without the detector seeing it too...
+_UNCONFIRMED = 2 * DETECT_EVERY  # frames that a face is followed without the detector seeing it too...
 _TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
 _DOUBT = 0.1  # by which two people's embeddings have to fit better the other way round to be exchanged
 _SOMEBODY_ELSE = 0.65  # distance of an embedding from the track's own at which it is not a bad moment any more
@@ -102,7 +102,7 @@ class Tracker:
             self._restore(state)
 
     def follow(self, frames: Sequence[Frame]) -> tuple[list[FrameFaces], list[Identity]]:
-        """The faces in the next frames of the video, up to `LOOK_EVERY` of one size; and who some of them are."""
+        """The faces in the next frames of the video, up to `DETECT_EVERY` of one size; and who some of them are."""
         found: list[list[Face]] = [[] for _ in frames]
         cuts = [self._cuts.is_cut(frame.image) for frame in frames]
 
@@ -126,7 +126,6 @@ class Tracker:
 
     def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]], detect: _Detect) -> None:
         """Add to `found` what is seen in frames of one scene."""
-
         for track in self._live:
             track.run = self._run(track.face, track.square, frames)
 
@@ -202,7 +201,6 @@ class Tracker:
 
     def _searched(self, frame: Frame, detect: _Detect) -> list[_Track]:
         """Ask the detector: faces that it sees are confirmed; those not followed yet, which are new or come back."""
-
         unknown = []
         for detection in detect(frame):
             known = [track for track in self._live if overlap(track.face.box, detection.box) > _SAME]
@@ -259,7 +257,6 @@ class Tracker:
         Where two people passed each other, the one who was followed all the way may have become the other one
         unnoticed: if both fit better when exchanged, they are.
         """
-
         back = min(self._lost, key=lambda track: distance(who, track.identity), default=None)
         if back is None:
             return None
@@ -311,7 +308,6 @@ class Tracker:
 
     def state(self) -> bytes:
         """All that decides what comes next."""
-
         tracks = [*self._live, *self._lost]
         arrays = {
             "numbers": np.array([self._next_number, len(self._live)]),
@@ -332,7 +328,6 @@ class Tracker:
 
     def _restore(self, state: bytes) -> None:
         """Raises ValueError or LookupError for what `state` cannot have made."""
-
         try:
             arrays = load(state)
         except SafetensorError as error:

@@ -147,7 +147,6 @@ class TrackFile(AbstractContextManager["TrackFile"]):
         self, analysis: Analysis, frames: Sequence[FrameFaces], identities: Sequence[Identity], state: bytes
     ) -> None:
         """Store what was seen in the next frames and the tracker's state after them, at once."""
-
         rows = [
             (analysis.id, frame.index, face.track, face.presence, face.size, _to_blob(face.points, "<f4"))
             for frame in frames
@@ -181,7 +180,6 @@ class TrackFile(AbstractContextManager["TrackFile"]):
 
     def frames(self, analysis: Analysis, start: int = 0) -> Iterator[FrameFaces]:
         """What was seen, frame by frame from number `start`, in order."""
-
         with self.reading():
             faces = self._db.execute(
                 "SELECT frame, track, presence, points FROM face"
@@ -203,7 +201,6 @@ class TrackFile(AbstractContextManager["TrackFile"]):
 
     def tracks(self, analysis: Analysis) -> list[Track]:
         """All faces that were followed, the one seen most and largest first."""
-
         with self.reading():
             seen = self._db.execute(
                 "SELECT track, COUNT(*), AVG(size) FROM face WHERE source = ? GROUP BY track"

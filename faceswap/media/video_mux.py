@@ -62,22 +62,22 @@ def join(
     whole: Path,
     muxer: str,
     sound: Sequence[SoundTrack],
-    part: bool = False,
+    excerpt: bool = False,
 ) -> None:
     """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
 
     Copied packets keep their bytes and their times beside the video; chapters, titles and languages come along. Of a
-    `part` of the source the times begin at zero, and of all that goes with them only its sound comes along.
+    `excerpt` of the source the times begin at zero, and of all that goes with them only its sound comes along.
     Raises OSError or av.FFmpegError if it cannot be written.
     """
     last = segments[-1].ticks[-1]
     ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
-    zero = segments[0].ticks[0] if part else 0
-    span = _span(source, zero, ends[-1], part)
+    zero = segments[0].ticks[0] if excerpt else 0
+    span = _span(source, zero, ends[-1], excerpt)
 
     with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
         copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
-        tracks = copied if part else [*copied, *_optional_tracks(origin, source, muxer)]
+        tracks = copied if excerpt else [*copied, *_optional_tracks(origin, source, muxer)]
         # A trimmed track starts at some multiple of what it counts in.
         trimmed = span.begin is not None
         starts = [(track.time_base or 1) * Fraction(1 if trimmed else track.start_time or 0) for track in tracks]
@@ -92,7 +92,7 @@ def join(
             }
             copies = {track.index: _add_copy(output, track) for track in tracks}
             _copy_tags(origin, output)
-            if not part:
+            if not excerpt:
                 output.set_chapters(_chapters(origin, source.zero))
 
             packets = merge(
@@ -142,9 +142,9 @@ class _Span:
                     return
 
 
-def _span(source: VideoInfo, zero: int, end: int, part: bool) -> _Span:
+def _span(source: VideoInfo, zero: int, end: int, excerpt: bool) -> _Span:
     """For pictures from tick `zero` to tick `end` of those that `read_frames` counts."""
-    if part:
+    if excerpt:
         return _Span(source.zero + zero * source.time_base, source.zero + end * source.time_base)
     return _Span(source.zero) if source.zero else _Span()
 

@@ -13,6 +13,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -44,7 +45,7 @@ def open_writer(
     *,
     encoding: Encoding = _DEFAULT,
     segment_frames: int = 60,
-    part: bool = False,
+    excerpt: bool = False,
     signature: str,
     seal: Seal | None = None,
 ) -> SegmentedWriter:
@@ -55,7 +56,7 @@ def open_writer(
         source: gives size, time base and, at the end, audio, subtitles and chapters.
         encoding: how to encode it.
         segment_frames: how many frames an interruption can cost at most.
-        part: whether only some of the source's frames are to be written: then the output begins at zero, with the
+        excerpt: whether only some of the source's frames are to be written: then the output begins at zero, with the
             sound that belongs to these frames, but neither subtitles nor chapters.
         signature: names everything that decides the pictures (input, model, settings): work that was begun under
             another signature, or with other arguments here, is thrown away.
@@ -72,7 +73,20 @@ def open_writer(
     with _output_errors(out):
         present = open_work_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, present, encoding.kind.segment, source.time_base)
-    return SegmentedWriter(out, source, encoding, segment_frames, part, folder, segments, sound, notes, seal)
+    return SegmentedWriter(
+        _Plan(
+            out=out,
+            source=source,
+            encoding=encoding,
+            segment_frames=segment_frames,
+            excerpt=excerpt,
+            folder=folder,
+            segments=segments,
+            sound=sound,
+            notes=notes,
+            seal=seal,
+        )
+    )
 
 
 def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encoding: Encoding = _DEFAULT) -> None:
@@ -107,6 +121,22 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encod
             encoder.close()
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Plan:
+    """All that is known of an output before its first frame."""
+
+    out: Path
+    source: VideoInfo
+    encoding: Encoding
+    segment_frames: int
+    excerpt: bool
+    folder: Path
+    segments: list[Segment]
+    sound: list[SoundTrack]
+    notes: list[str]
+    seal: Seal | None
+
+
 class SegmentedWriter:
     """Encodes frames into segments on disk; leaving the `with` block joins them into the output.
 
@@ -114,33 +144,14 @@ class SegmentedWriter:
     pixels, an odd width or height grows by one replicated column or row. Made by `open_writer`.
     """
 
-    def __init__(
-        self,
-        out: Path,
-        source: VideoInfo,
-        encoding: Encoding,
-        segment_frames: int,
-        part: bool,
-        folder: Path,
-        segments: list[Segment],
-        sound: list[SoundTrack],
-        notes: list[str],
-        seal: Seal | None,
-    ) -> None:
-        self._out = out
-        self._source = source
-        self._encoding = encoding
-        self._segment_frames = segment_frames
-        self._part = part
-        self._folder = folder
-        self._segments = segments
-        self._sound = sound
-        self.notes = [*(track.note for track in sound if track.note), *notes]
-
-        """What the user should know of the output: tracks that are not simply copied."""
-        self._seal = seal
+    def __init__(self, plan: _Plan) -> None:
+        self._plan = plan
+        self._out, self._source, self._folder = plan.out, plan.source, plan.folder
+        self._segments = plan.segments
         self._encoder: _SegmentEncoder | None = None
-        self._whole, self._joined = folder / f"whole{out.suffix}", False
+        self._whole, self._joined = plan.folder / f"whole{plan.out.suffix}", False
+        self.notes = [*(track.note for track in plan.sound if track.note), *plan.notes]
+        """What the user should know of the output: tracks that are not simply copied."""
 
     @property
     def frames_done(self) -> int:
@@ -161,11 +172,11 @@ class SegmentedWriter:
         with _output_errors(self._out):
             if self._encoder is None:
                 name = f"{len(self._segments):06d}"
-                path, muxer = self._folder / f"{name}.part", self._encoding.kind.segment
-                self._encoder = _SegmentEncoder(path, self._source, self._encoding, muxer)
+                path, muxer = self._folder / f"{name}.part", self._plan.encoding.kind.segment
+                self._encoder = _SegmentEncoder(path, self._source, self._plan.encoding, muxer)
             self._encoder.encode(image, self._next_ticks(time))
 
-            if len(self._encoder.ticks) == self._segment_frames:
+            if len(self._encoder.ticks) == self._plan.segment_frames:
                 self._finish_segment(self._encoder)
 
     def complete(self) -> None:
@@ -203,7 +214,7 @@ class SegmentedWriter:
     def _finish_segment(self, encoder: _SegmentEncoder) -> None:
         encoder.close()
         _sync(encoder.path)
-        finished = encoder.path.with_suffix(f".{self._encoding.kind.segment}")
+        finished = encoder.path.with_suffix(f".{self._plan.encoding.kind.segment}")
         os.replace(encoder.path, finished)
         self._segments.append(Segment.read(finished, self._source.time_base))
         self._encoder = None
@@ -230,10 +241,10 @@ class SegmentedWriter:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
 
         muxer = CONTAINERS[self._out.suffix.lower()]
-        join(self._segments, self._source, self._whole, muxer, self._sound, self._part)
+        join(self._segments, self._source, self._whole, muxer, self._plan.sound, self._plan.excerpt)
 
-        if self._seal:
-            self._seal(self._whole, self._out.name)
+        if self._plan.seal:
+            self._plan.seal(self._whole, self._out.name)
         _sync(self._whole)
         self._joined = True
 

@@ -58,7 +58,7 @@ def read_base(path: Path) -> dict[str, Tensor]:
         ) from error
 
 
-def generic(config: ModelConfig, base: Weights) -> SwapModel:
+def base_model(config: ModelConfig, base: Weights) -> SwapModel:
     """The conditional VAE that the base weights were taken from, with its mean person in place of everybody."""
     model = build_model(dataclasses.replace(config, latent="vae", decoder="conditional"))
     start_from(model, base, [base["code"] for _ in config.persons])
@@ -85,14 +85,14 @@ def start_from(model: SwapModel, base: Weights, codes: Sequence[Tensor]) -> None
         decoders.codes.copy_(torch.stack(list(codes)))
     else:
         for decoder, code in zip(decoders.values(), codes, strict=True):
-            load_keeping_detail(decoder, of_one_person(base, code))
+            load_keeping_detail(decoder, fold_code(base, code))
 
 
 def _under(part: str, weights: Weights) -> dict[str, Tensor]:
     return {key.removeprefix(f"{part}."): value for key, value in weights.items() if key.startswith(f"{part}.")}
 
 
-def of_one_person(base: Weights, code: Tensor) -> dict[str, Tensor]:
+def fold_code(base: Weights, code: Tensor) -> dict[str, Tensor]:
     """The weights of a decoder that always draws the person of this code, and takes none.
 
     What scales and shifts the channels between two convolutions can as well be a part of the second one: exactly, but
@@ -109,14 +109,14 @@ def of_one_person(base: Weights, code: Tensor) -> dict[str, Tensor]:
     return decoder
 
 
-def grown(base: Weights, model: SwapModel) -> dict[str, Tensor]:
+def grow_weights(base: Weights, model: SwapModel) -> dict[str, Tensor]:
     """Base weights for a conditional VAE of larger pictures that is to know what smaller ones know.
 
     Networks grow at the picture's end (Karras et al., 2018, "Progressive growing of GANs"): what is new there begins by
     chance, as in `model`, and so do residual blocks, which change nothing at first. Raises ModelError if `model` is
     not such a network.
     """
-    begun = {key: value.float() for key, value in as_base(model, base["log_variance"]).items()}
+    begun = {key: value.float() for key, value in export_base(model, base["log_variance"]).items()}
 
     more = _stages(begun) - _stages(base)
     for key, known in base.items():
@@ -138,7 +138,7 @@ def _stages(base: Weights) -> int:
     return sum(key.startswith("encoder.stages.") and key.endswith(".weight") for key in base)
 
 
-def as_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
+def export_base(model: SwapModel, log_variance: Tensor) -> dict[str, Tensor]:
     """What of a conditional VAE of many people ships: everything but the people. float16.
 
     `log_variance` has the mean of each number's log variance over many faces.

@@ -29,7 +29,7 @@ Latent = Float[Tensor, "batch latent"]
 
 
 @dataclass(frozen=True)
-class Assigned:
+class CodeAssignment:
     """Which entries of a codebook a batch was given, from which its entries learn."""
 
     vectors: Float[Tensor, "n width"]
@@ -37,16 +37,16 @@ class Assigned:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Passage:
+class Encoded:
     """Faces on their way through the bottleneck, as training sees them."""
 
     latent: Latent
     """What the decoders get."""
-    terms: Mapping[str, Float[Tensor, "*any"]] = field(default_factory=dict)
+    penalties: Mapping[str, Float[Tensor, "*any"]] = field(default_factory=dict)
     """What training has to pay for, by name, not weighted yet: see `faceswap.training.losses`."""
-    report: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
+    metrics: Mapping[str, Float[Tensor, ""]] = field(default_factory=dict)
     """What is good to know, by name."""
-    assigned: tuple[Assigned, ...] = ()
+    assigned: tuple[CodeAssignment, ...] = ()
     """By codebook."""
 
 
@@ -66,7 +66,7 @@ class Bottleneck(nn.Module):
         self.expand = nn.Linear(length, self.values)
         self.act = activation()
 
-    def forward(self, features: Features, noise: Latent) -> Passage:
+    def forward(self, features: Features, noise: Latent) -> Encoded:
         """The way of training. `noise` is standard normal, drawn by the caller, of the latent's shape."""
         raise NotImplementedError
 
@@ -79,7 +79,7 @@ class Bottleneck(nn.Module):
         features: Features = self.act(self.expand(latent)).unflatten(1, self.shape)
         return features
 
-    def learn(self, assigned: Sequence[Assigned], rng: torch.Generator) -> None:
+    def update_codebooks(self, assigned: Sequence[CodeAssignment], rng: torch.Generator) -> None:
         """What it learns by other means than gradients, behind each step of the optimizer: as a rule nothing.
 
         `assigned` is that of a Passage.
@@ -100,9 +100,9 @@ class Plain(Bottleneck):
         super().__init__(config, config.latent_size)
         self.shrink = nn.Linear(self.values, self.length)
 
-    def forward(self, features: Features, noise: Latent) -> Passage:  # noqa: ARG002  # nothing is left to chance
+    def forward(self, features: Features, noise: Latent) -> Encoded:  # noqa: ARG002  # nothing is left to chance
         """The latent is all there is."""
-        return Passage(latent=self.encode(features))
+        return Encoded(latent=self.encode(features))
 
     def encode(self, features: Features) -> Latent:
         """A linear map."""
@@ -113,11 +113,13 @@ class Plain(Bottleneck):
 class Sparse(Plain):
     """Activations behind a rectifier, which training pushes towards zero: few tell what a face does."""
 
-    def forward(self, features: Features, noise: Latent) -> Passage:  # noqa: ARG002  # nothing is left to chance
+    def forward(self, features: Features, noise: Latent) -> Encoded:  # noqa: ARG002  # nothing is left to chance
         """`activity` is the mean activation (the L1 norm by the latent's length), `active` the share above zero."""
         latent = self.encode(features)
-        return Passage(
-            latent=latent, terms={"activity": latent.float().mean()}, report={"active": (latent > 0).float().mean()}
+        return Encoded(
+            latent=latent,
+            penalties={"activity": latent.float().mean()},
+            metrics={"active": (latent > 0).float().mean()},
         )
 
     def encode(self, features: Features) -> Latent:

@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
+from torch import Tensor
 
 from faceswap.config import ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.documents import parse_json
@@ -29,6 +31,10 @@ from faceswap.model.swap_model import SwapModel, build_model
 
 FORMAT_VERSION = 3
 _READABLE = (2, 3)  # 2 is from before there were detail stages
+
+# What the layers of the prior over codes were called when the first models were made.
+_NAMES = {"ask": "qkv", "gather": "proj", "think": "mlp"}
+_RENAMED = re.compile(r"(\.prior\.layers\.\d+\.)(ask|gather|think)\.")
 
 Loaded = TypeVar("Loaded")
 
@@ -99,7 +105,7 @@ def load_model(folder: Path, device: torch.device) -> SwapModel:
     def read(checkpoint: Path) -> SwapModel:
         read_about(checkpoint)
         model = build_model(config.model)
-        load_keeping_detail(model, load_file(checkpoint / "weights.safetensors"))
+        load_keeping_detail(model, read_tensors(checkpoint / "weights.safetensors"))
         return model.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
     model = newest_readable(folder, read)
@@ -140,6 +146,15 @@ def checkpoints(folder: Path) -> list[Path]:
     """Whole checkpoints, the newest first."""
     found = [path for path in (folder / "checkpoint").glob("*") if path.is_dir() and path.name.isdigit()]
     return sorted(found, key=lambda path: int(path.name), reverse=True)
+
+
+def read_tensors(file: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint by the names that they have today. Raises OSError or SafetensorError."""
+    return {_RENAMED.sub(_today, name): value for name, value in load_file(file).items()}
+
+
+def _today(before: re.Match[str]) -> str:
+    return f"{before[1]}{_NAMES[before[2]]}."
 
 
 def read_about(checkpoint: Path) -> dict[str, Any]:

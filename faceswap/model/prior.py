@@ -59,13 +59,13 @@ class _Layer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.before, self.between = nn.LayerNorm(_WIDTH), nn.LayerNorm(_WIDTH)
-        self.ask = nn.Linear(_WIDTH, 3 * _WIDTH)
-        self.gather = nn.Linear(_WIDTH, _WIDTH)
-        self.think = nn.Sequential(nn.Linear(_WIDTH, 4 * _WIDTH), nn.GELU(), nn.Linear(4 * _WIDTH, _WIDTH))
+        self.qkv = nn.Linear(_WIDTH, 3 * _WIDTH)
+        self.proj = nn.Linear(_WIDTH, _WIDTH)
+        self.mlp = nn.Sequential(nn.Linear(_WIDTH, 4 * _WIDTH), nn.GELU(), nn.Linear(4 * _WIDTH, _WIDTH))
 
     def forward(self, x: Float[Tensor, "batch places width"]) -> Float[Tensor, "batch places width"]:
-        heads = self.ask(self.before(x)).unflatten(2, (3, _HEADS, -1)).permute(2, 0, 3, 1, 4)
-        asked, offered, carried = heads.unbind(0)
-        seen = F.scaled_dot_product_attention(asked, offered, carried, is_causal=True)
-        x = x + self.gather(seen.transpose(1, 2).flatten(2))
-        return x + self.think(self.between(x))  # type: ignore[no-any-return]  # a module's result has no type
+        heads = self.qkv(self.before(x)).unflatten(2, (3, _HEADS, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = heads.unbind(0)
+        seen = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.proj(seen.transpose(1, 2).flatten(2))
+        return x + self.mlp(self.between(x))  # type: ignore[no-any-return]  # a module's result has no type

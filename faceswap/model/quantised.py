@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.blocks import Features
-from faceswap.model.bottleneck import Assigned, Bottleneck, Latent, Passage
+from faceswap.model.bottleneck import Bottleneck, CodeAssignment, Encoded, Latent
 from faceswap.model.prior import Prior
 
 _MEMORY = 0.99  # of the codebook's moving averages
@@ -51,7 +51,7 @@ class Codebook(nn.Module):
         return torch.exp(-(share * share.clamp_min(1e-12).log()).sum())
 
     @torch.no_grad()
-    def learn(self, assigned: Assigned, rng: torch.Generator) -> None:
+    def learn(self, assigned: CodeAssignment, rng: torch.Generator) -> None:
         """Move each entry towards the mean of what it was given, and dead ones onto vectors of this batch.
 
         Vectors that are no numbers teach nothing.
@@ -77,9 +77,9 @@ class Codebook(nn.Module):
         usage = torch.where(dead, 2 * _DEAD * even, usage)  # little, but enough to be given a chance
 
         # A batch that was not finite teaches nothing.
-        sound = torch.isfinite(entries).all()
-        self.entries.copy_(torch.where(sound, entries, self.entries))
-        self.usage.copy_(torch.where(sound, usage, self.usage))
+        finite = torch.isfinite(entries).all()
+        self.entries.copy_(torch.where(finite, entries, self.entries))
+        self.usage.copy_(torch.where(finite, usage, self.usage))
 
 
 class Quantised(Bottleneck):
@@ -102,7 +102,7 @@ class Quantised(Bottleneck):
         """The codebooks, coarse first."""
         return cast("list[Codebook]", list(self.codebooks))
 
-    def forward(self, features: Features, noise: Latent) -> Passage:  # noqa: ARG002  # nothing is left to chance
+    def forward(self, features: Features, noise: Latent) -> Encoded:  # noqa: ARG002  # nothing is left to chance
         """Gradients go straight through from the entries to what they replace; the encoder pays for the distance.
 
         `commitment` is the mean squared distance, `prior` what the codes of a face cost in nats under the prior.
@@ -110,15 +110,15 @@ class Quantised(Bottleneck):
         latent, assigned = self._quantise(features)
         distances = [F.mse_loss(a.vectors, book.look_up(a.codes)) for a, book in zip(assigned, self.books, strict=True)]
         codes = torch.cat([a.codes.reshape(len(latent), -1) for a in assigned], dim=1)
-        terms = {"commitment": torch.stack(distances).mean(), "prior": self.prior(codes)}
-        report = {f"perplexity{level or ''}": book.perplexity() for level, book in enumerate(self.books)}
-        return Passage(latent=latent, terms=terms, report=report, assigned=assigned)
+        penalties = {"commitment": torch.stack(distances).mean(), "prior": self.prior(codes)}
+        metrics = {f"perplexity{level or ''}": book.perplexity() for level, book in enumerate(self.books)}
+        return Encoded(latent=latent, penalties=penalties, metrics=metrics, assigned=assigned)
 
     def encode(self, features: Features) -> Latent:
         """The entries of the codebooks, side by side, coarse ones first."""
         return self._quantise(features)[0]
 
-    def _quantise(self, features: Features) -> tuple[Latent, tuple[Assigned, ...]]:
+    def _quantise(self, features: Features) -> tuple[Latent, tuple[CodeAssignment, ...]]:
         flat, assigned = features.flatten(1), []
         levels: list[Latent] = []
         for shrink, book in zip(self.shrink, self.books, strict=True):
@@ -127,10 +127,10 @@ class Quantised(Bottleneck):
             codes = book.nearest(vectors.detach())
             meant = book.look_up(codes).reshape(said.shape)
             levels.append(straight_through(said, meant))
-            assigned.append(Assigned(vectors, codes))
+            assigned.append(CodeAssignment(vectors, codes))
         return torch.cat(levels, dim=1), tuple(assigned)
 
-    def learn(self, assigned: Sequence[Assigned], rng: torch.Generator) -> None:
+    def learn(self, assigned: Sequence[CodeAssignment], rng: torch.Generator) -> None:
         """Move the codebooks' entries."""
         for book, mine in zip(self.books, assigned, strict=True):
             book.learn(mine, rng)

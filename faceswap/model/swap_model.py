@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
-from faceswap.model.bottleneck import Bottleneck, Latent, Passage, Plain, Sparse
+from faceswap.model.bottleneck import Bottleneck, Encoded, Latent, Plain, Sparse
 from faceswap.model.decoder import ConditionalDecoder, Drawing, Logits, Person, SeparateDecoders
 from faceswap.model.detail import Window, enlarged
 from faceswap.model.encoder import Encoder
@@ -99,16 +99,16 @@ class SwapModel(nn.Module):
 
     def forward(
         self, pictures: Mapping[str, Pictures], noise: Float[Tensor, "everybody latent"], whose: Mapping[str, Person]
-    ) -> tuple[dict[str, Decoded], Passage]:
+    ) -> tuple[dict[str, Decoded], Encoded]:
         """The way of training: batches of pictures, each rebuilt as `whose` it is, and how they passed the bottleneck.
 
         Everybody's faces pass the encoder as one batch, with standard normal `noise` for each; each person's latents
         then go to that person's decoder.
         """
         everybody = torch.cat(list(pictures.values())).to(memory_format=torch.channels_last)
-        passage = self.bottleneck(self.encoder(everybody * 2 - 1), noise)
-        latents = torch.split(passage.latent, [len(batch) for batch in pictures.values()])
-        return {p: self.decode(latent, whose[p]) for p, latent in zip(pictures, latents, strict=True)}, passage
+        encoded = self.bottleneck(self.encoder(everybody * 2 - 1), noise)
+        latents = torch.split(encoded.latent, [len(batch) for batch in pictures.values()])
+        return {p: self.decode(latent, whose[p]) for p, latent in zip(pictures, latents, strict=True)}, encoded
 
     def refined(
         self, pictures: Mapping[str, Pictures], whose: Mapping[str, Person], window: Window | None

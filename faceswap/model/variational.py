@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from faceswap.config import ModelConfig
 from faceswap.model.blocks import Features
-from faceswap.model.bottleneck import Bottleneck, Latent, Passage
+from faceswap.model.bottleneck import Bottleneck, Encoded, Latent
 
 _LOG_VARIANCE = (-12.0, 4.0)  # outside of it a half-trained encoder would overflow the exponential
 
@@ -31,14 +31,14 @@ class Variational(Bottleneck):
         nn.init.zeros_(self.log_variance.weight)  # training starts from the prior's own width
         nn.init.zeros_(self.log_variance.bias)
 
-    def forward(self, features: Features, noise: Latent) -> Passage:
+    def forward(self, features: Features, noise: Latent) -> Encoded:
         """The reparameterization trick: a draw is mean + deviation * noise, through which gradients pass.
 
         `kl` is the divergence of each number in nats, averaged over the batch.
         """
         mean, log_variance = self.distribution(features)
         latent = mean + torch.exp(0.5 * log_variance) * noise
-        return Passage(latent=latent, terms={"kl": kl_to_standard_normal(mean, log_variance).mean(dim=0)})
+        return Encoded(latent=latent, penalties={"kl": kl_to_standard_normal(mean, log_variance).mean(dim=0)})
 
     def distribution(self, features: Features) -> tuple[Latent, Latent]:
         """Mean and logarithm of the variance."""

@@ -42,7 +42,7 @@ class Consent:
         return f"{'; '.join(said)} (recorded {self.recorded})"
 
 
-def settle_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]) -> dict[str, str]:
+def resolve_consent(model: Path, given: Mapping[str, str], persons: Iterable[str]) -> dict[str, str]:
     """What is known of the `persons` of the model in the folder `model`, with what is `given` now.
 
     Raises ConfigError unless it is said of each of them, now or when the model was made, who that is and that they

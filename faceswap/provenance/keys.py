@@ -106,7 +106,6 @@ def _certificates(chain: str) -> list[x509.Certificate]:
 
 def _make(now: datetime) -> tuple[int, SigningKey]:
     """The certificate's serial number, and the key. The certificates are as C2PA asks for (C2PA 2, 14.5)."""
-
     authority_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     authority_name, name = _name("local authority of a faceswap user"), _name("a faceswap user's own key")
     identifier = x509.SubjectKeyIdentifier.from_public_key(authority_key.public_key())

@@ -58,7 +58,7 @@ class Mark:
     """By which they were resized since they were marked; means nothing where none was found."""
 
 
-def marked(image: Picture) -> Picture:
+def watermarked(image: Picture) -> Picture:
     """The picture with the mark; in footage, the peak signal-to-noise ratio is 49 to 51 dB."""
     height, width = image.shape[:2]
     strength = cv2.resize(_strength(image), (width, height), interpolation=cv2.INTER_LINEAR)
@@ -78,12 +78,11 @@ def marked(image: Picture) -> Picture:
     return result
 
 
-def find_mark(images: Iterable[Picture]) -> Mark:
+def detect_watermark(images: Iterable[Picture]) -> Mark:
     """Looks for the mark in pictures of one size that belong together, such as the frames of a video.
 
     Raises ValueError if there are none.
     """
-
     total: Brightness | None = None
     for image in images:
         detail = _detail(image)

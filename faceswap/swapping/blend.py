@@ -23,7 +23,7 @@ from faceswap.swapping.color import Palette, match, with_own_eyes
 from faceswap.swapping.detail import grain, sharpened
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
-from faceswap.swapping.seam import closed, joined
+from faceswap.swapping.seam import closed, pyramid_blended
 from faceswap.types import Picture
 
 FrameBox = tuple[int, int, int, int]
@@ -83,7 +83,7 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
     # Colours and seam at the small size; the large picture is moved as the small one is.
     fitted = match(coarse, _together([swap.colours for swap in swaps]), config.colour)
     fitted = with_own_eyes(coarse, fitted, eyes)
-    if join := {"band": closed, "pyramid": joined}.get(config.blending):
+    if join := {"band": closed, "pyramid": pyramid_blended}.get(config.blending):
         fitted = join(fitted, originals, functional.adaptive_avg_pool2d(masks, coarse.shape[-1]))
     move = fitted - coarse
     if pictures.shape != coarse.shape:

@@ -2,7 +2,7 @@
 
 Every method here compares two sets of pixels, what the decoder made (`ours`) and what the video shows (`theirs`), both
 under the mask, and moves the decoder's picture from the one to the other. The sets may come from several frames, which
-keeps the colours from flickering: see `faceswap.swapping.settle`.
+keeps the colours from flickering: see `faceswap.swapping.smooth`.
 """
 
 from __future__ import annotations
@@ -235,8 +235,8 @@ def _power(matrix: Float[Tensor, "*batch 3 3"], exponent: float) -> Float[Tensor
 
 def _turns(like: Pixels) -> list[Float[Tensor, "3 3"]]:
     """Rotations that are always the same ones, spread over all directions."""
-    chance = torch.Generator().manual_seed(0)
-    return [torch.linalg.qr(torch.randn(3, 3, generator=chance))[0].to(like) for _ in range(_ROUNDS)]
+    rng = torch.Generator().manual_seed(0)
+    return [torch.linalg.qr(torch.randn(3, 3, generator=rng))[0].to(like) for _ in range(_ROUNDS)]
 
 
 def _quantiles(values: Pixels, weights: Float[Tensor, "*batch pixels"]) -> Float[Tensor, "*batch 3 levels"]:

@@ -15,7 +15,7 @@ from faceswap.streams import batched
 from faceswap.swapping.blend import FrameBox, FrameMask, paste, prepare
 from faceswap.swapping.detail import noise_level
 from faceswap.swapping.infer import Swap, Swapper
-from faceswap.swapping.settle import settled
+from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.types import AlignedFace, Face, Frame, Picture
 
 BATCH = 8
@@ -24,7 +24,7 @@ batches, and so the same pictures."""
 
 
 @dataclass(frozen=True)
-class Role:
+class Target:
     """A face in a frame, and who it becomes."""
 
     face: Face
@@ -51,24 +51,24 @@ class _Cut:
     """One face, cut out, and what its decoding does not need."""
 
     face: AlignedFace
-    role: Role
+    role: Target
     noise: float
 
 
 def converted(
-    frames: Iterable[tuple[Frame, Sequence[Role]]], swapper: Swapper, config: SwapConfig, with_masks: bool = False
+    frames: Iterable[tuple[Frame, Sequence[Target]]], swapper: Swapper, config: SwapConfig, with_masks: bool = False
 ) -> Iterator[Converted]:
     """The frames with their faces swapped; where one has none, its own picture comes out.
 
     Holds a batch of frames and those of `config.smooth` seconds before and after one. All frames are of one size.
     """
-    cut = ((frame, [_cut(frame, role, swapper.size, config) for role in roles]) for frame, roles in frames)
+    cut = ((frame, [_cut(frame, role, swapper.size, config) for role in targets]) for frame, targets in frames)
     decoded = (pair for some in batched(cut, BATCH) for pair in _decoded(some, swapper))
-    for some in batched(settled(decoded, config.smooth), BATCH):
+    for some in batched(smoothed_over_time(decoded, config.smooth), BATCH):
         yield from _pasted(some, config, with_masks)
 
 
-def _cut(frame: Frame, role: Role, size: int, config: SwapConfig) -> _Cut:
+def _cut(frame: Frame, role: Target, size: int, config: SwapConfig) -> _Cut:
     noise = noise_level(frame.image, role.face.box) if config.grain > 0 else 0.0
     return _Cut(align(frame.image, role.face, size), role, noise)
 

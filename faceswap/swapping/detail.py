@@ -65,8 +65,8 @@ def grain(
     height, width = shape
     if max(levels) < _LEAST_GRAIN:
         return torch.zeros((len(levels), 1, 1, 1), device=device).expand(-1, -1, height, width)
-    chance = torch.Generator(device).manual_seed(0)
-    field = torch.randn((height + _OFFSETS, width + _OFFSETS), generator=chance, device=device)
+    rng = torch.Generator(device).manual_seed(0)
+    field = torch.randn((height + _OFFSETS, width + _OFFSETS), generator=rng, device=device)
     noise = torch.empty((len(levels), 1, height, width), device=device)
     for one, level, seed in zip(noise, levels, seeds, strict=True):
         y, x = np.random.default_rng(seed).integers(_OFFSETS, size=2).tolist()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from faceswap.streams import around
+from faceswap.streams import time_windows
 from faceswap.types import FrameFaces
 
 Opacities = dict[int, float]
@@ -17,7 +17,7 @@ def faded(frames: Iterable[FrameFaces], seconds: float) -> Iterator[tuple[FrameF
     The opacity rises over `seconds` after a frame without that face and falls before one. Where the scene or the
     video begins or ends nothing fades: a viewer sees another picture there anyway.
     """
-    for window, at in around(frames, lambda frame: frame.time, seconds):
+    for window, at in time_windows(frames, lambda frame: frame.time, seconds):
         yield window[at], {face.track: _opacity(window, at, face.track, seconds) for face in window[at].faces}
 
 

@@ -31,7 +31,7 @@ def closed(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
     return (pictures - (1 - inside) * difference).clamp(0, 1)
 
 
-def joined(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
+def pyramid_blended(pictures: Pictures, originals: Pictures, masks: Masks) -> Pictures:
     """The pictures, changed so that pasting them under the masks leaves no seam: towards the mask's edge they take on
     the colour and shading of what they are pasted on, the coarser the further inside.
 

@@ -112,7 +112,7 @@ def draw_affine(batch: int, affine: float, rng: torch.Generator, flip: bool = Fa
     return torch.stack([across, down, shift], 2)
 
 
-def sample(
+def resampled(
     images: UInt8[Tensor, "batch channels height width"], grid: Float[Tensor, "batch size size 2"]
 ) -> Float[Tensor, "batch channels size size"]:
     """The pictures seen through `grid`, as float 0..1; beyond an edge its border pixels are repeated."""

@@ -1,7 +1,7 @@
 """The bank: one person's faces, decoded once, as one block of bytes on the training device.
 
-Beside each clean face lies its corrupted twin. Background threads keep refreshing the twins, a few per step in
-turn, so that the training step itself never waits for a CPU filter. Which twin is refreshed when, and how it is
+Beside each clean face lies a corrupted copy. Background threads keep refreshing the copies, a few per step in
+turn, so that the training step itself never waits for a CPU filter. Which copy is refreshed when, and how it is
 damaged, depends on (seed, face, how often) alone: a resumed training sees exactly what an uninterrupted one would
 have seen. A bank that does not fit into the device's memory lies in a file, and each batch is read ahead.
 """
@@ -30,17 +30,17 @@ from faceswap.config import TrainConfig
 from faceswap.errors import OutputError
 from faceswap.model.detail import Window
 from faceswap.seeds import seed_of
-from faceswap.training.augment import Corruption, draw_geometry, sample
+from faceswap.training.augment import Corruption, draw_geometry, resampled
 from faceswap.types import Picture
 
-_REFRESHED = 8  # twins of a person in a step, at most: a GPU would ask for more than processors can make
-_CHUNK = 256  # twins made at once in the beginning
-_AHEAD = 4  # steps whose fresh twins are being made, so that one slow one does not hold up the next step
+_REFRESHED = 8  # copies of a person in a step, at most: a GPU would ask for more than processors can make
+_CHUNK = 256  # copies made at once in the beginning
+_AHEAD = 4  # steps whose fresh copies are being made, so that one slow one does not hold up the next step
 
-Faces = UInt8[Tensor, "faces 5 side side"]
+FacePlanes = UInt8[Tensor, "faces 5 side side"]
 """R, G, B, face mask, and mask of eyes and mouth, 0..255. A little larger than the model's picture, so that
 turning and scaling do not blur it."""
-Twins = UInt8[Tensor, "faces 3 side side"]
+Corrupted = UInt8[Tensor, "faces 3 side side"]
 Bytes = UInt8[Tensor, "*any"]
 
 
@@ -87,7 +87,7 @@ class Source(Protocol):
         ...
 
 
-def room(shape: Sequence[int], folder: Path | None) -> Bytes:
+def allocate(shape: Sequence[int], folder: Path | None) -> Bytes:
     """Bytes of this shape: in memory, or if a folder is given in a file there that nobody else sees and that vanishes
     with the process, however it ends. Raises OutputError if the disk is full."""
     if folder is None:
@@ -111,18 +111,19 @@ class Bank:
     """A person's faces, giving batches of `size` px pictures on `device`.
 
     `person` is the person's number in the model: two persons draw different random numbers. Of each batch only the
-    rows `share` are made: those of this process. With a `folder` the faces stay where they are, and their twins lie
+    rows `share` are made: those of this process. With a `folder` the faces stay where they are, and their copies lie
     in a file there; without one both are copied to the device.
     """
 
     def __init__(
         self,
-        faces: Faces,
+        faces: FacePlanes,
         size: int,
         config: TrainConfig,
         person: int,
         step: int,
         device: torch.device,
+        *,
         share: slice | None = None,
         folder: Path | None = None,
     ) -> None:
@@ -136,15 +137,15 @@ class Bank:
         self._threads = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) // 4), f"corruption-{person}")
         self._own = threading.local()
         self._made: deque[dict[int, Future[Picture]]] = deque()
-        """By face, the fresh twins of the steps that come next."""
+        """By face, the fresh copies of the steps that come next."""
 
         # Faces and their corrupted copies, one for each to begin with.
         place = torch.device("cpu") if folder else device
         self._faces = faces.to(place)
-        self._twins: Twins = room((len(faces), 3, *faces.shape[2:]), folder).to(place)
+        self._copies: Corrupted = allocate((len(faces), 3, *faces.shape[2:]), folder).to(place)
         for some in torch.split(torch.arange(len(faces)), _CHUNK):
-            made = self._threads.map(lambda face: self._twin(face, step), some.tolist())
-            self._twins[some[0] : some[-1] + 1] = torch.stack([_planes(twin) for twin in made]).to(place)
+            made = self._threads.map(lambda face: self._corrupted_copy(face, step), some.tolist())
+            self._copies[some[0] : some[-1] + 1] = torch.stack([_planes(copy) for copy in made]).to(place)
 
         for following in range(step, step + _AHEAD):
             self._make(following)
@@ -166,15 +167,15 @@ class Bank:
 
         Steps are asked for in order, from the one given at the start.
         """
-        faces, twins = self._next_rows(step)
+        faces, copies = self._next_rows(step)
 
         rng = torch.Generator(self.device).manual_seed(self._seed(0, step))
         affine, warp = self._config.affine * difficulty, self._config.warp * difficulty
         geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, self._config.flip)
 
-        clean = sample(faces, geometry.target[self._share])
+        clean = resampled(faces, geometry.target[self._share])
         return Batch(
-            input=sample(twins, geometry.input[self._share]),
+            input=resampled(copies, geometry.input[self._share]),
             target=clean[:, :3],
             mask=clean[:, 3:4],
             features=clean[:, 4:],
@@ -191,7 +192,7 @@ class Bank:
     def _undamaged(self, chosen: Tensor) -> Batch:
         return upright(self._originals[chosen].to(self.device), self._size)
 
-    def _next_rows(self, step: int) -> tuple[Faces, Twins]:
+    def _next_rows(self, step: int) -> tuple[FacePlanes, Corrupted]:
         if self._reader is None or self._read is None:
             return self._rows(step)
         start = time.perf_counter()
@@ -200,13 +201,13 @@ class Bank:
         self._read = self._reader.submit(self._rows, step + 1)
         return rows
 
-    def _rows(self, step: int) -> tuple[Faces, Twins]:
-        """The faces that step `step` has chosen and their twins, some of them fresh."""
+    def _rows(self, step: int) -> tuple[FacePlanes, Corrupted]:
+        """The faces that step `step` has chosen and their corrupted copies, some of them fresh."""
         self._refresh(step)
         rng = torch.Generator().manual_seed(self._seed(2, step))
         chosen = torch.randint(len(self), (self._config.batch_size,), generator=rng)[self._share]
         there = self._onto(self._faces.device, chosen)
-        return self._onto(self.device, self._faces[there]), self._onto(self.device, self._twins[there])
+        return self._onto(self.device, self._faces[there]), self._onto(self.device, self._copies[there])
 
     def _onto(self, device: torch.device, values: Tensor) -> Tensor:
         """The same values there, without waiting for a GPU."""
@@ -215,29 +216,29 @@ class Bank:
         return values.to(device)
 
     def _refresh(self, step: int) -> None:
-        """Put this step's fresh twins in place and have those of a later step made."""
+        """Put this step's fresh copies in place and have those of a later step made."""
         start = time.perf_counter()
         fresh = {face: made.result() for face, made in self._made.popleft().items()}
         if self._reader is None:  # else it is the reader who waits
             self.seconds_waited += time.perf_counter() - start
-        place, turn = self._twins.device, torch.tensor(list(fresh))
-        twins = torch.stack([_planes(twin) for twin in fresh.values()])
-        self._twins.index_copy_(0, self._onto(place, turn), self._onto(place, twins))
+        place, turn = self._copies.device, torch.tensor(list(fresh))
+        copies = torch.stack([_planes(copy) for copy in fresh.values()])
+        self._copies.index_copy_(0, self._onto(place, turn), self._onto(place, copies))
         self._make(step + _AHEAD)
 
     def _make(self, step: int) -> None:
-        """Have the twins made that step `step` refreshes: everybody's in turn."""
+        """Have the copies made that step `step` refreshes: everybody's in turn."""
         turn = (face % len(self) for face in range(step * self._per_step, (step + 1) * self._per_step))
-        self._made.append({face: self._threads.submit(self._twin, face, step + 1) for face in turn})
+        self._made.append({face: self._threads.submit(self._corrupted_copy, face, step + 1) for face in turn})
 
-    def _twin(self, face: int, steps_done: int) -> Picture:
-        """The twin that `face` has once `steps_done` steps have refreshed theirs."""
+    def _corrupted_copy(self, face: int, steps_done: int) -> Picture:
+        """The corrupted copy that `face` has once `steps_done` steps have refreshed theirs."""
         generation = max(0, math.ceil((steps_done * self._per_step - face) / len(self)))  # how often it was its turn
         if not hasattr(self._own, "corrupt"):  # its random state is not to be shared between threads
             self._own.corrupt = Corruption(self._config.corruption, self._config.corruptions)
         picture = np.ascontiguousarray(self._originals[face, :3].permute(1, 2, 0).numpy())
-        twin: Picture = self._own.corrupt(picture, self._seed(1, face, generation))
-        return twin
+        copy: Picture = self._own.corrupt(picture, self._seed(1, face, generation))
+        return copy
 
     def _seed(self, *numbers: int) -> int:
         return seed_of(self._config.seed, self._person, *numbers)
@@ -247,11 +248,11 @@ def _planes(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-def reduced(faces: Faces, side: int, place: Path | None = None) -> UInt8[Tensor, "faces 5 less less"]:
+def reduced(faces: FacePlanes, side: int, place: Path | None = None) -> UInt8[Tensor, "faces 5 less less"]:
     """The faces at `side` px, or as they are if that is not less; in a file in `place`, if that is given."""
     if side >= faces.shape[-1]:
         return faces
-    small = room((len(faces), faces.shape[1], side, side), place)
+    small = allocate((len(faces), faces.shape[1], side, side), place)
     for some in torch.split(torch.arange(len(faces)), _CHUNK):
         values = functional.interpolate(faces[some].float(), size=(side, side), mode="area")
         small[some[0] : some[-1] + 1] = values.round().to(torch.uint8)
@@ -261,5 +262,5 @@ def reduced(faces: Faces, side: int, place: Path | None = None) -> UInt8[Tensor,
 def upright(faces: UInt8[Tensor, "some 5 side side"], size: int) -> Batch:
     """Faces at the model's size, neither moved nor damaged: what the model is shown is what it is to give back."""
     still = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3)
-    seen = sample(faces, functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
+    seen = resampled(faces, functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
     return Batch(input=seen[:, :3], target=seen[:, :3], mask=seen[:, 3:4], features=seen[:, 4:])

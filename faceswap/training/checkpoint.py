@@ -14,12 +14,20 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from faceswap.errors import OutputError
 from faceswap.files import flush
 from faceswap.model.detail import load_keeping_detail
-from faceswap.model.folder import FORMAT_VERSION, checkpoints, newest_readable, read_about, read_config, unreadable
+from faceswap.model.folder import (
+    FORMAT_VERSION,
+    checkpoints,
+    newest_readable,
+    read_about,
+    read_config,
+    read_tensors,
+    unreadable,
+)
 from faceswap.training.ranks import Ranks
 from faceswap.training.stages import COARSE, KINDS
 from faceswap.training.state import Budget, TrainState, restore_tensors, start_training, tensors_of
@@ -45,7 +53,7 @@ def save_checkpoint(folder: Path, state: TrainState, budget: Budget) -> Path:
         "stage": state.stage,
         "stage_step": state.stage_step,
         "seconds": state.seconds,
-        "caution": state.caution,
+        "caution": state.lr_scale,
         "held_out": state.held_out,
         "budget": dataclasses.asdict(budget),
     }
@@ -92,7 +100,7 @@ def load_checkpoint(
     config = read_config(folder)
 
     def read(checkpoint: Path) -> tuple[dict[str, Any], Tensors, Tensors]:
-        average, training = (load_file(checkpoint / f"{name}.safetensors") for name in ("weights", "training"))
+        average, training = (read_tensors(checkpoint / f"{name}.safetensors") for name in ("weights", "training"))
         return _read_state(checkpoint), average, training
 
     found = newest_readable(folder, read)
@@ -108,7 +116,7 @@ def load_checkpoint(
         restore_tensors(state, training)
         state.step, state.seconds = int(about["step"]), float(about["seconds"])
         state.stage_step = int(about.get("stage_step", 0))
-        state.caution = float(about["caution"])
+        state.lr_scale = float(about["caution"])
         state.held_out = [(int(step), float(loss)) for step, loss in about["held_out"]]
         return state, Budget(**about["budget"])
     except (ValueError, KeyError, TypeError, RuntimeError) as error:

@@ -19,8 +19,8 @@ from torch import Tensor
 from faceswap.config import ModelConfig, TrainConfig
 from faceswap.model.detail import face_window
 from faceswap.seeds import seed_of
-from faceswap.training.augment import draw_affine, sample
-from faceswap.training.bank import Batch, Faces
+from faceswap.training.augment import draw_affine, resampled
+from faceswap.training.bank import Batch, FacePlanes
 
 _STREAM = 4  # of random numbers: a bank uses others
 _MOST_AFFINE = 0.5  # of TrainConfig.affine: poses are known by now
@@ -34,7 +34,7 @@ class CloseUps:
 
     def __init__(
         self,
-        faces: Faces,
+        faces: FacePlanes,
         model: ModelConfig,
         config: TrainConfig,
         person: int,
@@ -99,7 +99,7 @@ def framed(
     if device.type == "cuda":
         theta = theta.to(device)
         grid = F.affine_grid(theta, [len(faces), 1, size, size], align_corners=False)
-        return sample(faces.to(device), grid)
+        return resampled(faces.to(device), grid)
     return framed_by_opencv(faces, theta, size).float() / 255
 
 

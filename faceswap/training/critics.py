@@ -57,11 +57,9 @@ def pairs_of(
 
     Texture is the same all over the face, so that it need not be judged everywhere at once.
     """
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
 
-    top, left = (
-        chance.integers(max(1, side - _PEEPHOLE + 1)) for side in next(iter(batches.values())).target.shape[-2:]
-    )
+    top, left = (rng.integers(max(1, side - _PEEPHOLE + 1)) for side in next(iter(batches.values())).target.shape[-2:])
     rows, columns = slice(top, top + _PEEPHOLE), slice(left, left + _PEEPHOLE)
 
     pairs = {}
@@ -132,7 +130,7 @@ def looking_glass() -> nn.Sequential:
     return layers
 
 
-class Adversary:
+class PatchDiscriminator:
     """A discriminator that learns to tell decoded faces from true ones (Goodfellow et al., 2014).
 
     It judges patches (Isola et al., 2017), one channel of verdicts for each person, with spectral normalisation
@@ -147,8 +145,8 @@ class Adversary:
         self._config, self._numbers, self._ranks = config, {p: n for n, p in enumerate(persons)}, ranks
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
-            self._judge = _judge(len(persons), self._WIDTH).to(device).eval().requires_grad_(False)
-        self._parameters = list(self._judge.parameters())
+            self._discriminator = _discriminator(len(persons), self._WIDTH).to(device).eval().requires_grad_(False)
+        self._parameters = list(self._discriminator.parameters())
         self._optimizer = torch.optim.Adam(self._parameters, lr=self._RATE, betas=(0.0, 0.99), fused=True)
 
     def loss(self, pairs: Pairs, progress: float) -> Scalar:
@@ -156,8 +154,8 @@ class Adversary:
         first = next(iter(pairs.values()))[0]
         if progress < self._config.adversarial_from:
             return first.new_zeros(())
-        verdicts = [-self._verdicts(decoded, person).mean() for person, (decoded, _) in pairs.items()]
-        return self._config.adversarial * torch.stack(verdicts).sum()
+        logits = [-self._logits(decoded, person).mean() for person, (decoded, _) in pairs.items()]
+        return self._config.adversarial * torch.stack(logits).sum()
 
     def learn(self, pairs: Pairs, progress: float) -> None:
         """One step of its own optimizer, unless its gradient is no number."""
@@ -165,41 +163,43 @@ class Adversary:
             return
 
         # What the network draws is false, what was filmed is true.
-        self._judge.train().requires_grad_(True)
+        self._discriminator.train().requires_grad_(True)
         self._optimizer.zero_grad(set_to_none=True)
         losses = []
         for person, (decoded, target) in pairs.items():
-            false, true = self._verdicts(torch.cat([decoded.detach(), target]), person).chunk(2)
+            false, true = self._logits(torch.cat([decoded.detach(), target]), person).chunk(2)
             losses.append((1 + false).relu().mean() + (1 - true).relu().mean())
 
         # A step, as that of the network: left out if it is not finite.
         torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]  # torch's
         gradients = [p.grad for p in self._parameters if p.grad is not None]
-        self._ranks.average(gradients)
+        self._ranks.all_reduce_mean(gradients)
         broken = ~torch.isfinite(torch.nn.utils.get_total_norm(gradients))
         self._optimizer.found_inf = broken.float()  # type: ignore[attr-defined]  # as torch's GradScaler sets it
         self._optimizer.step()
 
-        self._judge.eval().requires_grad_(False)
+        self._discriminator.eval().requires_grad_(False)
 
-    def _verdicts(self, faces: Pictures, person: str) -> Float[Tensor, "batch h2 w2"]:
-        verdicts: Tensor = self._judge(faces * 2 - 1)[:, self._numbers[person]]
-        return verdicts
+    def _logits(self, faces: Pictures, person: str) -> Float[Tensor, "batch h2 w2"]:
+        logits: Tensor = self._discriminator(faces * 2 - 1)[:, self._numbers[person]]
+        return logits
 
     def tensors(self) -> dict[str, Tensor]:
         """Weights, vectors of the spectral norm, and moments."""
-        kept = {f"judge.{name}": value for name, value in self._judge.state_dict().items()}
-        return kept | moments_of(self._optimizer, self._judge.named_parameters())
+        kept = {f"judge.{name}": value for name, value in self._discriminator.state_dict().items()}
+        return kept | moments_of(self._optimizer, self._discriminator.named_parameters())
 
     def restore(self, kept: Mapping[str, Tensor]) -> None:
         """Raises RuntimeError if `kept` is of another one; with nothing kept, it starts anew."""
         if not kept:
             return
-        self._judge.load_state_dict({k.removeprefix("judge."): v for k, v in kept.items() if k.startswith("judge.")})
-        restore_moments(self._optimizer, self._judge.named_parameters(), kept)
+        self._discriminator.load_state_dict(
+            {k.removeprefix("judge."): v for k, v in kept.items() if k.startswith("judge.")}
+        )
+        restore_moments(self._optimizer, self._discriminator.named_parameters(), kept)
 
 
-def _judge(persons: int, width: int) -> nn.Module:
+def _discriminator(persons: int, width: int) -> nn.Module:
     """Three halvings: a verdict sees about a third of a face of 64 px, and finer and finer detail of larger ones."""
     layers: list[nn.Module] = []
     for inputs, outputs in ((3, width), (width, 2 * width), (2 * width, 4 * width)):

@@ -12,7 +12,7 @@ from faceswap.config import TrainConfig
 from faceswap.errors import TrainingError
 from faceswap.training.state import TrainState, restore_tensors, tensors_of
 
-_LOOK_EVERY = 20  # steps between two looks at whether gradients are finite: each look waits for the device
+_CHECK_EVERY = 20  # steps between two looks at whether gradients are finite: each look waits for the device
 _REMEMBER_EVERY = 500  # steps between two good states that are remembered
 _MOST_RETURNS = 4  # to a good state, each with half the learning rate, before training gives up
 
@@ -26,20 +26,20 @@ class Guard:
 
     def __init__(self, state: TrainState) -> None:
         self._state, self._watched, self._returns = state, 0, 0
-        self._some_sound = torch.zeros((), dtype=torch.bool, device=state.device)
+        self._some_finite = torch.zeros((), dtype=torch.bool, device=state.device)
         self._remember()
 
-    def watch(self, sound: Tensor) -> None:
+    def watch(self, finite: Tensor) -> None:
         """Called after each step. Raises TrainingError if stepping back did not help."""
-        self._some_sound |= sound
+        self._some_finite |= finite
         self._watched += 1
-        if self._watched % _LOOK_EVERY:
+        if self._watched % _CHECK_EVERY:
             return
-        if not self._some_sound:
+        if not self._some_finite:
             self._step_back()
-        elif self._watched % _REMEMBER_EVERY == 0 and bool(sound):
+        elif self._watched % _REMEMBER_EVERY == 0 and bool(finite):
             self._remember()
-        self._some_sound.zero_()
+        self._some_finite.zero_()
 
     def _remember(self) -> None:
         self._good = {name: value.detach().clone() for name, value in tensors_of(self._state).items()}
@@ -49,10 +49,10 @@ class Guard:
         self._returns += 1
         if self._returns > _MOST_RETURNS:
             raise TrainingError(
-                f"training diverges: {_LOOK_EVERY} steps in a row gave no finite gradient, {self._returns} times",
+                f"training diverges: {_CHECK_EVERY} steps in a row gave no finite gradient, {self._returns} times",
                 "Run it again with a lower rate, for example --set learning_rate=0.0005",
             )
-        self._state.caution /= 2
+        self._state.lr_scale /= 2
         restore_tensors(self._state, self._good)
         self._state.average.load_state_dict(self._average)
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from faceswap.config import TrainConfig
 from faceswap.model.swap_model import SwapModel
-from faceswap.training.bank import Faces, reduced, upright
+from faceswap.training.bank import FacePlanes, reduced, upright
 from faceswap.training.losses import reconstruction_losses
 
 MEASURE_EVERY = 100  # steps
@@ -20,14 +20,16 @@ _GAIN = 0.01  # that the last third of a training has to bring, relative to the 
 _CHUNK = 32
 
 
-def split(faces: Faces) -> tuple[UInt8[Tensor, "kept 5 side side"], UInt8[Tensor, "out 5 side side"]]:
+def split(faces: FacePlanes) -> tuple[UInt8[Tensor, "kept 5 side side"], UInt8[Tensor, "out 5 side side"]]:
     """The faces to train on and those held out: the last ones, since neighbours in a video are all but equal."""
     last = max(1, round(_SHARE * len(faces)))
     return faces[:-last], faces[-last:]
 
 
 @torch.inference_mode()
-def held_out_loss(model: SwapModel, faces: Mapping[str, Faces], config: TrainConfig, device: torch.device) -> float:
+def held_out_loss(
+    model: SwapModel, faces: Mapping[str, FacePlanes], config: TrainConfig, device: torch.device
+) -> float:
     """The mean over persons of the reconstruction loss on undamaged faces."""
     losses: list[Tensor] = []
     for person, theirs in faces.items():

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from faceswap.config import TrainConfig
-from faceswap.model.bottleneck import Latent, Passage
+from faceswap.model.bottleneck import Encoded, Latent
 from faceswap.model.decoder import Person
 from faceswap.model.swap_model import Decoded, Rendered, SwapModel
 from faceswap.training.bank import Batch
@@ -47,7 +47,7 @@ class Losses:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ObjectiveResult:
     """What a batch of each person came to."""
 
     total: Scalar
@@ -56,7 +56,7 @@ class Outcome:
     latent: Mapping[str, Scalar]
     """What is known of the latent, by name: `elbo` and `kl` in nats a face, `perplexity`, `active`..."""
     decoded: Mapping[str, Decoded]
-    passage: Passage | None
+    encoded: Encoded | None
     """None where the bottleneck does not learn."""
 
 
@@ -71,23 +71,23 @@ class Objective(nn.Module):
         self.model, self.config = model, config
         self._device, self._half = device.type, multiplies_in_bfloat16(device)
 
-    def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> Outcome:
+    def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> ObjectiveResult:
         """`beta` is the weight of the KL divergence in this step, `noise` as in SwapModel.forward."""
         inputs = {person: batch.input for person, batch in batches.items()}
 
         with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
-            decoded, passage = self.model(inputs, noise, whose_are(batches))
+            decoded, encoded = self.model(inputs, noise, whose_are(batches))
 
         persons = {p: reconstruction_losses(decoded[p], batch, self.config) for p, batch in batches.items()}
         rebuilding = torch.stack([losses.total for losses in persons.values()]).sum()
         values = next(iter(inputs.values()))[0].numel()
-        total = rebuilding + len(persons) * latent_penalty(passage.terms, self.config, beta, values)
+        total = rebuilding + len(persons) * latent_penalty(encoded.penalties, self.config, beta, values)
 
-        report = dict(passage.report) | {name: term.detach().sum() for name, term in passage.terms.items()}
-        for rate in report.keys() & {"kl", "prior"}:  # what telling the latent costs, in nats
-            report["elbo"] = self._likelihood(decoded, batches) - report[rate]
+        metrics = dict(encoded.metrics) | {name: term.detach().sum() for name, term in encoded.penalties.items()}
+        for rate in metrics.keys() & {"kl", "prior"}:  # what telling the latent costs, in nats
+            metrics["elbo"] = self._likelihood(decoded, batches) - metrics[rate]
 
-        return Outcome(total, persons, report, decoded, passage)
+        return ObjectiveResult(total, persons, metrics, decoded, encoded)
 
     @torch.no_grad()
     def _likelihood(self, decoded: Mapping[str, Decoded], batches: Mapping[str, Batch]) -> Scalar:
@@ -104,7 +104,7 @@ class DetailObjective(nn.Module):
         self.model, self.config = model, config
         self._device, self._half = device.type, multiplies_in_bfloat16(device)
 
-    def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> Outcome:  # noqa: ARG002  # as Objective
+    def forward(self, batches: Mapping[str, Batch], noise: Latent, beta: Scalar) -> ObjectiveResult:  # noqa: ARG002  # as Objective
         """Nothing is left to chance: `noise` and `beta` are not used."""
         with torch.autocast(self._device, torch.bfloat16, enabled=self._half):
             inputs = {p: batch.input for p, batch in batches.items()}
@@ -112,7 +112,7 @@ class DetailObjective(nn.Module):
             rendered = self.model.refined(inputs, whose_are(batches), window)
         persons = {p: detail_losses(rendered[p], batch, self.config) for p, batch in batches.items()}
         total = torch.stack([losses.total for losses in persons.values()]).sum()
-        return Outcome(total, persons, {}, {p: made.fine for p, made in rendered.items()}, None)
+        return ObjectiveResult(total, persons, {}, {p: made.fine for p, made in rendered.items()}, None)
 
 
 def whose_are(batches: Mapping[str, Batch]) -> dict[str, Person]:
@@ -208,7 +208,7 @@ def log_likelihood(decoded: Decoded, target: Float[Tensor, "batch 3 h w"], confi
     return -values * (torch.log(2 * error) + 1)
 
 
-def latent_penalty(terms: Mapping[str, Tensor], config: TrainConfig, beta: Scalar, values: int) -> Scalar:
+def latent_penalty(penalties: Mapping[str, Tensor], config: TrainConfig, beta: Scalar, values: int) -> Scalar:
     """What the bottleneck's terms cost together.
 
     The KL divergence and the price of the codes are sums over the latent; they are divided by the number of `values`
@@ -216,7 +216,7 @@ def latent_penalty(terms: Mapping[str, Tensor], config: TrainConfig, beta: Scala
     bound of a decoder whose noise has the scale 1; the likeliest scale is smaller, and would want a smaller beta.
     """
     costs = [beta.new_zeros(())]
-    for name, term in terms.items():
+    for name, term in penalties.items():
         match name:
             case "kl":
                 costs.append(beta / values * term.clamp_min(config.free_bits).sum())

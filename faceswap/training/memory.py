@@ -27,7 +27,7 @@ def free_memory(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
-def settle_batch_size(model: ModelConfig, config: TrainConfig, device: torch.device, world: int = 1) -> TrainConfig:
+def choose_batch_size(model: ModelConfig, config: TrainConfig, device: torch.device, world: int = 1) -> TrainConfig:
     """The config with a batch size: the given one, or else as many faces as suit the device, and as fit into the
     memory that is free; a power of two times `world`, the number of processes that share a batch.
 

@@ -43,7 +43,7 @@ class Ranks:
         mine = batch // self.world
         return slice(self.rank * mine, (self.rank + 1) * mine)
 
-    def everybodys(self, rows: Tensor, persons: int) -> Tensor:
+    def all_gather(self, rows: Tensor, persons: int) -> Tensor:
         """The rows of all ranks, on all of them; `rows` are of so many persons, one behind the other, in equal parts,
         and so is the result."""
         if self.world == 1:
@@ -52,18 +52,18 @@ class Ranks:
         dist.all_gather(parts, rows.contiguous())
         return torch.stack(parts).reshape(self.world, persons, -1, *rows.shape[1:]).transpose(0, 1).flatten(0, 2)
 
-    def average(self, gradients: list[Tensor]) -> None:
+    def all_reduce_mean(self, gradients: list[Tensor]) -> None:
         """Replace each by its mean over the ranks."""
         for gradient in gradients if self.world > 1 else ():
             dist.all_reduce(gradient)
             gradient /= self.world
 
-    def follow_first(self, tensors: list[Tensor]) -> None:
+    def broadcast(self, tensors: list[Tensor]) -> None:
         """Make these what they are on the first rank."""
         for tensor in tensors if self.world > 1 else ():
             dist.broadcast(tensor.detach(), 0)
 
-    def agreed(self, value: float, device: torch.device) -> float:
+    def broadcast_value(self, value: float, device: torch.device) -> float:
         """What the first rank says: clocks differ."""
         if self.world == 1:
             return value

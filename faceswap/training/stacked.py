@@ -65,7 +65,7 @@ def pretrain_stacked(state: TrainState, banks: Mapping[str, Bank]) -> Iterator[L
 
             yield LayerMetrics(layer=layer, layers=len(stages), step=step, loss=loss.detach())
 
-    state.ranks.follow_first(list(state.model.encoder.parameters()))
+    state.ranks.broadcast(list(state.model.encoder.parameters()))
 
 
 def _mirror(stage: nn.Module, seed: int) -> nn.Module:

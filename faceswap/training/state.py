@@ -15,8 +15,8 @@ from faceswap.model.decoder import ConditionalDecoder
 from faceswap.model.detail import load_keeping_detail
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.training.bank import Batch
-from faceswap.training.critics import Adversary, Critic, Perceptual
-from faceswap.training.losses import Outcome
+from faceswap.training.critics import Critic, PatchDiscriminator, Perceptual
+from faceswap.training.losses import ObjectiveResult
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
 from faceswap.training.stages import COARSE, KINDS, StageKind
@@ -59,7 +59,7 @@ class TrainState:
     """The model with its weights averaged over the recent past: steadier, and the one to swap with."""
     optimizer: torch.optim.AdamW
     config: TrainConfig
-    objective: Callable[[Mapping[str, Batch], Tensor, Tensor], Outcome]
+    objective: Callable[[Mapping[str, Batch], Tensor, Tensor], ObjectiveResult]
     """The stage's, with the model in it, compiled and shared among ranks as the device and they ask for."""
     critics: Sequence[Critic] = ()
     ranks: Ranks = field(default_factory=Ranks)
@@ -71,7 +71,7 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     """Spent in training so far, all stretches together."""
-    caution: float = 1.0
+    lr_scale: float = 1.0
     """Factor of the learning rate: halved whenever training had to step back."""
     held_out: list[tuple[int, float]] = field(default_factory=list)
     """The loss on faces that are not trained on, by step, where somebody measures it."""
@@ -114,7 +114,7 @@ def start_training(
     if config.perceptual > 0:
         critics.append(Perceptual(config.perceptual, device))
     if config.adversarial > 0:
-        critics.append(Adversary(config, model_config.persons, device, ranks))
+        critics.append(PatchDiscriminator(config, model_config.persons, device, ranks))
 
     objective = _prepared(model, config, KINDS[stage], ranks, compiled)
     return TrainState(

@@ -19,13 +19,13 @@ import torch
 from torch import Tensor
 
 from faceswap.config import TrainConfig
-from faceswap.model.bottleneck import Assigned
+from faceswap.model.bottleneck import CodeAssignment
 from faceswap.model.swap_model import SwapModel
 from faceswap.seeds import seed_of
 from faceswap.training.bank import Batch
 from faceswap.training.critics import pairs_of
 from faceswap.training.guard import Guard
-from faceswap.training.losses import Losses, Outcome
+from faceswap.training.losses import Losses, ObjectiveResult
 from faceswap.training.ranks import Ranks
 from faceswap.training.stages import Stage, stage_at
 from faceswap.training.state import Budget, TrainState, enter
@@ -71,8 +71,8 @@ def train(state: TrainState, stages: Sequence[Stage], budget: Budget) -> Iterato
         # The step.
         difficulty = 1 - state.config.easing * done
         batches = {person: bank.batch(state.step, difficulty) for person, bank in stage.banks.items()}
-        outcome, sound = train_step(state, batches, learning_rate, done if stage.critics else None)
-        guard.watch(sound)
+        outcome, finite = train_step(state, batches, learning_rate, done if stage.critics else None)
+        guard.watch(finite)
 
         # What it was like.
         now = time.perf_counter()
@@ -98,12 +98,12 @@ def train(state: TrainState, stages: Sequence[Stage], budget: Budget) -> Iterato
 def _progress(state: TrainState, budget: Budget) -> float:
     """How much of the budget is used; where that hangs on a clock, by the first rank's."""
     progress = budget.progress(state.step, state.seconds)
-    return progress if budget.seconds is None else state.ranks.agreed(progress, state.device)
+    return progress if budget.seconds is None else state.ranks.broadcast_value(progress, state.device)
 
 
 def train_step(
     state: TrainState, batches: Mapping[str, Batch], learning_rate: float, progress: float | None = 0.0
-) -> tuple[Outcome, Tensor]:
+) -> tuple[ObjectiveResult, Tensor]:
     """One optimizer step on one batch per person; what came of it, and whether the gradient was finite and so used.
 
     `progress` is the stage's, for the critics; None where they have no say.
@@ -122,24 +122,26 @@ def train_step(
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]  # torch's
     norm = torch.nn.utils.clip_grad_norm_(state.model.parameters(), state.config.clip_norm or math.inf)
-    sound = torch.isfinite(norm)
+    finite = torch.isfinite(norm)
     for group in state.optimizer.param_groups:
-        group["lr"] = learning_rate * group["share"] * state.caution
-    state.optimizer.found_inf = (~sound).float()  # type: ignore[attr-defined]  # skips the step, without being waited for
+        group["lr"] = learning_rate * group["share"] * state.lr_scale
+    state.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]  # skips the step, without being waited for
     state.optimizer.step()
 
-    if outcome.passage is not None:
-        assigned = [_everybodys(a, state.ranks, len(batches)) for a in outcome.passage.assigned]
-        state.model.bottleneck.learn(assigned, rng)
+    if outcome.encoded is not None:
+        assigned = [_of_all_ranks(codes, state.ranks, len(batches)) for codes in outcome.encoded.assigned]
+        state.model.bottleneck.update_codebooks(assigned, rng)
     for critic in critics:
         critic.learn(pairs, progress or 0.0)
     state.step += 1
     update_average(state.average, state.model, state.step - state.stage_step, state.config.ema_spread)
-    return outcome, sound
+    return outcome, finite
 
 
-def _everybodys(assigned: Assigned, ranks: Ranks, persons: int) -> Assigned:
-    return Assigned(ranks.everybodys(assigned.vectors.detach(), persons), ranks.everybodys(assigned.codes, persons))
+def _of_all_ranks(assigned: CodeAssignment, ranks: Ranks, persons: int) -> CodeAssignment:
+    return CodeAssignment(
+        ranks.all_gather(assigned.vectors.detach(), persons), ranks.all_gather(assigned.codes, persons)
+    )
 
 
 def _noise(state: TrainState, batches: Mapping[str, Batch], rng: torch.Generator) -> Tensor:

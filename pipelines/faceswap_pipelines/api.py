@@ -19,7 +19,7 @@ from faceswap_pipelines.swapping.preview import PreviewResult, preview
 from faceswap_pipelines.swapping.run import swap
 from faceswap_pipelines.training.job import TrainJob, TrainResult
 from faceswap_pipelines.training.run import train
-from faceswap_pipelines.verification import Report, verify
+from faceswap_pipelines.verification import VerifyReport, verify
 
 __all__ = [
     "BatchResult",
@@ -29,7 +29,6 @@ __all__ = [
     "Models",
     "PreviewResult",
     "Progress",
-    "Report",
     "Run",
     "SwapConfig",
     "SwapJob",
@@ -38,6 +37,7 @@ __all__ = [
     "Task",
     "TrainJob",
     "TrainResult",
+    "VerifyReport",
     "batch",
     "extract",
     "preview",

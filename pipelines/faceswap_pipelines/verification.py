@@ -14,7 +14,7 @@ from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import sample_frames
 from faceswap.provenance.credentials import BROKEN, ELSEWHERE, TRUSTED, Credentials, read_credentials
-from faceswap.provenance.watermark import Mark, find_mark
+from faceswap.provenance.watermark import Mark, detect_watermark
 from faceswap.provenance.xmp import read_source_type
 from faceswap.types import Picture
 from faceswap_pipelines.common.progress import Progress, Run
@@ -24,7 +24,7 @@ _SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia",
 
 
 @dataclass(frozen=True, kw_only=True)
-class Report:
+class VerifyReport:
     """What one file says."""
 
     file: str
@@ -40,7 +40,7 @@ class Report:
     """Why they cannot."""
 
 
-def verify(files: Sequence[Path], authorities: str = "") -> Run[list[Report]]:
+def verify(files: Sequence[Path], authorities: str = "") -> Run[list[VerifyReport]]:
     """Look at each file. `authorities`: certificates, as PEM, of signers to trust besides this user."""
     reports = []
     for number, file in enumerate(files):
@@ -49,15 +49,17 @@ def verify(files: Sequence[Path], authorities: str = "") -> Run[list[Report]]:
     return reports
 
 
-def _report(file: Path, authorities: str) -> Report:
+def _report(file: Path, authorities: str) -> VerifyReport:
     mark, problem = None, ""
 
     try:
-        mark = find_mark(_pictures(file))
+        mark = detect_watermark(_pictures(file))
     except MediaError as error:
         problem = str(error)
         if not file.is_file():  # a pipe, for example, from which nothing may ever come
-            return Report(file=str(file), says_ai=False, credentials=None, declared="", mark=None, problem=problem)
+            return VerifyReport(
+                file=str(file), says_ai=False, credentials=None, declared="", mark=None, problem=problem
+            )
 
     try:  # whatever its pictures are like
         credentials, declared = read_credentials(file, authorities), read_source_type(file)
@@ -67,7 +69,7 @@ def _report(file: Path, authorities: str) -> Report:
     said = {declared, *(credentials.source_types if credentials else ())}
     says_ai = (mark is not None and mark.found) or not said.isdisjoint(_SYNTHETIC)
 
-    return Report(
+    return VerifyReport(
         file=str(file), says_ai=says_ai, credentials=credentials, declared=declared, mark=mark, problem=problem
     )
 
@@ -97,7 +99,7 @@ def read_authority(file: Path | None) -> str:
         raise ConfigError(f"{file} cannot be read ({error})", "Name a PEM file with certificates") from error
 
 
-def in_words(report: Report) -> str:
+def in_words(report: VerifyReport) -> str:
     """The report for people: the verdict first, then what it stands on."""
     verdict = "modified or made by AI" if report.says_ai else "says nothing of AI"
 

@@ -27,7 +27,7 @@ from facenet_pytorch import MTCNN
 from faceswap.faces.align import crop_transform
 from faceswap.faces.faceset import Faceset
 from faceswap.faces.landmarks import five_points, mean_mesh
-from faceswap.faces.steady import steadied
+from faceswap.faces.steady import stabilised
 from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.pictures import cut, write_picture
@@ -37,7 +37,7 @@ from faceswap.streams import batched
 from faceswap.types import Frame, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse
 from faceswap_pipelines.common.cpu import keep_freed_memory
-from faceswap_pipelines.common.prefetch import ahead
+from faceswap_pipelines.common.prefetch import prefetch
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import LEADS, frames
 from faceswap_pipelines.extraction.job import ExtractJob
@@ -69,7 +69,7 @@ def every_frame(video: Path, count: int, out: Path | None) -> tuple[float, dict[
     detector = MTCNN(keep_all=True, post_process=False, min_face_size=min(height, width) // 8)
     template = five_points(mean_mesh()) * (0.2747 * _SIDE) + [_SIDE / 2, 0.42 * _SIDE]
     half = Similarity.resize(0.5)
-    pictures: Iterator[Frame] = ahead(islice(read_frames(video), count))
+    pictures: Iterator[Frame] = prefetch(islice(read_frames(video), count))
     found, start = {}, time.monotonic()
     with ThreadPoolExecutor() as pool:
         for some in batched(pictures, 8):
@@ -93,7 +93,7 @@ def smoothing_lag(video: Path, count: int, folder: Path) -> int:
         analysis = run(analyse(video, (0, count), tracks, FaceFinder(torch.device("cpu"))))
         raw, steady = (
             np.array([corners(crop_transform(f.faces[0].points, _SIDE)) for f in found if f.faces])
-            for found in (tracks.frames(analysis), steadied(tracks.frames(analysis)))
+            for found in (tracks.frames(analysis), stabilised(tracks.frames(analysis)))
         )
     return best_lag(steady, raw)
 

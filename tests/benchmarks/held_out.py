@@ -27,7 +27,7 @@ from faceswap.faces.landmarks import FaceMesh, eye_opening, five_points, mouth_o
 from faceswap.media.pictures import write_picture
 from faceswap.model.folder import load_model
 from faceswap.model.swap_model import Decoded, Rendered, SwapModel
-from faceswap.training.bank import Faces
+from faceswap.training.bank import FacePlanes
 from faceswap.training.losses import luminance, ssim_map, weighted_mean
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.progress import run
@@ -72,19 +72,19 @@ class SwapQuality:
     """Distance of its mean colour inside the mask from that of whom it should be, in CIE Lab (delta E, 1976)."""
 
 
-def load(facesets: Mapping[str, Path], side: int) -> dict[str, Faces]:
+def load(facesets: Mapping[str, Path], side: int) -> dict[str, FacePlanes]:
     """By person: all kept faces at `side` px."""
     return {person: run(load_faces(folder, side)) for person, folder in facesets.items()}
 
 
 @torch.inference_mode()
-def measure(model: SwapModel, faces: Mapping[str, Faces]) -> dict[str, Quality]:
+def measure(model: SwapModel, faces: Mapping[str, FacePlanes]) -> dict[str, Quality]:
     """By person; `faces` have the size of the model's large picture."""
     device = next(model.parameters()).device
     return {person: _quality(*_rebuilt(model, theirs.to(device), person)) for person, theirs in faces.items()}
 
 
-def _rebuilt(model: SwapModel, faces: Faces, person: str) -> tuple[Rendered, torch.Tensor, torch.Tensor]:
+def _rebuilt(model: SwapModel, faces: FacePlanes, person: str) -> tuple[Rendered, torch.Tensor, torch.Tensor]:
     """What the model makes of faces, and these themselves with their masks, 0..1: large and reduced."""
     large, size = model.config.output_size, model.config.size
     true = functional.interpolate(faces.float() / 255, size=(large, large), mode="bilinear")
@@ -112,7 +112,7 @@ def _quality(made: Rendered, true: torch.Tensor, small: torch.Tensor) -> Quality
 
 
 @torch.inference_mode()
-def measure_swaps(model: SwapModel, faces: Mapping[str, Faces]) -> dict[tuple[str, str], SwapQuality]:
+def measure_swaps(model: SwapModel, faces: Mapping[str, FacePlanes]) -> dict[tuple[str, str], SwapQuality]:
     """By who is shown and whom they are decoded as; `faces` are as for `measure`. Of the coarse pictures."""
     device = next(model.parameters()).device
     mesh, identifier = FaceMesh(device), Identifier(device)
@@ -164,7 +164,7 @@ def _meshes(mesh: FaceMesh, faces: torch.Tensor) -> Meshes:
 
 
 @torch.inference_mode()
-def rows(model: SwapModel, faces: Mapping[str, Faces], columns: int = 8) -> Rows:
+def rows(model: SwapModel, faces: Mapping[str, FacePlanes], columns: int = 8) -> Rows:
     """Each person's faces, and what each decoder makes of them."""
     shown: Rows = []
     for person, theirs in faces.items():

@@ -27,7 +27,7 @@ from faceswap.media.pictures import read_picture
 from faceswap.media.video import read_frames, sample_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.seal import Sealer
-from faceswap.provenance.watermark import Mark, find_mark, marked
+from faceswap.provenance.watermark import Mark, detect_watermark, watermarked
 from faceswap.types import Picture
 from faceswap_pipelines.common.cpu import keep_freed_memory
 from faceswap_pipelines.common.progress import run
@@ -82,11 +82,11 @@ def holds(clips: list[Path], place: Path) -> None:
     print("|---" * (len(TREATMENTS) + 4) + "|")
     for clip in clips:
         plain = [frame.image for frame in read_frames(clip, 0, FRAMES)]
-        frames = [marked(image) for image in plain]
+        frames = [watermarked(image) for image in plain]
         errors = [np.mean((a.astype(np.float32) - b) ** 2) for a, b in zip(plain, frames, strict=True)]
         write_clip(place, frames, Fraction(25))
         written = [frame.image for frame in read_frames(place)]
-        found = [find_mark(written[:: FRAMES // SAMPLED]), find_mark(written[:1])]
+        found = [detect_watermark(written[:: FRAMES // SAMPLED]), detect_watermark(written[:1])]
         for changes, crf in TREATMENTS.values():
             found.append(treated(written, changes, crf, place))
         quality = 10 * math.log10(255**2 / float(np.mean(errors)))
@@ -97,7 +97,7 @@ def treated(frames: list[Picture], changes: tuple[Change, ...], crf: int, place:
     for change in changes:
         frames = [change(frame) for frame in frames]
     write_clip(place, frames, Fraction(25), Encoding(crf=crf, preset="medium"))
-    return find_mark(frame.image for frame in sample_frames(place, SAMPLED))
+    return detect_watermark(frame.image for frame in sample_frames(place, SAMPLED))
 
 
 def exponent(mark: Mark) -> str:
@@ -110,7 +110,7 @@ def mistakes(folder: Path) -> None:
     chances = []
     for file in files:
         images = [read_picture(file)] if is_picture(file) else [frame.image for frame in sample_frames(file, SAMPLED)]
-        chances.append(find_mark(images).chance)
+        chances.append(detect_watermark(images).chance)
     print(f"\n{sum(chance < 1e-6 for chance in chances)} of {len(files)} unmarked files were taken for marked ones;")
     print(f"the smallest chance of a mistake that any showed was {min(chances):.2g}")
 
@@ -123,7 +123,7 @@ def costs(clip: Path, model: Path, folder: Path) -> None:
     images = [frame.image for frame in read_frames(folder / "out.mp4", 0, FRAMES)]
     start = time.perf_counter()
     for image in images:
-        marked(image)
+        watermarked(image)
     marking = (time.perf_counter() - start) / len(images)
     shutil.copy(folder / "out.mp4", folder / "copy.mp4")
     seal = Sealer(clip, None)
@@ -131,7 +131,7 @@ def costs(clip: Path, model: Path, folder: Path) -> None:
     seal(folder / "copy.mp4", "copy.mp4")
     signing = time.perf_counter() - start
     plain = [frame.image for frame in read_frames(clip, 0, FRAMES)]
-    with_mark = [marked(image) for image in plain]
+    with_mark = [watermarked(image) for image in plain]
     times: dict[bool, list[float]] = {False: [], True: []}
     sizes: dict[bool, int] = {}
     for _ in range(4):

@@ -30,7 +30,7 @@ import torch
 from faceswap.config import SwapConfig
 from faceswap.faces.align import align, crop_transform
 from faceswap.faces.landmarks import FaceMesh
-from faceswap.faces.selection import Part, cast
+from faceswap.faces.selection import Selection, selected_faces
 from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video import probe, read_frames
@@ -39,7 +39,7 @@ from faceswap.model.detail import is_detail
 from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.streams import batched
 from faceswap.swapping.color import to_lab
-from faceswap.swapping.convert import BATCH, Converted, Role, converted
+from faceswap.swapping.convert import BATCH, Converted, Target, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.state import Budget, start_training
@@ -50,7 +50,7 @@ from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
 from faceswap_pipelines.swapping.run import swap
 
-Roles = list[tuple[Frame, list[Role]]]
+Roles = list[tuple[Frame, list[Target]]]
 
 _FACE = 300  # pixels
 _LARGE_FACE = 500  # in the largest film
@@ -70,30 +70,30 @@ def main() -> None:
     print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {torch.get_num_threads()} cores, {swapper.size} px")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        roles = follow(arguments.video, arguments.frames, arguments.to, folder)
-        print_compositing(roles, swapper)
-        print_whole(arguments.model, arguments.video, arguments.to, roles, folder)
-    print_where(roles, swapper)
-    print_calm(roles, swapper)
+        targets = follow(arguments.video, arguments.frames, arguments.to, folder)
+        print_compositing(targets, swapper)
+        print_whole(arguments.model, arguments.video, arguments.to, targets, folder)
+    print_where(targets, swapper)
+    print_calm(targets, swapper)
 
 
 def follow(video: Path, frames: int, person: str, folder: Path) -> Roles:
     """The video's first frames with the face that is seen most."""
     with TrackFile(folder / "follow.tracks.db") as tracks:
         analysis = run(analyse(video, (0, frames), tracks, FaceFinder(_CPU)))
-        part = Part((tracks.tracks(analysis)[0].number,), person)
+        part = Selection((tracks.tracks(analysis)[0].number,), person)
         followed = followed_frames(video, (0, frames), tracks, analysis, 0)
-        return [(frame, [Role(*pair) for pair in cast([part], faces.faces)]) for frame, faces in followed]
+        return [(frame, [Target(*pair) for pair in selected_faces([part], faces.faces)]) for frame, faces in followed]
 
 
-def print_compositing(roles: Roles, swapper: Swapper) -> None:
+def print_compositing(targets: Roles, swapper: Swapper) -> None:
     print(f"\n| one face of {_FACE} px, ms of one core | cut, fit, paste | full-frame compositing | ratio |")
     print("|---|---|---|---|")
     threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     for name, (width, height) in _SIZES.items():
-        placed = [place(frame, some[0], width, height) for frame, some in roles if some][:64]
+        placed = [place(frame, some[0], width, height) for frame, some in targets if some][:64]
         whole = best(lambda placed=placed: sum(1 for _ in converted(placed, swapper, SwapConfig())))
         network = best(lambda placed=placed: through_network(placed, swapper))
         ours = (whole - network) / len(placed) * 1e3
@@ -104,7 +104,7 @@ def print_compositing(roles: Roles, swapper: Swapper) -> None:
     cv2.setNumThreads(threads[1])
 
 
-def place(frame: Frame, role: Role, width: int, height: int, high: float = _FACE) -> tuple[Frame, list[Role]]:
+def place(frame: Frame, role: Target, width: int, height: int, high: float = _FACE) -> tuple[Frame, list[Target]]:
     """The face, `high` px high, in the middle of a frame of another size."""
     scale = high / role.face.size
     left, top, right, bottom = role.face.box
@@ -112,13 +112,13 @@ def place(frame: Frame, role: Role, width: int, height: int, high: float = _FACE
     move = Similarity(scale, 0, 0, 0).then(shift)
     image = cv2.warpAffine(frame.image, move.matrix, (width, height), borderMode=cv2.BORDER_REFLECT)
     moved = Face(role.face.points_after(move), role.face.presence, role.face.track)
-    return Frame(image.astype(np.uint8), frame.index, frame.time), [Role(moved, role.person)]
+    return Frame(image.astype(np.uint8), frame.index, frame.time), [Target(moved, role.person)]
 
 
 @torch.inference_mode()
-def through_network(roles: Roles, swapper: Swapper) -> None:
+def through_network(targets: Roles, swapper: Swapper) -> None:
     """The network's share of the work: as many faces, of the same sizes, in the same batches."""
-    for some in batched(roles, BATCH):
+    for some in batched(targets, BATCH):
         faces = [align(frame.image, role.face, swapper.size) for frame, here in some for role in here]
         if faces:
             pictures = torch.rand(len(faces), 3, swapper.size, swapper.size)
@@ -142,13 +142,13 @@ def full_frame(frame: Frame, face: Face, size: int) -> Picture:
     return mixed
 
 
-def print_whole(model: Path, video: Path, person: str, roles: Roles, folder: Path) -> None:
-    info, frames = probe(video), len(roles)
+def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: Path) -> None:
+    info, frames = probe(video), len(targets)
     clips = {f"{info.width}x{info.height}": video}
     for width, height, face in ((1280, 720, None), (1920, 1080, _LARGE_FACE)):
         clips[f"{width}x{height}"] = clip = folder / f"{height}p.mp4"
-        high = face or np.median([some[0].face.size for _, some in roles if some]) * height / info.height
-        write_clip(clip, (enlarged(frame, here, width, height, high) for frame, here in roles), info.frame_rate)
+        high = face or np.median([some[0].face.size for _, some in targets if some]) * height / info.height
+        write_clip(clip, (enlarged(frame, here, width, height, high) for frame, here in targets), info.frame_rate)
     coarse = without_detail(model, folder / "coarse")
     print("\n| frames/s | finding faces: swap | without the detail stage | ratio", end="")
     print(" | faces known: swap | without the detail stage | ratio | decode and encode alone |")
@@ -187,10 +187,10 @@ def without_detail(model: Path, out: Path) -> Path:
     return out
 
 
-def enlarged(frame: Frame, roles: list[Role], width: int, height: int, face: float) -> Picture:
+def enlarged(frame: Frame, targets: list[Target], width: int, height: int, face: float) -> Picture:
     """The frame with its face so many pixels high, in the middle of a larger one."""
-    if roles:
-        return place(frame, roles[0], width, height, face)[0].image
+    if targets:
+        return place(frame, targets[0], width, height, face)[0].image
     return cv2.resize(frame.image, (width, height)).astype(np.uint8)
 
 
@@ -200,7 +200,7 @@ def copy(video: Path, out: Path, frames: int) -> None:
             writer.write(frame.image, frame.time)
 
 
-def print_where(roles: Roles, swapper: Swapper) -> None:
+def print_where(targets: Roles, swapper: Swapper) -> None:
     """Milliseconds of a frame by what they are spent on, by switching parts off."""
     config = SwapConfig()
     plain = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "smooth": 0.0}
@@ -216,19 +216,19 @@ def print_where(roles: Roles, swapper: Swapper) -> None:
     ]
     print("\n| all cores | ms a frame |")
     print("|---|---|")
-    network = best(lambda: through_network(roles, swapper)) / len(roles)
+    network = best(lambda: through_network(targets, swapper)) / len(targets)
     print(f"| network alone | {network * 1e3:.1f} |")
     for name, changes in steps:
         look = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
-        seconds = best(lambda look=look: sum(1 for _ in converted(roles, swapper, look)))
-        print(f"| {name} | {seconds / len(roles) * 1e3:.1f} |")
+        seconds = best(lambda look=look: sum(1 for _ in converted(targets, swapper, look)))
+        print(f"| {name} | {seconds / len(targets) * 1e3:.1f} |")
 
 
-def print_calm(roles: Roles, swapper: Swapper) -> None:
-    made = list(converted(roles, swapper, SwapConfig()))
-    single = list(converted(roles, swapper, SwapConfig(smooth=0)))
+def print_calm(targets: Roles, swapper: Swapper) -> None:
+    made = list(converted(targets, swapper, SwapConfig()))
+    single = list(converted(targets, swapper, SwapConfig(smooth=0)))
     mesh = FaceMesh(_CPU)
-    faces = [some[0].face for _, some in roles if some]
+    faces = [some[0].face for _, some in targets if some]
     before = trembling(mesh, [m.frame.image for m in made if m.boxes], faces)
     print("\n| against the video | landmarks' second difference | variation of colour |")
     print("|---|---|---|")

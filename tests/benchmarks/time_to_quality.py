@@ -21,7 +21,7 @@ from original import BATCH, start, step
 
 from faceswap.config import PRESETS, TrainConfig
 from faceswap.media.pictures import write_picture
-from faceswap.training.bank import Bank, Faces, reduced
+from faceswap.training.bank import Bank, FacePlanes, reduced
 from faceswap.training.losses import ssim_map, weighted_mean
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, start_training
@@ -34,7 +34,7 @@ EVERY = 15.0  # seconds of training between two measurements
 Curves = dict[str, list[tuple[float, float]]]
 
 
-def ours(train_on: Mapping[str, Faces], test: Mapping[str, Faces], minutes: float) -> tuple[Curves, float]:
+def ours(train_on: Mapping[str, FacePlanes], test: Mapping[str, FacePlanes], minutes: float) -> tuple[Curves, float]:
     """SSIM by person over minutes, and the mask's overlap at the end."""
     config = TrainConfig(batch_size=8)
     banks = {p: Bank(faces, SIZE, config, i, 0, CPU) for i, (p, faces) in enumerate(train_on.items())}
@@ -50,7 +50,7 @@ def ours(train_on: Mapping[str, Faces], test: Mapping[str, Faces], minutes: floa
     return found, min(q.overlap for q in quality.values())
 
 
-def baseline(train_on: Mapping[str, Faces], test: Mapping[str, Faces], minutes: float) -> Curves:
+def baseline(train_on: Mapping[str, FacePlanes], test: Mapping[str, FacePlanes], minutes: float) -> Curves:
     """SSIM by person over minutes."""
     config = TrainConfig(batch_size=BATCH, corruption=0.0)
     banks = [Bank(faces, SIZE, config, i, 0, CPU) for i, faces in enumerate(train_on.values())]

@@ -24,7 +24,7 @@ Points = Float[Tensor, "batch 468 3"]
 Place = Float[np.ndarray, "3"]
 PointWeights = Float[np.ndarray, "468"]
 
-# How far an act goes, at strength 1.
+# How far a motion goes, at strength 1.
 _JAW = 0.40  # radians by which the jaw drops
 _LIFT = -0.25  # of the eye's opening: how much wider than it is
 _YAW, _PITCH = math.radians(13), math.radians(8)  # standard deviations of the head's turn
@@ -82,7 +82,7 @@ def portraits(meshes: Float[np.ndarray, "faces 468 3"], side: int) -> Portraits:
     )
 
 
-def alike(faces: Portraits, persons: Sequence[int], count: int) -> Int64[Tensor, "faces count"]:
+def nearest_expressions(faces: Portraits, persons: Sequence[int], count: int) -> Int64[Tensor, "faces count"]:
     """For each face `count` faces of other people that do the most alike: mouth, eyes and brows."""
     heads = faces.heads()
     gaps = [(13, 14), (78, 308), (61, 13), (291, 13), (159, 145), (386, 374), (105, 159), (334, 386)]
@@ -100,7 +100,7 @@ def _to_grid(points: MeshPoints, side: int) -> MeshPoints:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Act:
+class Motion:
     """What each face of a batch does; 0 is what it does in its picture."""
 
     blend: Float[Tensor, "batch shapes"]
@@ -113,7 +113,7 @@ class Act:
     """How the head is turned then, from head space."""
 
 
-def draw_acts(faces: Portraits, strength: float, rng: torch.Generator) -> Act:
+def sample_motions(faces: Portraits, strength: float, rng: torch.Generator) -> Motion:
     """What faces do, by chance, on `rng`'s device; `strength` 0 is nothing at all, 1 all that faces do."""
     batch, device = len(faces.scale), rng.device
 
@@ -138,7 +138,7 @@ def draw_acts(faces: Portraits, strength: float, rng: torch.Generator) -> Act:
     gaze = (2 * uniform(batch, 2) - 1) * torch.tensor(_GAZE, device=device)
     turn = normal(batch, 2) * torch.tensor((_YAW, _PITCH), device=device)
 
-    return Act(
+    return Motion(
         blend=strength * shapes,
         lids=strength * lids,
         gaze=strength * gaze,
@@ -209,11 +209,11 @@ def _jaw_weights() -> PointWeights:
     return np.asarray(weights)
 
 
-def moved(faces: Portraits, act: Act) -> Points:
+def apply_motion(faces: Portraits, motion: Motion) -> Points:
     """The meshes as they become when heads turn and muscles work; lids do not move yet."""
     shapes = torch.from_numpy(_shapes()).to(faces.points)
-    moved = faces.heads() + torch.einsum("bs,spi->bpi", act.blend, shapes)
-    return torch.einsum("bpj,bij->bpi", moved, act.turn) * faces.scale[:, None, None] + faces.centre[:, None]
+    moved = faces.heads() + torch.einsum("bs,spi->bpi", motion.blend, shapes)
+    return torch.einsum("bpj,bij->bpi", moved, motion.turn) * faces.scale[:, None, None] + faces.centre[:, None]
 
 
 def _rotation(turn: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3 3"]:

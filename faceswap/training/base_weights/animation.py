@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.faces.landmarks import LEFT_EYE, LIPS_INNER, RIGHT_EYE
-from faceswap.training.base_weights.acting import Act, Portraits, moved
+from faceswap.training.base_weights.acting import Motion, Portraits, apply_motion
 
 Places = Float[Tensor, "batch height width 2"]
 
@@ -43,9 +43,9 @@ class Animated:
     """How far down in the mouth a pixel lies: 0 at the upper lip's middle, 1 at the lower one's."""
 
 
-def animate(faces: Portraits, act: Act, places: Places) -> Animated:
-    """What `faces` that act show at `places` (pixel by pixel of an output picture)."""
-    before, after = faces.points, moved(faces, act)
+def animate(faces: Portraits, motion: Motion, places: Places) -> Animated:
+    """What `faces` show that move like that, at `places` (pixel by pixel of an output picture)."""
+    before, after = faces.points, apply_motion(faces, motion)
 
     # How the skin follows is costly to work out, and smooth: some pixels will do.
     planes = places.permute(0, 3, 1, 2)
@@ -57,7 +57,7 @@ def animate(faces: Portraits, act: Act, places: Places) -> Animated:
         places
         + flow.permute(0, 2, 3, 1)
         + sum(
-            _look(places, after[:, list(eye), :2], act.lids[:, number], act.gaze)
+            _eye_flow(places, after[:, list(eye), :2], motion.lids[:, number], motion.gaze)
             for number, eye in enumerate((LEFT_EYE, RIGHT_EYE))
         )
     )
@@ -82,7 +82,6 @@ def _follow(places: Places, points: Float[Tensor, "batch points 3"], moves: Floa
     for irregularly-spaced data", 1968) with the fourth power of the distance. What lies in front counts more than what
     it hides, and the picture's border stays where it is.
     """
-
     # The border of the picture stays where it is.
     border = _border(places.device).expand(len(places), -1, -1)
     anchors = torch.cat([points[..., :2], border], dim=1)
@@ -105,7 +104,7 @@ def _follow(places: Places, points: Float[Tensor, "batch points 3"], moves: Floa
     return followed.reshape(places.shape)
 
 
-def _look(
+def _eye_flow(
     places: Places,
     eye: Float[Tensor, "batch 16 2"],
     closed: Float[Tensor, " batch"],
@@ -119,31 +118,84 @@ def _look(
     x, y = places.unbind(-1)
     outer, inner = eye[:, 0, 0], eye[:, 8, 0]
     middle, half = (outer + inner) / 2, ((inner - outer) / 2).abs().clamp_min(1e-3)
-    top, bottom = eye[..., 1].aminmax(dim=1)
     room = _LID_ROOM * half
-    reach = room + (bottom - top)  # a lid that opens wider rises by less than the eye is high
-    near = ((x - middle[:, None, None]).abs() < half[:, None, None]) & (
-        (y - ((top + bottom) / 2)[:, None, None]).abs() < ((bottom - top) / 2 + reach)[:, None, None]
-    )  # elsewhere nothing moves: a few pixels in a hundred are left
-    face = near.nonzero()[:, 0]
-    x, y, eye, closed, gaze = x[near], y[near], eye[face], closed[face], gaze[face]
-    middle, half, room = middle[face], half[face], room[face]
 
-    along = 1 - ((x - middle) / half) ** 2
+    # The pixels round the eye, a few in a hundred: elsewhere nothing moves.
+    near = _near_eye(x, y, eye, middle, half, room)
+    face = near.nonzero()[:, 0]
+    x, y, half = x[near], y[near], half[face]
+    along = 1 - ((x - middle[face]) / half) ** 2
+
+    # What moves there.
+    lids = _moved_lids(x, along, eye[face], half, closed[face])
+    between = (y > lids.new_upper) & (y < lids.new_lower)
+    width = 2 * half * (along.clamp_min(0) * between)
+    across, down = gaze[face].unbind(-1)
+    down = torch.where(between, _between_lids(y, lids, closed[face], down * width), _beyond_lids(y, lids, room[face]))
+
+    flow = torch.zeros_like(places)
+    flow[near] = -torch.stack([across * width, down], dim=-1)
+    return flow
+
+
+def _near_eye(
+    x: Float[Tensor, "batch h w"],
+    y: Float[Tensor, "batch h w"],
+    eye: Float[Tensor, "batch 16 2"],
+    middle: Float[Tensor, " batch"],
+    half: Float[Tensor, " batch"],
+    room: Float[Tensor, " batch"],
+) -> Bool[Tensor, "batch h w"]:
+    """Whether a place is an eye's, or that of the skin which its lids draw along."""
+    top, bottom = eye[..., 1].aminmax(dim=1)
+    reach = room + (bottom - top)  # a lid that opens wider rises by less than the eye is high
+    beside = (x - middle[:, None, None]).abs() < half[:, None, None]
+    level = (y - ((top + bottom) / 2)[:, None, None]).abs() < ((bottom - top) / 2 + reach)[:, None, None]
+    return beside & level
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lids:
+    """Heights of the lids' edges in some columns, before and after they have moved."""
+
+    upper: Float[Tensor, " n"]
+    lower: Float[Tensor, " n"]
+    new_upper: Float[Tensor, " n"]
+    new_lower: Float[Tensor, " n"]
+
+
+def _moved_lids(
+    x: Float[Tensor, " n"],
+    along: Float[Tensor, " n"],
+    eye: Float[Tensor, "n 16 2"],
+    half: Float[Tensor, " n"],
+    closed: Float[Tensor, " n"],
+) -> _Lids:
+    """`along` is 1 in the eye's middle and 0 in its corners, where lids do not part."""
     upper = _height(x, torch.cat([eye[:, 8:], eye[:, :1]], dim=1), half)
     gap = (_height(x, eye[:, :9], half) - upper).clamp_min(0) * (3 * along).clamp(0, 1)
     lower = upper + gap
-    new_upper, new_lower = upper + _UPPER * closed * gap, lower - (1 - _UPPER) * closed.clamp_min(0) * gap
-    above = (new_upper - upper) * ((y - new_upper) / room + 1).clamp(0, 1)
-    below = (new_lower - lower) * (1 - (y - new_lower) / room).clamp(0, 1)
-    between = (y > new_upper) & (y < new_lower)
-    width = 2 * half * (along.clamp_min(0) * between)
-    stretched = (new_upper - upper) * (1 - (y - new_upper) / (new_lower - new_upper).clamp_min(1e-4))
-    down = torch.where(between, torch.where(closed < 0, stretched, gaze[:, 1] * width), above)
-    down = torch.where(y >= new_lower, below, down)
-    looks = torch.zeros_like(places)
-    looks[near] = -torch.stack([gaze[:, 0] * width, down], dim=-1)
-    return looks
+    return _Lids(
+        upper=upper,
+        lower=lower,
+        new_upper=upper + _UPPER * closed * gap,
+        new_lower=lower - (1 - _UPPER) * closed.clamp_min(0) * gap,
+    )
+
+
+def _beyond_lids(y: Float[Tensor, " n"], lids: _Lids, room: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """How far skin follows the lid whose edge it lies behind: all the way at the edge, not at all `room` away."""
+    above = (lids.new_upper - lids.upper) * ((y - lids.new_upper) / room + 1).clamp(0, 1)
+    below = (lids.new_lower - lids.lower) * (1 - (y - lids.new_lower) / room).clamp(0, 1)
+    return torch.where(y >= lids.new_lower, below, above)
+
+
+def _between_lids(
+    y: Float[Tensor, " n"], lids: _Lids, closed: Float[Tensor, " n"], down: Float[Tensor, " n"]
+) -> Float[Tensor, " n"]:
+    """How far the eyeball moves: `down`, or stretched from the upper lid on where that opens wider."""
+    share = 1 - (y - lids.new_upper) / (lids.new_lower - lids.new_upper).clamp_min(1e-4)
+    return torch.where(closed < 0, (lids.new_upper - lids.upper) * share, down)
 
 
 def _height(

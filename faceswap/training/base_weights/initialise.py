@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from faceswap.config import TrainConfig
-from faceswap.model.base_weights import Weights, generic, start_from
+from faceswap.model.base_weights import Weights, base_model, start_from
 from faceswap.model.swap_model import SwapModel, conditional, picture
 from faceswap.training.bank import Bank, Batch
 from faceswap.training.losses import reconstruction_losses
@@ -21,17 +21,17 @@ _STEPS, _RATE = 60, 0.05
 _FACES = 24  # of a person, by which their code is found
 
 
-def begin_with(state: TrainState, base: Weights, banks: Mapping[str, Bank]) -> Iterator[float]:
+def initialise_from_base(state: TrainState, base: Weights, banks: Mapping[str, Bank]) -> Iterator[float]:
     """Have a model that has not been trained yet begin with base weights, and each person as the code that the faces in
     their bank are given back best with. Says how much of that is done, 0..1."""
-    everybody = generic(state.model.config, base).to(state.device)
+    everybody = base_model(state.model.config, base).to(state.device)
     persons, codes = everybody.config.persons, {}
     for number, person in enumerate(persons):
         for step, fitted in enumerate(_fitting(everybody, banks[person].shown(_FACES), state.config, each=False)):
             codes[person] = fitted[0]
             yield (number + step / _STEPS) / len(persons)
     start_from(state.model, base, [codes[person] for person in persons])
-    state.ranks.follow_first(list(state.model.parameters()))
+    state.ranks.broadcast(list(state.model.parameters()))
     state.average.load_state_dict(state.model.state_dict())
 
 

@@ -19,9 +19,9 @@ from torch.nn import functional
 
 from faceswap.config import TrainConfig
 from faceswap.seeds import seed_of
-from faceswap.training.augment import draw_geometry, sample
-from faceswap.training.bank import Batch, Faces
-from faceswap.training.base_weights.acting import Portraits, alike, draw_acts
+from faceswap.training.augment import draw_geometry, resampled
+from faceswap.training.bank import Batch, FacePlanes
+from faceswap.training.base_weights.acting import Motion, Portraits, nearest_expressions, sample_motions
 from faceswap.training.base_weights.animation import Places, animate, paint_mouths
 
 LIKENESSES = 4
@@ -41,7 +41,7 @@ Pixels = Float[Tensor, "batch 3 size size"]
 
 
 @dataclass(frozen=True)
-class Likenesses:
+class IdentityVariants:
     """What makes four persons of each, by number."""
 
     side: Float[Tensor, " numbers"]
@@ -51,7 +51,7 @@ class Likenesses:
     """Powers of red, green and blue: a complexion."""
 
     @classmethod
-    def draw(cls, persons: int, seed: int, device: torch.device) -> Likenesses:
+    def draw(cls, persons: int, seed: int, device: torch.device) -> IdentityVariants:
         """By chance, the same for the same seed."""
         rng = torch.Generator().manual_seed(seed)
 
@@ -90,7 +90,7 @@ class PortraitBank:
 
     def __init__(
         self,
-        faces: Faces,
+        faces: FacePlanes,
         meshes: Portraits,
         persons: Sequence[int],
         size: int,
@@ -100,9 +100,9 @@ class PortraitBank:
         self.device, self.seconds_waited = device, 0.0
         self._faces, self._meshes = faces.to(device), meshes.to(device)
         self._persons = torch.tensor(persons, device=device)
-        self._alike = alike(self._meshes, persons, min(_ALIKE, len(faces) - 1))
+        self._alike = nearest_expressions(self._meshes, persons, min(_ALIKE, len(faces) - 1))
         self._size, self._config = size, config
-        self._likenesses = Likenesses.draw(max(persons) + 1, config.seed, device)
+        self._likenesses = IdentityVariants.draw(max(persons) + 1, config.seed, device)
 
     def __len__(self) -> int:
         return len(self._faces)
@@ -132,38 +132,62 @@ class PortraitBank:
         rng: torch.Generator,
     ) -> Batch:
         """Damaged pictures of the faces `shown`, and the faces `wanted`, which do the same."""
-        config, count, device, size = self._config, len(shown), self.device, self._size
-        likeness = torch.randint(LIKENESSES, (2, count), generator=rng, device=device)
-        likeness[1] = likeness[1] // 2 * 2 + likeness[0] % 2  # mirrored both or neither
+        config, count, size = self._config, len(shown), self._size
+
+        # Who they are: two variants of each, mirrored both or neither.
+        variants = torch.randint(LIKENESSES, (2, count), generator=rng, device=self.device)
+        variants[1] = variants[1] // 2 * 2 + variants[0] % 2
+        given, wished = (
+            self._persons[faces] * LIKENESSES + variant
+            for faces, variant in zip((shown, wanted), variants, strict=True)
+        )
+
+        # What they do, and where the picture is taken from.
         geometry = draw_geometry(count, size, config.affine * difficulty, config.warp * difficulty, rng)
-        acts = draw_acts(self._meshes[shown], 1.0, rng)
-        light, inside = _light(count, size, rng), torch.rand(count, 5, generator=rng, device=device)
+        motions = sample_motions(self._meshes[shown], 1.0, rng)
+        light, inside = _light(count, size, rng), torch.rand(count, 5, generator=rng, device=self.device)
+        scene = _Scene(motions=motions, target=geometry.target, light=light, inside=inside)
 
-        def act(faces: Tensor, likeness: Tensor) -> Tensor:
-            numbers = self._persons[faces] * LIKENESSES + likeness
-            animated = animate(self._meshes[faces], acts, self._likenesses.move(geometry.target, numbers))
-            seen = sample(self._faces[faces], animated.source)
-            lit = self._likenesses.colour(paint_mouths(seen[:, :3], animated, inside), numbers) * light
-            return torch.cat([lit.clamp(0, 1), seen[:, 3:]], dim=1)
-
-        seen = act(wanted, likeness[1])
+        # Both do it; what the network sees is warped as well.
+        seen = self._acted(wanted, wished, scene)
         still = functional.affine_grid(
-            torch.eye(2, 3, device=device).expand(count, 2, 3), [count, 1, size, size], align_corners=False
+            torch.eye(2, 3, device=self.device).expand(count, 2, 3), [count, 1, size, size], align_corners=False
         )
         warped = functional.grid_sample(
-            act(shown, likeness[0])[:, :3],
+            self._acted(shown, given, scene)[:, :3],
             still + geometry.input - geometry.target,
             padding_mode="border",
             align_corners=False,
         )
-        numbers = self._persons[wanted] * LIKENESSES + likeness[1]
         return Batch(
             input=_damaged(warped, damage, rng),
             target=seen[:, :3],
             mask=seen[:, 3:4],
             features=seen[:, 4:5],
-            persons=numbers,
+            persons=wished,
         )
+
+    def _acted(
+        self, faces: Int64[Tensor, " batch"], numbers: Int64[Tensor, " batch"], scene: _Scene
+    ) -> Float[Tensor, "batch planes size size"]:
+        """The portraits `faces`, as the variants `numbers`, in a scene: colours, then masks, 0..1."""
+        animated = animate(self._meshes[faces], scene.motions, self._likenesses.move(scene.target, numbers))
+        seen = resampled(self._faces[faces], animated.source)
+        painted = paint_mouths(seen[:, :3], animated, scene.inside)
+        lit = self._likenesses.colour(painted, numbers) * scene.light
+        return torch.cat([lit.clamp(0, 1), seen[:, 3:]], dim=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scene:
+    """What faces that do the same have in common."""
+
+    motions: Motion
+    target: Float[Tensor, "batch size size 2"]
+    """Where in the portraits each pixel lies, in the coordinates of grid_sample."""
+    light: Float[Tensor, "batch 1 size size"]
+    inside: Float[Tensor, "batch 5"]
+    """How the inside of each mouth looks, 0..1."""
 
 
 def _light(count: int, size: int, rng: torch.Generator) -> Float[Tensor, "batch 1 size size"]:

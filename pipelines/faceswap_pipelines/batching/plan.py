@@ -39,7 +39,7 @@ from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, OutputError
 from faceswap.media.codecs import Codec
 from faceswap.media.kinds import is_picture, is_video
-from faceswap.provenance.consent import settle_consent
+from faceswap.provenance.consent import resolve_consent
 from faceswap_pipelines.common.inputs import frame_range
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.swapping.job import SwapJob, settings_from
@@ -174,7 +174,6 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
 
     Raises ConfigError if there are none, OutputError if the folder cannot be made.
     """
-
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -182,7 +181,7 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
             f"{folder} cannot be used as a folder ({error.strerror})", "Choose another --out-dir"
         ) from error
 
-    files = found([str(video) for video in videos], Path())
+    files = matching_files([str(video) for video in videos], Path())
     if not files:
         raise ConfigError(f"nothing matches {' '.join(map(str, videos))}", "Name videos or pictures that are there")
 
@@ -203,12 +202,11 @@ def _suffix(video: Path, codec: Codec) -> str:
     return own if own in codec.suffixes else codec.suffixes[0]
 
 
-def found(patterns: Iterable[str], folder: Path, settled: float = 0.0) -> list[Path]:
+def matching_files(patterns: Iterable[str], folder: Path, unchanged_for: float = 0.0) -> list[Path]:
     """The videos and pictures that some globs name, in order; a plain name stands for itself, there or not.
 
-    Of what a glob names, that which was changed within the last `settled` seconds is left out.
+    Of what a glob names, that which was changed within the last `unchanged_for` seconds is left out.
     """
-
     paths: list[Path] = []
     for pattern in patterns:
         itself = folder / pattern
@@ -218,24 +216,26 @@ def found(patterns: Iterable[str], folder: Path, settled: float = 0.0) -> list[P
         else:
             matches = sorted(glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207  absolute ones, too
             media = (folder / match for match in matches)
-            some = [path for path in media if (is_video(path) or is_picture(path)) and _is_settled(path, settled)]
+            some = [
+                path for path in media if (is_video(path) or is_picture(path)) and _is_unchanged(path, unchanged_for)
+            ]
         paths += [path for path in some if path not in paths]
 
     return paths
 
 
-def _is_settled(path: Path, seconds: float) -> bool:
+def _is_unchanged(path: Path, seconds: float) -> bool:
     return path.is_file() and time.time() - path.stat().st_mtime >= seconds
 
 
-def _expanded(spec: _Extract | _Train | _Swap, folder: Path, settled: float) -> list[Task]:
+def _expanded(spec: _Extract | _Train | _Swap, folder: Path, unchanged_for: float) -> list[Task]:
     if isinstance(spec, _Extract):
-        return _extract(spec, folder, settled)
-    return _swap(spec, folder, settled) if isinstance(spec, _Swap) else _train(spec, folder)
+        return _extract(spec, folder, unchanged_for)
+    return _swap(spec, folder, unchanged_for) if isinstance(spec, _Swap) else _train(spec, folder)
 
 
-def _extract(spec: _Extract, folder: Path, settled: float) -> list[Task]:
-    inputs = found(spec.inputs, folder, settled)
+def _extract(spec: _Extract, folder: Path, unchanged_for: float) -> list[Task]:
+    inputs = matching_files(spec.inputs, folder, unchanged_for)
     person = None if spec.person is None else folder / spec.person
     sets = [(path,) for path in inputs] if "{stem}" in spec.out else [tuple(inputs)] if inputs else []
 
@@ -258,7 +258,7 @@ def _extract(spec: _Extract, folder: Path, settled: float) -> list[Task]:
 def _train(spec: _Train, folder: Path) -> list[Task]:
     facesets = {person: folder / path for person, path in ({"a": spec.a, "b": spec.b} | spec.persons).items()}
     model = folder / spec.model
-    settle_consent(model, spec.consent, facesets)  # now, not after hours of extracting
+    resolve_consent(model, spec.consent, facesets)  # now, not after hours of extracting
 
     job = TrainJob(
         facesets=facesets,
@@ -275,14 +275,14 @@ def _train(spec: _Train, folder: Path) -> list[Task]:
     return [Task(f"train {model}", job)]
 
 
-def _swap(spec: _Swap, folder: Path, settled: float) -> list[Task]:
+def _swap(spec: _Swap, folder: Path, unchanged_for: float) -> list[Task]:
     model, settings = folder / spec.model, settings_from(None, spec.settings)
     if settings.picture:
         way = settings.face.partition("=")[0]
         settings = replace(settings, face=f"{way}={folder / settings.picture}")
 
     tasks = []
-    for video in found(spec.inputs, folder, settled):
+    for video in matching_files(spec.inputs, folder, unchanged_for):
         out = folder / _filled(spec.out, video, model.name)
         mask_out = None if spec.mask_out is None else folder / _filled(spec.mask_out, video, model.name)
 
@@ -333,7 +333,6 @@ def _filled(template: str, path: Path, model: str) -> str:
 
 def _with_dependencies(jobs: list[_Named], file: Path) -> list[Task]:
     """All tasks, each after those that make what it uses and those that its job names."""
-
     tasks = _unique([task for job in jobs for task in job.tasks], str(file))
     named: Mapping[str, list[Task]] = {job.name: job.tasks for job in jobs if job.name}
     makers = {task.out.resolve(): task.name for task in tasks}

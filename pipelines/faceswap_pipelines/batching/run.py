@@ -57,12 +57,12 @@ def batch(
     workers: int | None = None,
     device: str = "auto",
     watch: bool = False,
-    told: Callable[[Outcome], object] = lambda _outcome: None,
+    on_outcome: Callable[[Outcome], object] = lambda _outcome: None,
 ) -> Run[BatchResult]:
     """Do all tasks of the plan that are not done yet; one that fails does not stop the others.
 
-    With `watch`, look for new tasks until stopped. `told` hears of each failure when it happens. Stopped or killed, it
-    goes on where it was when it is started again.
+    With `watch`, look for new tasks until stopped. `on_outcome` hears of each failure when it happens. Stopped or
+    killed, it goes on where it was when it is started again.
     Raises OutputError if another process works on the same batch.
     """
     outcomes: dict[str, Outcome] = {}
@@ -70,7 +70,7 @@ def batch(
     tasks = plan()
     seen = {task.name: _stamp(task) for task in tasks}
     with State(state_file) as state, _Crew(_places(device, workers)) as crew:
-        yield from _finish(tasks, outcomes, state, crew, told)
+        yield from _finish(tasks, outcomes, state, crew, on_outcome)
 
         while watch:
             looked = time.monotonic()
@@ -80,7 +80,7 @@ def batch(
             tasks = _changed(plan(), seen)
             for task in tasks:
                 outcomes.pop(task.name, None)
-            yield from _finish(tasks, outcomes, state, crew, told)
+            yield from _finish(tasks, outcomes, state, crew, on_outcome)
 
     statuses = [outcome.status for outcome in outcomes.values()]
     done, kept, failed = (statuses.count(status) for status in ("done", "kept", "failed"))
@@ -110,7 +110,7 @@ def _finish(
     outcomes: dict[str, Outcome],
     state: State,
     crew: _Crew,
-    told: Callable[[Outcome], object],
+    on_outcome: Callable[[Outcome], object],
 ) -> Run[None]:
     """Run `tasks` and add to `outcomes` what becomes of each."""
     waiting, total, heard = list(tasks), len(outcomes) + len(tasks), set(outcomes)
@@ -130,14 +130,13 @@ def _finish(
         for name in outcomes.keys() - heard:
             heard.add(name)
             if outcomes[name].reason:
-                told(outcomes[name])
+                on_outcome(outcomes[name])
 
         yield Progress(title="Jobs", done=len(outcomes), total=total, unit="jobs", note=crew.note())
 
 
 def _begin(task: Task, outcomes: dict[str, Outcome], state: State, crew: _Crew) -> None:
     """Hand a task to a free worker, unless it is done already."""
-
     before = state.entry(task) or Entry(status="queued", key="")
     try:
         key = key_of(task.job)
@@ -243,7 +242,6 @@ class _Crew:
 
     def answers(self) -> list[tuple[Task, Done | Failed, float]]:
         """The tasks that have ended by now, and how; waits a moment for news."""
-
         ended: list[tuple[Task, Done | Failed, float]] = []
         by_pipe: dict[Connection, _Worker] = {worker.orders: worker for worker in self._active}
 

@@ -14,8 +14,8 @@ from faceswap.errors import FaceError, MediaError
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import FaceMesh
-from faceswap.faces.steady import steadied
-from faceswap.faces.track import LOOK_EVERY, Tracker
+from faceswap.faces.steady import stabilised
+from faceswap.faces.track import DETECT_EVERY, Tracker
 from faceswap.faces.trackfile import Analysis, Track, TrackFile
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.kinds import is_picture
@@ -25,7 +25,7 @@ from faceswap.streams import batched
 from faceswap.types import Embedding, Frame, FrameFaces, Picture
 from faceswap_pipelines.common.cpu import one_thread_each
 from faceswap_pipelines.common.inputs import FrameRange, count_frames, open_frames
-from faceswap_pipelines.common.prefetch import ahead, batch_for, depth_for
+from faceswap_pipelines.common.prefetch import batch_for, depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
 
 LEAD_IN = 400  # frames before the first wanted one that are looked at, too: more than anything settles over
@@ -92,7 +92,7 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
     yield Progress(title=title, done=done, total=total, unit="frames")
 
     depth, batch = _depth(path)
-    for some in batched(ahead(open_frames(path, (analysis.next_frame, frames[1])), depth), batch):
+    for some in batched(prefetch(open_frames(path, (analysis.next_frame, frames[1])), depth), batch):
         with one_thread_each():
             found, identities = tracker.follow(some)
         tracks.add(analysis, found, identities, tracker.state())
@@ -114,9 +114,9 @@ def followed_frames(
     path: Path, frames: FrameRange, tracks: TrackFile, analysis: Analysis, start: int
 ) -> Iterator[tuple[Frame, FrameFaces]]:
     """The second pass: each frame of an analysed video from number `start`, with its faces, steadied over time."""
-    followed = steadied(tracks.frames(analysis, start - LEAD_IN))
+    followed = stabilised(tracks.frames(analysis, start - LEAD_IN))
     depth, _ = _depth(path)
-    pictures = ahead(open_frames(path, (start, frames[1])), depth)
+    pictures = prefetch(open_frames(path, (start, frames[1])), depth)
     return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
 
 
@@ -125,4 +125,4 @@ def _depth(path: Path) -> tuple[int, int]:
     if is_picture(path):
         return 1, 1
     info = probe(path)
-    return depth_for(info.width, info.height), batch_for(info.width, info.height, LOOK_EVERY)
+    return depth_for(info.width, info.height), batch_for(info.width, info.height, DETECT_EVERY)

@@ -10,7 +10,7 @@ from faceswap.media.pictures import write_picture
 from faceswap.provenance.consent import read_consent
 from faceswap.provenance.label import labelled
 from faceswap.provenance.seal import Sealer
-from faceswap.provenance.watermark import marked
+from faceswap.provenance.watermark import watermarked
 from faceswap.swapping.convert import Converted
 from faceswap.types import Picture, Seal
 
@@ -18,7 +18,7 @@ from faceswap.types import Picture, Seal
 def marked_frames(frames: Iterable[Converted], label: bool) -> Iterator[Converted]:
     """The frames with the invisible mark, and with the visible label if it is wanted."""
     for made in frames:
-        yield replace(made, image=marked(labelled(made.image) if label else made.image))
+        yield replace(made, image=watermarked(labelled(made.image) if label else made.image))
 
 
 def seal_of(model: Path, source: Path | None = None) -> Seal:
@@ -29,4 +29,4 @@ def seal_of(model: Path, source: Path | None = None) -> Seal:
 
 def write_marked(path: Path, image: Picture, seal: Seal) -> None:
     """Write a picture that was put together from swapped ones. Raises OutputError."""
-    write_picture(path, marked(image), seal=seal)
+    write_picture(path, watermarked(image), seal=seal)

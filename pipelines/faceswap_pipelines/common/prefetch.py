@@ -20,7 +20,7 @@ def batch_for(width: int, height: int, most: int) -> int:
     return max(1, min(most, 100_000_000 // (width * height)))
 
 
-def ahead(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
+def prefetch(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
     """The same items, made in a thread of their own up to `depth` in advance.
 
     An exception in `items` comes out here, after the items before it. Closing this generator ends the thread

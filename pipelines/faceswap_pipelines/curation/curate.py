@@ -118,7 +118,6 @@ def sort_faces(folder: Path, by: str, reverse: bool, out: Path, device: str = "a
 
 def cluster_faces(folder: Path, count: int | None, out: Path, device: str = "auto") -> Run[ClusterResult]:
     """Part the kept faces into groups of one person each, or into `count` groups; number the files by group."""
-
     with Faceset.open(folder) as faceset:
         records = all_records(faceset)
         kept = [record for record in records if record.kept]
@@ -195,7 +194,6 @@ def _rejected_for(reason: str, records: Sequence[FaceRecord], folder: Path) -> l
 
 def embeddings_of(faceset: Faceset, records: Sequence[FaceRecord], device: str) -> Run[Embeddings]:
     """Who each face is; what was not known is kept for the next time."""
-
     known = {record.file: record.embedding for record in records if record.embedding is not None}
     missing = [record for record in records if record.file not in known]
 
@@ -224,4 +222,4 @@ def person_of(faceset: Faceset, kept: Sequence[FaceRecord], embeddings: Embeddin
     """Whose faces these are: as extraction decided, else whoever is seen most."""
     if faceset.person is not None:
         return faceset.person
-    return curate.main_person(embeddings, np.array([record.face.presence for record in kept]))
+    return curate.dominant_identity(embeddings, np.array([record.face.presence for record in kept]))

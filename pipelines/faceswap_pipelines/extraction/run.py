@@ -16,7 +16,7 @@ from faceswap.database import lock
 from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.align import align, natural_side
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.person import STRANGER, main_person, pick, tracks_of
+from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
 from faceswap.faces.quality import Measures, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.media.pictures import read_picture
@@ -71,7 +71,7 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
         person = None if job.everybody else _person(job, faceset, tracks, analyses, finder)
         for path, analysis in analyses.items():
             if job.everybody:
-                person = main_person(tracks.tracks(analysis))
+                person = dominant_identity(tracks.tracks(analysis))
             frames += yield from _Cutter(job, faceset, tracks, path, analysis, person).cut()
 
         tracks.delete()
@@ -99,7 +99,7 @@ def _person(
     else:
         person = faceset.person
         if person is None:
-            person = main_person([track for analysis in analyses.values() for track in tracks.tracks(analysis)])
+            person = dominant_identity([track for analysis in analyses.values() for track in tracks.tracks(analysis)])
     if person is not None and (job.person is not None or faceset.person is None):
         faceset.set_person(person)
     return person

@@ -26,10 +26,10 @@ from faceswap.faces.curate import groups
 from faceswap.faces.faceset import Faceset
 from faceswap.geometry import Similarity
 from faceswap.media.kinds import is_picture
-from faceswap.model.base_weights import Weights, as_base, grown, read_base, start_from
+from faceswap.model.base_weights import Weights, export_base, grow_weights, read_base, start_from
 from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.model.swap_model import conditional
-from faceswap.training.bank import Faces
+from faceswap.training.bank import FacePlanes
 from faceswap.training.base_weights.acting import Portraits, portraits
 from faceswap.training.base_weights.initialise import fit_codes
 from faceswap.training.base_weights.portraits import PortraitBank
@@ -69,7 +69,7 @@ _KL_SIDE = 64  # of pictures with which the KL divergence has weight 1: it shall
 class People:
     """Faces of many people in memory."""
 
-    faces: Faces
+    faces: FacePlanes
     meshes: Portraits
     persons: list[int]
     """Whose face each is, from 0."""
@@ -145,15 +145,15 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Run[Pretrain
     def preview() -> list[Row]:
         return shown_as(state.average, few, fit_codes(state.average, few, config))
 
-    recorder = Recorder(folder, job.save_every, state, preview, tensorboard=False)
-    with clear_about_memory(config), recording(recorder, [budget]):
+    recorder = Recorder(folder, job.save_every, state, budget, rows=preview, tensorboard=False)
+    with clear_about_memory(config), recording(recorder):
         for metrics in train(state, coarse_only(state.model.config, {EVERYBODY: bank}), budget):
             recorder.note(metrics, budget)
             yield _progress(metrics.step, metrics.seconds, budget, f"{metrics.faces_per_second:.0f} faces/s")
 
     found = measure_unknown(state.average, strange, config)
     weights = _weights(job.out, job.preset)
-    save_file(as_base(state.average, mean_log_variance(state.average, bank.show(_MEASURED, 0).input)), weights)
+    save_file(export_base(state.average, mean_log_variance(state.average, bank.show(_MEASURED, 0).input)), weights)
 
     return PretrainResult(
         weights=str(weights),
@@ -198,7 +198,7 @@ def _open(job: PretrainJob, network: ModelConfig, config: TrainConfig, device: t
         if (smaller.model.persons, smaller.train.seed) != (network.persons, config.seed):
             raise ModelError(f"{job.out / job.grow} has learnt other people", "Use the same portraits and seed")
         codes = conditional(load_model(job.out / job.grow, device)).codes
-        _start(state, grown(read_base(_weights(job.out, job.grow)), state.model), codes)
+        _start(state, grow_weights(read_base(_weights(job.out, job.grow)), state.model), codes)
 
     return state
 

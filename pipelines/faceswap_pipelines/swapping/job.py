@@ -9,7 +9,7 @@ from typing import Any
 
 from faceswap.config import SwapConfig, from_dict, read_toml
 from faceswap.errors import ConfigError
-from faceswap.faces.selection import check_way
+from faceswap.faces.selection import check_choice
 from faceswap.media.codecs import Encoding
 from faceswap_pipelines.common.inputs import FrameRange
 
@@ -22,7 +22,7 @@ class SwapSettings:
     """How to swap: what can be kept in a TOML file and used for many videos."""
 
     face: str = "main"
-    """Which faces: one of `cast.WAYS`."""
+    """Which faces: one of `selected_faces.CHOICES`."""
     to: tuple[str, ...] = ("b",)
     """Who they become: one of the model's persons, or several from left to right."""
     map: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class SwapSettings:
     """Whether every picture says in its corner that it was modified. The invisible mark is always there."""
 
     def __post_init__(self) -> None:
-        check_way(self.face, self.to)
+        check_choice(self.face, self.to)
         if not self.to:
             raise ConfigError("nobody is named whom the face becomes", "Add --to PERSON")
         pairs = [text.partition("=") for text in self.map]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from faceswap.config import to_toml
 from faceswap.errors import FaceError, MediaError, ModelError, OutputError
-from faceswap.faces.selection import Part, choose, recognise
+from faceswap.faces.selection import Selection, recognise_tracks, select_tracks
 from faceswap.faces.trackfile import Track
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.kinds import is_picture
@@ -88,13 +88,12 @@ def pictured(job: SwapJob, finder: FaceFinder) -> Embedding | None:
     return None if picture is None else finder.person_in(picture)
 
 
-def parts_of(
-    job: SwapJob, tracks: list[Track], who: Embedding | None, frames: Callable[[], Iterable[FrameFaces]]
-) -> list[Part]:
+def selections_of(
+    job: SwapJob, tracks: list[Track], reference: Embedding | None, frames: Callable[[], Iterable[FrameFaces]]
+) -> list[Selection]:
     """Which of the faces that were followed become whom. Raises FaceError if it is none, MediaError if no frame was
     looked at."""
-    settings, way = job.settings, job.settings.face
-
+    settings = job.settings
     if not tracks and next(iter(frames()), None) is None:
         raise MediaError(f"{job.video} has no frame {job.frames[0]}", "Choose an earlier range of frames")
     if not tracks:
@@ -104,10 +103,12 @@ def parts_of(
         )
 
     if mapping := settings.mapping:
-        parts, whom = recognise(read_identities(job.model), mapping, tracks), f"nobody like {' or '.join(mapping)}"
+        selections = recognise_tracks(read_identities(job.model), mapping, tracks)
+        wanted = f"nobody like {' or '.join(mapping)}"
     else:
-        parts, whom = choose(way, settings.to, tracks, frames, who), f"no face that is '{way}'"
+        selections = select_tracks(settings.face, settings.to, tracks, frames, reference)
+        wanted = f"no face that is '{settings.face}'"
 
-    if not parts:
-        raise FaceError(f"{whom} was found in {job.video}", "Choose another with --face, for example --face main")
-    return parts
+    if not selections:
+        raise FaceError(f"{wanted} was found in {job.video}", "Choose another with --face, for example --face main")
+    return selections

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceswap.errors import MediaError, OutputError
-from faceswap.faces.selection import Part, cast
+from faceswap.faces.selection import Selection, selected_faces
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import sample_frames
-from faceswap.swapping.convert import Converted, Role, converted
+from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.types import Frame, FrameFaces, Picture
 from faceswap_pipelines.common.marks import marked_frames, seal_of
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.swapping.job import SwapJob
-from faceswap_pipelines.swapping.prepare import open_swapper, parts_of, pictured
+from faceswap_pipelines.swapping.prepare import open_swapper, pictured, selections_of
 from faceswap_pipelines.swapping.sheet import close_up, write_sheet
 
 
@@ -46,16 +46,16 @@ def preview(job: SwapJob, count: int) -> Run[PreviewResult]:
 
     models, seal = Models(), seal_of(job.model, job.video)
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
-    who = pictured(job, finder)
+    reference = pictured(job, finder)
 
     title = f"Preview of {job.video.name}"
     yield Progress(title=title, done=0, total=count, unit="frames")
 
     found, frames = finder.look_at(_looks(job.video, count, *job.frames))
-    parts = parts_of(job, found, who, lambda: [faces for _, faces in frames])
+    selections = selections_of(job, found, reference, lambda: [faces for _, faces in frames])
     taken = []
 
-    for made in _each(frames, parts, swapper, job):
+    for made in _each(frames, selections, swapper, job):
         taken.append((made.frame.image, made.image, *close_up(made)))
         yield Progress(title=title, done=len(taken), total=count, unit="frames")
 
@@ -73,8 +73,10 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
     if not images:
         raise MediaError(f"{job.video} has no frame {index}", "Choose an earlier one")
     found, frames = finder.look_at(images)
-    parts = parts_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
-    return next(_each(frames, parts, swapper, job))
+    selections = (
+        selections_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
+    )
+    return next(_each(frames, selections, swapper, job))
 
 
 def _looks(file: Path, count: int, first: int, stop: int | None) -> list[Picture]:
@@ -85,9 +87,9 @@ def _looks(file: Path, count: int, first: int, stop: int | None) -> list[Picture
 
 
 def _each(
-    frames: Sequence[tuple[Frame, FrameFaces]], parts: Sequence[Part], swapper: Swapper, job: SwapJob
+    frames: Sequence[tuple[Frame, FrameFaces]], selections: Sequence[Selection], swapper: Swapper, job: SwapJob
 ) -> Iterator[Converted]:
     """The frames swapped, each for itself."""
     for frame, faces in frames:
-        roles = [Role(face, person) for face, person in cast(parts, faces.faces)]
-        yield from marked_frames(converted([(frame, roles)], swapper, job.settings.look), job.settings.label)
+        targets = [Target(face, person) for face, person in selected_faces(selections, faces.faces)]
+        yield from marked_frames(converted([(frame, targets)], swapper, job.settings.look), job.settings.label)

@@ -16,7 +16,7 @@ from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.geometry import Similarity
 from faceswap.media.pictures import read_picture
-from faceswap.training.bank import Faces, Sample, room
+from faceswap.training.bank import FacePlanes, Sample, allocate
 from faceswap.training.memory import free_memory
 from faceswap.types import Embedding
 from faceswap_pipelines.common.progress import Progress, Run
@@ -25,7 +25,7 @@ MARGIN = 1.5
 """Faces lie in a bank this much larger than the model's picture, so that turning them does not blur."""
 
 _FEWEST_FACES = 10
-_BYTES = 8  # for each pixel: three colours, two masks, and the three colours of the corrupted twin
+_BYTES = 8  # for each pixel: three colours, two masks, and the three colours of the corrupted copy
 _SHARE = 0.4  # of the free memory that faces may take before they stay on disk
 
 
@@ -51,7 +51,7 @@ def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
     return known
 
 
-def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Run[Faces]:
+def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Run[FacePlanes]:
     """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the size of the
     largest crop if that is less; in memory, or in a file in `place`.
 
@@ -67,7 +67,7 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
             )
 
         side = _side(records, side)
-        faces = room((len(records), 5, side, side), place)
+        faces = allocate((len(records), 5, side, side), place)
 
         def load(number: int, record: FaceRecord) -> None:
             crop = read_picture(faceset.path(record))

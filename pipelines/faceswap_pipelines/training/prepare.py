@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,15 +20,17 @@ from faceswap.faces.identity import SAME_PERSON, distance
 from faceswap.model.base_weights import base_of
 from faceswap.model.folder import ModelFile, create_model_folder, latest_checkpoint, make_model_folder, read_config
 from faceswap.model.identities import read_identities
-from faceswap.provenance.consent import settle_consent, write_consent
+from faceswap.provenance.consent import resolve_consent, write_consent
 from faceswap.training.checkpoint import load_checkpoint
-from faceswap.training.memory import settle_batch_size
+from faceswap.training.memory import choose_batch_size
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap_pipelines.training.data import identities
 from faceswap_pipelines.training.job import TrainJob
 
 _LOCK = ".lock"
+_PRESET_SHAPE = "size", "width", "max_width", "latent_size", "blocks"
+"""What a preset says of a network."""
 _WORTH_COMPILING = 300.0, 2000  # seconds or steps of a budget; compiling takes about a minute
 
 
@@ -45,20 +47,20 @@ def budget_of(job: TrainJob) -> Budget:
 
 
 @contextmanager
-def settled_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterator[None]:
+def prepared_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterator[None]:
     """Make the folder of a new model, or see that an existing one is what the job says; for the block nobody else can.
 
     Raises ConfigError, ModelError or OutputError; what is in the folder is still as it was then.
     """
     taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
     known = _known(job.model)
-    agreed, settled = _settle_consent(job), _settle_config(job, known, device, ranks)
+    agreed, resolved = _resolve_consent(job), _resolve_config(job, known, device, ranks)
     make_model_folder(job.model)
     with closing(lock(job.model / _LOCK, taken)):
         if _known(job.model) != known:  # another process has begun or changed it since we looked
             raise taken
-        if settled != known:
-            create_model_folder(job.model, settled.model, settled.train, settled.base)
+        if resolved != known:
+            create_model_folder(job.model, resolved.model, resolved.train, resolved.base)
         write_consent(job.model, agreed)
         yield
 
@@ -67,10 +69,10 @@ def _known(model: Path) -> ModelFile | None:
     return read_config(model) if (model / "config.toml").exists() else None
 
 
-def _settle_consent(job: TrainJob) -> dict[str, str]:
+def _resolve_consent(job: TrainJob) -> dict[str, str]:
     """Who the persons are that agreed. Raises ConfigError unless it is said of all; and again, if the faces of one that
     the model knows are somebody else's now."""
-    agreed, known = settle_consent(job.model, job.consent, job.facesets), read_identities(job.model)
+    agreed, known = resolve_consent(job.model, job.consent, job.facesets), read_identities(job.model)
     for person, who in identities(job.facesets).items():
         if person in known and person not in job.consent and distance(who, known[person]) > SAME_PERSON:
             raise ConfigError(
@@ -80,33 +82,74 @@ def _settle_consent(job: TrainJob) -> dict[str, str]:
     return agreed
 
 
-def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device, ranks: Ranks) -> ModelFile:
+def _resolve_config(job: TrainJob, known: ModelFile | None, device: torch.device, ranks: Ranks) -> ModelFile:
     """What config.toml is to say, where `known` is what it says."""
-    unknown = [name for name in job.settings if name not in _names(ModelConfig) | _names(TrainConfig)]
-    if unknown:
-        known_names = sorted((_names(ModelConfig) | _names(TrainConfig)) - {"persons"})
-        raise ConfigError(f"there is no setting '{unknown[0]}'", f"Known are: {', '.join(known_names)}")
-    network = {name: value for name, value in job.settings.items() if name in _names(ModelConfig)}
-    training = {name: value for name, value in job.settings.items() if name not in network}
     preset = job.preset or ("base" if device.type == "cuda" else "nano")
     if preset not in PRESETS:
         raise ConfigError(f"there is no preset '{preset}'", f"Choose one of: {', '.join(PRESETS)}")
-    if "persons" in network:
-        raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
-    kept = {field.name: getattr(known.train, field.name) for field in dataclasses.fields(TrainConfig)} if known else {}
+
+    network, training = _split_settings(job.settings)
     if known is None or latest_checkpoint(job.model) is None:  # one that has learnt nothing can become another one
-        shape = dataclasses.asdict(known.model if known and job.preset is None else PRESETS[preset])
-        if known is None or job.preset is not None or "size" in network:
-            shape["detail"] = suitable_detail(network.get("size", shape["size"]))
-        config = from_dict(ModelConfig, shape | {"persons": list(job.facesets)} | network, "settings")
-        same = known is not None and config == known.model
-        if not same:
-            kept.pop("batch_size", None)  # it was settled for the other shape
-        settings = from_dict(TrainConfig, kept | training, "settings")
-        base = known.base if known and same else base_of(config) or ""
-        # What stacked pre-training does first would undo what the base weights know.
-        begun = "" if job.from_scratch or settings.stacked_steps else base
-        return ModelFile(model=config, train=_checked(job, config, settings, device, ranks), base=begun)
+        resolved = _new_config(job, known, PRESETS[preset], network=network, training=training)
+    else:
+        resolved = _continued_config(job, known, PRESETS[preset], network=network, training=training)
+
+    checked = _checked(job, resolved.model, resolved.train, device=device, ranks=ranks)
+    return dataclasses.replace(resolved, train=checked)
+
+
+def _split_settings(settings: Mapping[str, object]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Those of the network, and those of its training."""
+    allowed = _names(ModelConfig) | _names(TrainConfig)
+    if unknown := [name for name in settings if name not in allowed]:
+        names = ", ".join(sorted(allowed - {"persons"}))
+        raise ConfigError(f"there is no setting '{unknown[0]}'", f"Known are: {names}")
+    if "persons" in settings:
+        raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
+
+    network = {name: value for name, value in settings.items() if name in _names(ModelConfig)}
+    training = {name: value for name, value in settings.items() if name not in network}
+    return network, training
+
+
+def _new_config(
+    job: TrainJob,
+    known: ModelFile | None,
+    preset: ModelConfig,
+    *,
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> ModelFile:
+    """That of a model that has learnt nothing yet: by the preset, or by what was planned for it before."""
+    # The network.
+    shape = dataclasses.asdict(known.model if known and job.preset is None else preset)
+    if known is None or job.preset is not None or "size" in network:
+        shape["detail"] = suitable_detail(network.get("size", shape["size"]))
+    config = from_dict(ModelConfig, shape | {"persons": list(job.facesets)} | dict(network), "settings")
+
+    # Its training.
+    same = known is not None and config == known.model
+    kept = _train_settings(known) if known else {}
+    if not same:
+        kept.pop("batch_size", None)  # it was chosen for the other shape
+    settings = from_dict(TrainConfig, kept | dict(training), "settings")
+
+    # The weights that it begins with. What stacked pre-training does first would undo what they know.
+    base = known.base if known and same else base_of(config) or ""
+    if job.from_scratch or settings.stacked_steps:
+        base = ""
+    return ModelFile(model=config, train=settings, base=base)
+
+
+def _continued_config(
+    job: TrainJob,
+    known: ModelFile,
+    preset: ModelConfig,
+    *,
+    network: Mapping[str, Any],
+    training: Mapping[str, Any],
+) -> ModelFile:
+    """That of a model that goes on: the network stays what it is, and what the job says of it has to agree."""
     if not job.resume:
         raise OutputError(f"there is a model in {job.model} already", "Name another folder, or leave out --no-resume")
     if set(known.model.persons) != set(job.facesets):
@@ -118,23 +161,31 @@ def _settle_config(job: TrainJob, known: ModelFile | None, device: torch.device,
         raise ModelError(
             f"the model {job.model} began with base weights", "Leave out --from-scratch, or name a new model folder"
         )
+
+    # A model of before there was a detail stage gets one.
     if known.from_before_detail:
         detail = network.get("detail", suitable_detail(known.model.size))
         known = ModelFile(model=dataclasses.replace(known.model, detail=detail), train=known.train, base=known.base)
-    for name in ("size", "width", "max_width", "latent_size", "blocks") if job.preset else ():
-        network.setdefault(name, getattr(PRESETS[preset], name))
-    for name, value in network.items():
+
+    # Nothing else changes in the network.
+    by_preset = {name: getattr(preset, name) for name in _PRESET_SHAPE} if job.preset else {}
+    for name, value in (by_preset | dict(network)).items():
         if getattr(known.model, name) != value:
             raise ModelError(
                 f"the model {job.model} was made with {name} {getattr(known.model, name)!r}, not {value!r}",
                 "Leave that out, or train a new model in another folder",
             )
-    settings = from_dict(TrainConfig, kept | training, "settings")
-    return dataclasses.replace(known, train=_checked(job, known.model, settings, device, ranks))
+
+    settings = from_dict(TrainConfig, _train_settings(known) | dict(training), "settings")
+    return dataclasses.replace(known, train=settings)
+
+
+def _train_settings(known: ModelFile) -> dict[str, Any]:
+    return {name: getattr(known.train, name) for name in _names(TrainConfig)}
 
 
 def _checked(
-    job: TrainJob, model: ModelConfig, settings: TrainConfig, device: torch.device, ranks: Ranks
+    job: TrainJob, model: ModelConfig, settings: TrainConfig, *, device: torch.device, ranks: Ranks
 ) -> TrainConfig:
     """The same with a batch size that fits, if nothing speaks against these settings any more."""
     for name in job.settings:
@@ -144,9 +195,10 @@ def _checked(
                 f"{name} has no effect on a {model.latent} latent",
                 f"Leave it out, or train a model with --latent {latents[0]}",
             )
-    settled = settle_batch_size(model, settings, device, ranks.world)
-    ranks.share(settled.batch_size)
-    return settled
+
+    fitting = choose_batch_size(model, settings, device, ranks.world)
+    ranks.share(fitting.batch_size)
+    return fitting
 
 
 def _names(kind: type[Any]) -> set[str]:
@@ -168,7 +220,7 @@ def open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks
 
 
 def _same(before: Budget, wanted: Budget) -> bool:
-    """Whether this is what was asked for the last time; the steps of one that settles were its own idea."""
+    """Whether this is what was asked for the last time; the steps of a cooldown were its own idea."""
     if before.until_plateau:
         return wanted.until_plateau
     return (before.steps, before.seconds, False) == (wanted.steps, wanted.seconds, wanted.until_plateau)

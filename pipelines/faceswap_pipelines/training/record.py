@@ -43,10 +43,13 @@ class Recorder:
         model: Path,
         save_every: float,
         state: TrainState,
+        budget: Budget,
+        *,
         rows: Callable[[], list[Row]],
         tensorboard: bool,
     ) -> None:
         self._model, self._save_every, self._state, self._rows = model, save_every, state, rows
+        self._budget = budget
 
         self._stats = model / "stats.jsonl"
         self._noted, self._saved = -math.inf, time.monotonic()
@@ -63,22 +66,24 @@ class Recorder:
 
     def note(self, metrics: Metrics, budget: Budget) -> None:
         """Called after every step; does each thing when its time has come."""
-        now = time.monotonic()
+        self._budget = budget
         if not self._state.ranks.first:
             return
+
+        now = time.monotonic()
         at_least, parts = _NOTE_EVERY
         if now - self._noted >= max(at_least, metrics.seconds / parts):
             self._noted = now
             self._write_line(metrics)
         if now - self._saved >= self._save_every:
-            self.save(budget)
+            self.save()
             self._saved = time.monotonic()
 
-    def save(self, budget: Budget) -> None:
+    def save(self) -> None:
         """Checkpoint, and a preview when it is due. Nothing if no step was made since the last time."""
         if self._state.step in (0, self._saved_step) or not self._state.ranks.first:
             return
-        save_checkpoint(self._model, self._state, budget)
+        save_checkpoint(self._model, self._state, self._budget)
         self._saved_step = self._state.step
         picture = sheet(self._rows(), side=min(_LARGEST_PREVIEW, max(128, self._state.model.config.output_size)))
         write_marked(self.preview, picture, self._seal)
@@ -102,15 +107,15 @@ class Recorder:
 
 
 @contextmanager
-def recording(recorder: Recorder, budgets: list[Budget]) -> Iterator[None]:
-    """Saves once more however training ends, unless the state may be broken; the last budget is the present one."""
+def recording(recorder: Recorder) -> Iterator[None]:
+    """Saves once more however training ends, unless the state may be broken."""
     try:
         yield
     except GeneratorExit:  # stopped between two steps: the state is whole
-        recorder.save(budgets[-1])
+        recorder.save()
         raise
     else:
-        recorder.save(budgets[-1])
+        recorder.save()
     finally:
         recorder.close()
 

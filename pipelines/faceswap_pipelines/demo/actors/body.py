@@ -168,7 +168,6 @@ def draw_ears(image: Map, a: Actor, view: View) -> None:
 
 def draw_glasses(image: Map, a: Actor, view: View, eye_z: float) -> None:
     """Rounded frames before the eyes, and the arm on the side that is seen; eye_z: depth of the eyes."""
-
     t = np.linspace(0, 2 * np.pi, 48)
     cos, sin = (np.sign(f) * np.abs(f) ** 0.75 for f in (np.cos(t), np.sin(t)))
     size, z = image.shape[0], eye_z + 0.10

@@ -72,7 +72,7 @@ def draw_eye(canvas: Canvas, a: Actor, side: int, act: Performance) -> None:
     blend(paint, paint * [0.74, 0.68, 0.66], 0.8 * lid * ridge(y - high + 0.034, 0.013) * arc)
 
     inside = smoothstep(-edge, edge, y - top) * smoothstep(-edge, edge, low - y) * (np.abs(along) < 1)
-    blend(paint, _eyeball(a, x, y, top, along, side, act, edge), inside)
+    blend(paint, _eyeball(a, act, x, y, top=top, along=along, side=side, edge=edge), inside)
     canvas.gloss[window] *= 1 - inside
 
     lashes = ridge(y - top, 0.018 - 0.004 * lid) * smoothstep(1.08, 0.9, np.abs(along))
@@ -81,9 +81,8 @@ def draw_eye(canvas: Canvas, a: Actor, side: int, act: Performance) -> None:
     blend(paint, colour(a.skin) * [0.66, 0.38, 0.36], 0.6 * bump(along, y, -0.93, 0.004, 0.10, 0.012))
 
 
-def _eyeball(a: Actor, x: Map, y: Map, top: Map, along: Map, side: int, act: Performance, edge: float) -> Map:
+def _eyeball(a: Actor, act: Performance, x: Map, y: Map, *, top: Map, along: Map, side: int, edge: float) -> Map:
     """White, iris, pupil and two reflections, under the shadow of the lid."""
-
     shadow = (0.66 + 0.34 * smoothstep(0, 0.055, y - top)) * (1 - 0.3 * np.abs(along) ** 3)
     ball = tinted(np.array([0.94, 0.92, 0.90]), shadow)
 

@@ -88,7 +88,6 @@ class HeadShape:
 
     def _skull_and_jaw(self) -> Map:
         """The unit ball joined to the jaw's ellipsoid by log-sum-exp, as radii along the grid's directions."""
-
         a, direction = self.actor, self.grid.direction
         size = np.array([a.jaw_width, a.jaw_height, 0.59]) / self.axes
         centre = np.array([0, 0.40, 0.24]) / self.axes / size
@@ -184,7 +183,6 @@ class _Rays:
     @staticmethod
     def towards(head: HeadShape, x: Map, y: Map, turn: npt.NDArray[np.float64], weights: Map) -> _Rays:
         """The rays at camera (x, y) towards a head in this pose."""
-
         to_ball = (turn.T / head.axes[:, None]).astype(np.float32)
         along = to_ball[:, 2]
         plane = [to_ball[i, 0] * x + to_ball[i, 1] * y for i in range(3)]
@@ -218,7 +216,6 @@ class _Rays:
 
         Both are below 0 for the rays that miss.
         """
-
         bb = (self.along**2).sum()
         distance = sum(s * s for s in self.start)
         outline = self.radius(self.start)
@@ -263,7 +260,6 @@ def _cheeks_raised(x: Map, y: Map) -> Map:
 
 def _relief(a: Actor, x: Map, y: Map) -> Map:
     """Nose, sockets, brow ridge, cheekbones, lips and chin: what the face adds to the radius."""
-
     # The nose.
     side, tip = np.abs(x), a.nose_length
     profile = smoothstep(-0.18, tip, y) ** 1.3 * (1 - smoothstep(tip + 0.015, tip + 0.110, y))

@@ -40,7 +40,6 @@ def shade(paint: Map, depth: Map, gloss: Map | float, shadow: Map | float, pixel
     Depth is in head units towards the viewer, `pixel` the size of one in the same units. Shadow multiplies all but the
     gloss and the rim: 1 in the open.
     """
-
     # The normals of the surface.
     nx = cv2.Scharr(depth, cv2.CV_32F, 1, 0) * np.float32(-1 / (32 * pixel))
     ny = cv2.Scharr(depth, cv2.CV_32F, 0, 1) * np.float32(-1 / (32 * pixel))

@@ -22,8 +22,8 @@ def paint_head(shape: HeadShape, rng: np.random.Generator) -> Map:
     _flush(paint, actor, x, y)
     _folds(paint, actor, x, y, z, coarse)
     _brows(paint, actor, x, y, z, fine)
-    _beard(paint, actor, x, y, shape.hair, middle, fine)
-    _hair(paint, actor, x, y, z, shape.hair, rng)
+    _beard(paint, actor, x, y, hair=shape.hair, middle=middle, fine=fine)
+    _hair(paint, actor, x, y, z, hair=shape.hair, rng=rng)
 
     return np.dstack([np.clip(paint, 0, 1), shape.hair]).astype(np.float32)
 
@@ -37,7 +37,6 @@ def _flush(paint: Map, a: Actor, x: Map, y: Map) -> None:
 
 def _folds(paint: Map, a: Actor, x: Map, y: Map, z: Map, waver: Map) -> None:
     """Places that light reaches little: sockets, the nose's sides and underside, folds, under the lip and the jaw."""
-
     side, tip, wing = np.abs(x), a.nose_length, a.nose_width
     fold = ridge(side - (wing * 1.6 + (y - tip) * 0.52), 0.024) * smoothstep(tip - 0.02, tip + 0.08, y)
     brow_lines = ridge(y + 0.42 + 0.02 * waver, 0.012) + ridge(y + 0.50 + 0.02 * waver, 0.010)
@@ -71,7 +70,7 @@ def _brows(paint: Map, a: Actor, x: Map, y: Map, z: Map, ragged: Map) -> None:
     blend(paint, colour(a.hair) * 0.72, 0.86 * mask * (z > 0))
 
 
-def _beard(paint: Map, a: Actor, x: Map, y: Map, hair: Map, middle: Map, fine: Map) -> None:
+def _beard(paint: Map, a: Actor, x: Map, y: Map, *, hair: Map, middle: Map, fine: Map) -> None:
     """Moustache, chin, jaw and whiskers up to the hair; thin beards are only a shadow on the skin."""
     side = np.abs(x)
     low = smoothstep(
@@ -84,7 +83,7 @@ def _beard(paint: Map, a: Actor, x: Map, y: Map, hair: Map, middle: Map, fine: M
     blend(paint, tint * strands, a.beard * where * np.clip(0.88 + 0.12 * fine, 0, 1))
 
 
-def _hair(paint: Map, a: Actor, x: Map, y: Map, z: Map, hair: Map, rng: np.random.Generator) -> None:
+def _hair(paint: Map, a: Actor, x: Map, y: Map, z: Map, *, hair: Map, rng: np.random.Generator) -> None:
     """Strands that run outwards from a point under the parting, on the forehead, where no hair shows it."""
     parting = 0.22 * float(np.sign(a.sweep))
     angle = 200 + 50 * np.arctan2(x - parting, -(y + 0.28))

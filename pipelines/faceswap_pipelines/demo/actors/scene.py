@@ -61,7 +61,6 @@ class Stage:
 
     def render(self, performance: Performance) -> Rendering:
         """Draw one frame."""
-
         act, size, pixel = performance, self.size, np.float32(self.pixel)
         centre = np.array([size * (0.5 + act.at[0]), size * (_CENTRE_Y + act.at[1])], np.float32)
         turn = rotation(act.yaw, act.pitch, act.roll)
@@ -101,7 +100,6 @@ class Stage:
 
     def _head(self, hit: Hit, act: Performance, view: View) -> tuple[Map, Map]:
         """The lit head over its box (RGB 0..1), and how much of each pixel is hair (0..1)."""
-
         place = cv2.remap(self._shape.place, hit.column, hit.row, cv2.INTER_LINEAR)
         # The open jaw carries the painted skin with it, three quarters of the way.
 

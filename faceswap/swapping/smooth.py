@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import torch
 
-from faceswap.streams import around
+from faceswap.streams import time_windows
 from faceswap.swapping.color import Palette
 from faceswap.swapping.infer import Swap
 from faceswap.types import Frame
@@ -20,18 +20,18 @@ _RELIGHTED = 4.0  # Lab units: a neighbour whose light differs by this much coun
 _MASK_REACH = 0.5  # of the reach: a jaw moves faster than light and sharpness change
 
 
-def settled(frames: Iterable[Swapped], reach: float) -> Iterator[Swapped]:
+def smoothed_over_time(frames: Iterable[Swapped], reach: float) -> Iterator[Swapped]:
     """The same swaps, with palettes, noise and masks averaged over `reach` seconds before and after.
 
     Neighbours count less the further away they are, and the more the light on the face differs: a flash is followed
     at once. Each track is looked at for itself; none goes on beyond a cut.
     """
-    for window, at in around(frames, _time, reach):
+    for window, at in time_windows(frames, _time, reach):
         frame, swaps = window[at]
-        yield frame, [_settle(swap, window, at, reach) for swap in swaps]
+        yield frame, [_smoothed(swap, window, at, reach) for swap in swaps]
 
 
-def _settle(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swap:
+def _smoothed(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swap:
     near = [
         (float(_time(other) - _time(window[at])), same)
         for other in window

@@ -49,7 +49,7 @@ class Live:
     """Its update when that has changed; True: the project has only just been opened."""
 
 
-def told(handler: Callable[P, Any]) -> Callable[P, Any]:
+def warns(handler: Callable[P, Any]) -> Callable[P, Any]:
     """The handler of an event, to which nothing comes that is no text; of an error that the visitor can mend the page
     is told, and nothing on it changes."""
 
@@ -68,12 +68,12 @@ def told(handler: Callable[P, Any]) -> Callable[P, Any]:
     return safe
 
 
-def acts(handler: Callable[P, None]) -> Callable[P, None]:
+def warns_only(handler: Callable[P, None]) -> Callable[P, None]:
     """The same for one that changes nothing on the page by itself."""
 
     @functools.wraps(handler)
     def safe(*args: P.args, **kwargs: P.kwargs) -> None:
-        told(handler)(*args, **kwargs)
+        warns(handler)(*args, **kwargs)
 
     return safe
 

@@ -1,0 +1,129 @@
+"""What a swap writes: the film or its frames, masks beside it, and the settings that it was made with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from faceswap.config import to_toml
+from faceswap.database import lock
+from faceswap.errors import OutputError
+from faceswap.media.sequence import SequenceWriter
+from faceswap.media.video import VideoInfo
+from faceswap.media.video_write import SegmentedWriter, open_writer
+from faceswap.swapping.convert import Converted
+from faceswap.types import Frame, Picture, Seal
+from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.prepare import signature_of
+
+
+@contextmanager
+def locked_outputs(job: SwapJob) -> Iterator[None]:
+    """Keeps every other process from writing the same outputs meanwhile. Raises OutputError if one does so already."""
+    with ExitStack() as stack:
+        for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
+            stack.enter_context(_only_one(place, job.out))
+        yield
+
+
+def _lock_of(out: Path) -> Path:
+    """By the stem, after which tracks, sheet and settings are called, too."""
+    return out.with_name(f".{out.stem}.lock")
+
+
+@contextmanager
+def _only_one(place: Path, out: Path) -> Iterator[None]:
+    held = lock(place, OutputError(f"{out} is being written already", "Wait for that to end, or stop it first"))
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows keeps it while it is open
+            place.unlink()
+        held.close()
+
+
+class Outputs(AbstractContextManager["Outputs"]):
+    """The film of a job in the making, and that of its masks if they are wanted: each goes on where it was.
+
+    Raises OutputError if they cannot be written.
+    """
+
+    def __init__(self, job: SwapJob, info: VideoInfo, seal: Seal) -> None:
+        first = job.frames[0]
+        with ExitStack() as stack:
+            self._files = [stack.enter_context(_Output(_open(job, job.out, info, seal), first))]
+            if job.mask_out:
+                self._files.append(stack.enter_context(_Output(_open(job, job.mask_out, info, None), first)))
+            self._stack = stack.pop_all()
+
+        interlaced = ("the video was interlaced: its frames are whole ones now",) if info.interlaced else ()
+        writer = self._files[0].writer
+        self.notes: tuple[str, ...] = (*interlaced, *(writer.notes if isinstance(writer, SegmentedWriter) else ()))
+        """What the user should know of the film."""
+
+    @property
+    def next(self) -> int:
+        """The number of the first frame that is missing in one of them."""
+        return min(file.next for file in self._files)
+
+    def write(self, made: Converted) -> None:
+        """A frame, and its mask, where they are not yet written."""
+        for file, image in zip(self._files, images_of(made), strict=False):
+            file.take(made.frame, image)
+
+    def complete(self) -> None:
+        """Join and sign all: they are whole before the first one gets its name on leaving."""
+        for file in self._files:
+            file.writer.complete()
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        for file in self._files:
+            file.writer.discard()
+
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)
+
+
+class _Output(AbstractContextManager["_Output"]):
+    """A file in the making, and the number of the frame that it waits for: after a kill not the same for each."""
+
+    def __init__(self, writer: SegmentedWriter | SequenceWriter, first: int) -> None:
+        self.writer, self.next = writer, first + writer.frames_done
+
+    def take(self, frame: Frame, image: Picture) -> None:
+        """Writes the picture of a frame, unless it has that already."""
+        if frame.index == self.next:
+            self.writer.write(image, frame.time)
+            self.next += 1
+
+    def __exit__(self, *error: Any) -> None:
+        self.writer.__exit__(*error)
+
+
+def _open(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:
+    if not path.suffix:
+        return SequenceWriter(path, signature_of(job), seal)
+    excerpt = job.frames != (0, None)
+    return open_writer(
+        path, info, encoding=job.settings.encoding, excerpt=excerpt, signature=signature_of(job), seal=seal
+    )
+
+
+def images_of(made: Converted) -> Iterator[Picture]:
+    """The picture, then the mask as a picture if there is one."""
+    yield made.image
+    if made.mask is not None:
+        yield made.mask[..., None].repeat(3, axis=2)
+
+
+def write_settings(job: SwapJob) -> str:
+    """The settings beside the output; the file's path. Raises OutputError."""
+    path = job.out.with_name(f"{job.out.stem}.settings.toml")
+    try:
+        path.write_text(to_toml(job.settings), encoding="utf-8")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error
+    return str(path)
