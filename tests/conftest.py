@@ -11,43 +11,24 @@ os.environ["OMP_NUM_THREADS"] = "1"  # there are as many test processes as cores
 
 from jaxtyping import install_import_hook
 
-install_import_hook("faceswap", "typecheck.check")
+from support import typecheck
+
+install_import_hook("faceswap", f"{typecheck.__name__}.check")
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
 
 from faceswap.media.video_write import write_clip
-from faceswap.provenance.consent import NOBODY
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import LEADS, frames
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.training.job import TrainJob
 from faceswap_pipelines.training.run import train
-
-CLIP_FRAMES = 48
-DRAWN = {"a": NOBODY, "b": NOBODY}
-"""Nobody has to agree: the persons do not exist."""
-
-
-@dataclass(frozen=True)
-class Studio:
-    """What the session made once; tests read it and write elsewhere."""
-
-    clips: dict[str, Path]
-    facesets: dict[str, Path]
-    model: Path
-
-    @property
-    def training(self) -> tuple[str, ...]:
-        """How a command begins that trains a model of the two."""
-        facesets = (word for person, faces in self.facesets.items() for word in (f"--{person}", str(faces)))
-        consent = (word for person, who in DRAWN.items() for word in ("--consent", f"{person}={who}"))
-        return "train", *facesets, *consent
+from support.studio import CLIP_FRAMES, DRAWN, Studio
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,7 +34,7 @@ from faceswap_pipelines.batching.state import State
 from faceswap_pipelines.common.protocol import read_report
 from faceswap_pipelines.swapping.job import SwapSettings, settings_from
 from faceswap_pipelines.training.record import read_stats
-from heads import a_face, head
+from support.heads import a_face, head
 
 FACES = 12
 HUGE = "9" * 400

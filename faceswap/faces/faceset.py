@@ -246,11 +246,13 @@ class Faceset(AbstractContextManager["Faceset"]):
             self._listed = {name.rpartition("~")[2]: name for name in present}
         return self._listed
 
-    def source(self, path: Path, frames: tuple[int, int | None] = (0, None), way: str = "") -> Source:
-        """The entry of this video or picture for this frame range, made if it is new; `way` says how its faces are
-        found and judged, where that is not as by default."""
+    def source(self, path: Path, frames: tuple[int, int | None] = (0, None), extraction_key: str = "") -> Source:
+        """The entry of this video or picture for this frame range, made if it is new.
+
+        `extraction_key` says how its faces are found and judged, where that is not as by default.
+        """
         content = fingerprint(path, frames)
-        key = fingerprint(path, frames, way) if way else content
+        key = fingerprint(path, frames, extraction_key) if extraction_key else content
 
         with self._transaction():
             self._db.execute(

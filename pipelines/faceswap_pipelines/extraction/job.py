@@ -34,7 +34,7 @@ class ExtractJob:
     """Each input shows somebody else, and the one who is seen most in it is wanted: for a folder of portraits."""
 
     @property
-    def way(self) -> str:
+    def extraction_key(self) -> str:
         """How faces are found and judged, where that is not as by default: what differs is not done already."""
         chosen = (self.min_face, self.person and fingerprint(self.person), self.skip_similar, self.limits)
         return "" if chosen == (None, None, 0.0, QualityLimits()) else repr(chosen)

@@ -58,7 +58,7 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
 
         for path in inputs:
             try:
-                source = faceset.source(path, job.frames, job.way) if path.is_file() else None
+                source = faceset.source(path, job.frames, job.extraction_key) if path.is_file() else None
                 if source and source.finished:
                     faceset.finish(source)  # it may have been extracted in another way since
                     continue
@@ -129,7 +129,7 @@ class _Cutter:
         person: Embedding | None,
     ) -> None:
         self._job, self._faceset, self._path = job, faceset, path
-        self._source = faceset.source(path, job.frames, job.way)
+        self._source = faceset.source(path, job.frames, job.extraction_key)
         self._wanted = () if person is None else tracks_of(person, tracks.tracks(analysis))
         self._total = tracks.count(analysis, self._source.next_frame)
         self._frames = followed_frames(path, job.frames, tracks, analysis, self._source.next_frame)

@@ -1,0 +1,148 @@
+"""The server: who may visit, what it gives away, and that bad input leaves no traceback in its log."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from faceswap.errors import ConfigError, OutputError
+from faceswap_app import page
+from faceswap_app.projects import Projects
+from support.visit import Site, free_port, open_site
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "projects").mkdir()
+    Projects(folder / "projects").create("pair")
+    (folder / "outside.mp4").write_text("no video")
+    with open_site(folder, "--auth", "me:secret") as site:
+        yield site
+
+
+@pytest.fixture
+def visitor(site: Site) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=site.url, timeout=30) as visitor:
+        assert visitor.get("/config").status_code == 401
+        assert visitor.post("/login", data={"username": "me", "password": "wrong"}).status_code == 400
+        assert visitor.post("/login", data={"username": "me", "password": "secret"}).status_code == 200
+        yield visitor
+    assert "Traceback" not in site.log.read_text()
+
+
+def press(visitor: httpx.Client, elem_id: str, *data: Any) -> str:
+    """All that a browser is told when this part is used with this input."""
+    config = visitor.get("/config").json()
+    [part] = [part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id]
+    uses = [part, "click"], [part, "upload"]
+    event = next(event for event in config["dependencies"] if any(use in event["targets"] for use in uses))
+    session = secrets.token_hex(8)
+    body = {"fn_index": event["id"], "data": list(data), "session_hash": session}
+    answer = visitor.post(
+        "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 200
+    said = ""
+    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
+            said += line
+            if "process_completed" in line:
+                break
+    return said
+
+
+def test_gives_nothing_away(visitor: httpx.Client, site: Site) -> None:
+    config = visitor.get("/config").json()
+    assert not config["run_history"]
+    assert not config["analytics_enabled"]
+    (site.projects / "pair" / "results" / "x.mp4").touch()  # not shown to anybody yet
+    inside = [site.projects / "pair" / name for name in ("project.toml", "results/x.mp4")]
+    for path in (*inside, site.projects / ".jobs" / "lock", site.projects.parent / "outside.mp4", "/etc/passwd"):
+        assert visitor.get(f"/gradio_api/file={path}").status_code == 403
+    assert visitor.get("/monitoring").status_code in (403, 404)
+
+
+@pytest.mark.parametrize(
+    ("part", "data", "said"),
+    [
+        ("create", ["../x"], "cannot be a project's name"),
+        ("create", [{"a": 1}], "cannot be a project's name"),
+        ("create", ["a\0b"], "no text"),
+        ("create", ["a\ud800"], "no text"),
+        ("create", ["a\nb"], "no text"),
+        ("create", ["x" * 5000], "too long"),
+        ("find", ["<img src=x>", 0, None], "&lt;img src=x&gt;"),
+        ("find", ["pair", 0, None], "no footage yet"),
+        ("find", ["../pair", 0, None], "no project"),
+        ("find", [None, "x", []], "no project is open"),
+        ("train", ["pair", None, "nano", "plain", "separate", False, 10, False], "whether person a and person b agree"),
+        ("train", ["pair", None, "nano", "plain", "separate", False, 0, False], "whether person a and person b agree"),
+        ("train", ["pair", None, "huge", "plain", "separate", False, 10, False], "no preset 'huge'"),
+        ("train", ["pair", "../x", "nano", "plain", "separate", False, 10, False], "no model '../x'"),
+        ("pause", ["pair"], "nothing is being trained"),
+        (
+            "swap",
+            ["pair", "../outside.mp4", "model", "main", "b", *["linear", "pyramid"], *[1] * 6, "h264", 18, False],
+            "no clip",
+        ),
+        ("swap", ["pair", None, "model", "main", "b", *["linear", "pyramid"], *[1] * 6, "h264", 18, False], "no clip"),
+    ],
+)
+def test_says_what_is_wrong(visitor: httpx.Client, site: Site, part: str, data: list[Any], said: str) -> None:
+    answer = press(visitor, part, *data)
+    assert said in answer.lower(), answer[:1500]
+    assert list((site.projects / "pair" / "clips").iterdir()) == []
+
+
+def test_is_closed_to_others(visitor: httpx.Client, site: Site) -> None:
+    assert visitor.get("/config", headers={"origin": "http://evil.example.org"}).status_code == 403
+    with httpx.Client(base_url=site.url) as stranger:
+        assert stranger.post("/gradio_api/upload", content=bytes(1 << 20)).status_code == 401
+        assert stranger.post("/login", content=bytes(1 << 20)).status_code == 413
+
+
+def test_clips_are_not_fetched_from_the_network(visitor: httpx.Client, site: Site) -> None:
+    address = {"path": f"{site.url}/nothing.mp4", "meta": {"_type": "gradio.FileData"}}
+    assert "not fetched from the network" in press(visitor, "upload-a", "pair", [address])
+
+
+@pytest.mark.parametrize("auth", ["", "user", "user:", ":password"])
+def test_refuses_half_a_login(auth: str) -> None:
+    with pytest.raises(ConfigError, match="USER:PASSWORD"):
+        page.check_auth("127.0.0.1", auth)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org", ""])
+def test_others_need_a_password(host: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--auth USER:PASSWORD"):
+        page.launch(tmp_path / "new", host, free_port(), None)
+    assert not (tmp_path / "new").exists()
+    assert page.check_auth(host, "me:with:colons") == ("me", "with:colons")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1", "[::1]"])
+def test_this_computer_needs_none(host: str) -> None:
+    assert page.check_auth(host, None) is None
+
+
+def test_addresses_that_cannot_be(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError, match=r"in use.*--port"):
+        page.launch(tmp_path, "127.0.0.1", other.getsockname()[1], None)
+    with pytest.raises(ConfigError, match="--port"):
+        page.check_address("127.0.0.1", 70_000)
+    with pytest.raises(ConfigError, match="--host"):
+        page.check_address("no such host", 7860)
+
+
+def test_a_projects_folder_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="--projects"):
+        page.open_folder(tmp_path / "file" / "projects")
