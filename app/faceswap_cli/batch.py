@@ -66,7 +66,9 @@ def run_batch(
     def tell(outcome: Outcome) -> None:
         print(one_line(f"{outcome.status}: {outcome.name}: {outcome.reason}"), file=sys.stderr, flush=True)
 
-    result = run_with_progress(batch_job(plan, state, workers, device, watch, tell), quiet=as_json)
+    result = run_with_progress(
+        batch_job(plan, state, workers=workers, device=device, watch=watch, on_outcome=tell), quiet=as_json
+    )
 
     lines = [f"{outcome.status:6} {outcome.seconds:7.1f} s  {outcome.name}" for outcome in result.outcomes]
     counts = f"{result.done} done, {result.kept} done before, {result.failed} failed"

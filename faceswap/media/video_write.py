@@ -241,7 +241,7 @@ class SegmentedWriter:
             raise OutputError(f"No frame was written to {self._out}", "Choose a range of frames that is not empty")
 
         muxer = CONTAINERS[self._out.suffix.lower()]
-        join(self._segments, self._source, self._whole, muxer, self._plan.sound, self._plan.excerpt)
+        join(self._segments, self._source, self._whole, muxer, sound=self._plan.sound, excerpt=self._plan.excerpt)
 
         if self._plan.seal:
             self._plan.seal(self._whole, self._out.name)

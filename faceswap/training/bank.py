@@ -171,7 +171,7 @@ class Bank:
 
         rng = torch.Generator(self.device).manual_seed(self._seed(0, step))
         affine, warp = self._config.affine * difficulty, self._config.warp * difficulty
-        geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, self._config.flip)
+        geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, flip=self._config.flip)
 
         clean = resampled(faces, geometry.target[self._share])
         return Batch(

@@ -109,7 +109,7 @@ def load_checkpoint(
 
     about, average, training = found
     stage = about.get("stage", COARSE)  # one of before there were stages is in the first
-    state = start_training(config.model, config.train, device, ranks, compiled, stage)
+    state = start_training(config.model, config.train, device, ranks, compiled=compiled, stage=stage)
 
     try:
         load_keeping_detail(state.average, average)

@@ -105,7 +105,7 @@ def batch(
     """Do the jobs of a plan (JOBS.toml) that are not done yet; what became of each is in the result."""
     file = Path(plan)
     state = file.with_name(f".{file.stem}.batch.db")
-    return run(batch_job(lambda: read_plan(file), state, workers, device), _watch(progress))
+    return run(batch_job(lambda: read_plan(file), state, workers=workers, device=device), _watch(progress))
 
 
 def _watch(progress: Watch | None) -> Watch:

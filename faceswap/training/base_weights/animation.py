@@ -121,7 +121,7 @@ def _eye_flow(
     room = _LID_ROOM * half
 
     # The pixels round the eye, a few in a hundred: elsewhere nothing moves.
-    near = _near_eye(x, y, eye, middle, half, room)
+    near = _near_eye(x, y, eye, middle=middle, half=half, room=room)
     face = near.nonzero()[:, 0]
     x, y, half = x[near], y[near], half[face]
     along = 1 - ((x - middle[face]) / half) ** 2

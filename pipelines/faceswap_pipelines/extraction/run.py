@@ -72,7 +72,7 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
         for path, analysis in analyses.items():
             if job.everybody:
                 person = dominant_identity(tracks.tracks(analysis))
-            frames += yield from _Cutter(job, faceset, tracks, path, analysis, person).cut()
+            frames += yield from _Cutter(job, faceset, tracks, path=path, analysis=analysis, person=person).cut()
 
         tracks.delete()
         records = faceset.records()

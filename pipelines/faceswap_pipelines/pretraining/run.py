@@ -135,7 +135,8 @@ def learn(job: PretrainJob, preset: ModelConfig, people: People) -> Run[Pretrain
     known, strangers = people.some(~unknown), people.some(unknown)
 
     bank, strange_bank = (
-        PortraitBank(some.faces, some.meshes, some.persons, preset.size, config, device) for some in (known, strangers)
+        PortraitBank(people.faces, people.meshes, people.persons, size=preset.size, config=config, device=device)
+        for people in (known, strangers)
     )
     few, strange = (strange_bank.show(count, 1) for count in (_SHOWN, _MEASURED))
 

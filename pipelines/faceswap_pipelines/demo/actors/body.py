@@ -81,7 +81,9 @@ def draw_back_hair(image: Map, a: Actor, view: View, threads: Map) -> None:
     shadow = 1 - 0.72 * smoothstep(1.0, 0.2, near)
     depth = blurred(0.35 * np.sqrt(np.maximum(1.02 - level, 0)), 1.5)
 
-    lit = shade(tinted(colour(a.hair), 0.86 + 0.09 * strand), depth, 0.05, shadow, view.pixel, view.lamp)
+    lit = shade(
+        tinted(colour(a.hair), 0.86 + 0.09 * strand), depth, gloss=0.05, shadow=shadow, pixel=view.pixel, lamp=view.lamp
+    )
     edge = 3 * view.pixel
     blend(image[box], lit, smoothstep(1 + edge, 1 - edge, level))
 
@@ -123,7 +125,7 @@ def draw_bust(image: Map, a: Actor, view: View, head_cover: Map, middle: float) 
     bulge = np.sqrt(np.maximum(1 - across**2, 0)) * (0.24 + 0.35 * half) + 0.5 * np.maximum(y - 1.25, 0)
     depth = blurred((bulge + 0.03 * cloth).astype(np.float32), max(0.6, 0.006 * size))
     shadow = _cast(head_cover, view)[box]
-    lit = shade(paint, depth, 0.0, shadow, view.pixel, view.lamp)
+    lit = shade(paint, depth, gloss=0.0, shadow=shadow, pixel=view.pixel, lamp=view.lamp)
     # The blur knows nothing below the picture's edge and flattens the cloth there: repeat the last good row.
 
     flat = 2 + size // 64

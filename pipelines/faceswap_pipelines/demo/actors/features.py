@@ -68,7 +68,7 @@ def draw_eye(canvas: Canvas, a: Actor, side: int, act: Performance) -> None:
     top = low + (high - low) * np.float32(lid)
 
     # A closed lid must lose its crease and the socket's shade, or it reads as an open eye.
-    blend(paint, colour(a.skin) * 0.95, 0.85 * (1 - lid) * bump(along, y, 0, -0.03, 0.95, 0.075))
+    blend(paint, colour(a.skin) * 0.95, 0.85 * (1 - lid) * bump(along, y, (0, -0.03), (0.95, 0.075)))
     blend(paint, paint * [0.74, 0.68, 0.66], 0.8 * lid * ridge(y - high + 0.034, 0.013) * arc)
 
     inside = smoothstep(-edge, edge, y - top) * smoothstep(-edge, edge, low - y) * (np.abs(along) < 1)
@@ -78,7 +78,7 @@ def draw_eye(canvas: Canvas, a: Actor, side: int, act: Performance) -> None:
     lashes = ridge(y - top, 0.018 - 0.004 * lid) * smoothstep(1.08, 0.9, np.abs(along))
     blend(paint, colour(a.hair) * 0.25, 0.92 * lashes)
     blend(paint, paint * 0.6, 0.5 * ridge(y - low, 0.009) * smoothstep(1, 0.8, np.abs(along)))
-    blend(paint, colour(a.skin) * [0.66, 0.38, 0.36], 0.6 * bump(along, y, -0.93, 0.004, 0.10, 0.012))
+    blend(paint, colour(a.skin) * [0.66, 0.38, 0.36], 0.6 * bump(along, y, (-0.93, 0.004), (0.10, 0.012)))
 
 
 def _eyeball(a: Actor, act: Performance, x: Map, y: Map, *, top: Map, along: Map, side: int, edge: float) -> Map:
@@ -97,7 +97,7 @@ def _eyeball(a: Actor, act: Performance, x: Map, y: Map, *, top: Map, along: Map
 
     spark = np.hypot(x - iris_x + 0.020 * side, y - iris_y + 0.022)
     blend(ball, np.ones(3), 0.95 * smoothstep(0.016 + edge, 0.016 - edge, spark))
-    blend(ball, np.ones(3), 0.35 * bump(x, y, iris_x + 0.022 * side, iris_y + 0.026, 0.014, 0.012))
+    blend(ball, np.ones(3), 0.35 * bump(x, y, (iris_x + 0.022 * side, iris_y + 0.026), (0.014, 0.012)))
     return np.asarray(ball)
 
 
@@ -152,7 +152,9 @@ def draw_mouth(canvas: Canvas, a: Actor, jaw: float, smile: float) -> None:
     skin = smoothstep(-edge, edge, y - lips.upper) * smoothstep(-edge, edge, lips.lower - y) * on
     gap = smoothstep(-edge, edge, y - lips.upper_inner) * smoothstep(-edge, edge, lips.lower_inner - y) * on
     middle = (lips.upper_inner + lips.lower) / 2
-    tone = (0.84 + 0.34 * bump(x, y - middle, 0, 0.01, half * 0.7, 0.03)) * np.where(y < lips.upper_inner, 0.86, 1.0)
+    tone = (0.84 + 0.34 * bump(x, y - middle, (0, 0.01), (half * 0.7, 0.03))) * np.where(
+        y < lips.upper_inner, 0.86, 1.0
+    )
     blend(paint, tinted(colour(a.lips), tone), 0.88 * skin)
 
     # The mouth between them.
@@ -163,7 +165,7 @@ def draw_mouth(canvas: Canvas, a: Actor, jaw: float, smile: float) -> None:
     meet = 0.85 - 0.35 * smoothstep(0, 0.05, gape)
     blend(paint, colour(a.lips) * 0.30, meet * ridge(y - lips.upper_inner, 0.010) * smoothstep(1.04, 0.9, side))
 
-    blend(paint, paint * 0.62, 0.7 * bump(np.abs(x), y, half, mouth_corner_y(smile), 0.022, 0.022))
+    blend(paint, paint * 0.62, 0.7 * bump(np.abs(x), y, (half, mouth_corner_y(smile)), (0.022, 0.022)))
     canvas.gloss[window] += 0.10 * skin * (1 - gap)
 
 

@@ -26,9 +26,10 @@ def smoothstep(start: float, stop: float, x: Map | float) -> Map:
     return np.asarray(t * t * (3 - 2 * t))
 
 
-def bump(x: Map, y: Map, x0: float, y0: float, width: float, height: float) -> Map:
-    """A Gaussian hill of height 1 at (x0, y0); width and height are the distances at which it falls to 1/e."""
-    return np.asarray(np.exp(-(((x - x0) / width) ** 2) - ((y - y0) / height) ** 2))
+def bump(x: Map, y: Map, centre: tuple[float, float], size: tuple[float, float]) -> Map:
+    """A Gaussian hill of height 1; `size` are the distances, across and down, at which it falls to 1/e."""
+    across, down = (x - centre[0]) / size[0], (y - centre[1]) / size[1]
+    return np.asarray(np.exp(-(across**2) - down**2))
 
 
 def ridge(distance: Map, width: Map | float) -> Map:

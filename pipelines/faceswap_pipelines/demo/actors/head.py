@@ -118,7 +118,7 @@ class HeadShape:
         """How far the hair lifts the surface; more on top than at the sides, rising softly from the hairline."""
         lift = blurred(self.hair, self.grid.texels / 60) ** 1.5
         # Full beside the crown, or the head looks pointed.
-        body = 0.60 + 0.20 * smoothstep(0.1, -0.7, y) + 0.55 * bump(np.abs(x), y, 0.52, -0.62, 0.28, 0.34)
+        body = 0.60 + 0.20 * smoothstep(0.1, -0.7, y) + 0.55 * bump(np.abs(x), y, (0.52, -0.62), (0.28, 0.34))
         return np.asarray(self.actor.volume * lift * body * (1 + 0.08 * noise(rng, self.grid.texels, 13)))
 
     def _jaw_dropped(self, rest: Map, x: Map, y: Map) -> Map:
@@ -127,7 +127,7 @@ class HeadShape:
         column, row = self.grid.texel(self.grid.u, self.grid.v - JAW_SLIDE * self.drop * (1 + square) / 2)
         slid = cv2.remap(rest.astype(np.float32), column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         change = blurred(slid - rest, self.grid.texels / 100)
-        return np.asarray(change + 0.13 * self.drop - 0.02 * bump(np.abs(x), y, 0.36, 0.55, 0.1, 0.2))
+        return np.asarray(change + 0.13 * self.drop - 0.02 * bump(np.abs(x), y, (0.36, 0.55), (0.1, 0.2)))
 
     def locate(self, x: float, y: float) -> npt.NDArray[np.float64]:
         """Column and row, fractional, of the skin that rests at (x, y) on the front of the head."""
@@ -255,7 +255,9 @@ def _cover(margin: Map) -> Map:
 def _cheeks_raised(x: Map, y: Map) -> Map:
     """What a full smile adds to the radius."""
     side = np.abs(x)
-    return np.asarray(0.05 * bump(side, y, 0.36, 0.30, 0.13, 0.10) - 0.02 * bump(side, y, 0.33, 0.60, 0.06, 0.06))
+    return np.asarray(
+        0.05 * bump(side, y, (0.36, 0.30), (0.13, 0.10)) - 0.02 * bump(side, y, (0.33, 0.60), (0.06, 0.06))
+    )
 
 
 def _relief(a: Actor, x: Map, y: Map) -> Map:
@@ -264,28 +266,28 @@ def _relief(a: Actor, x: Map, y: Map) -> Map:
     side, tip = np.abs(x), a.nose_length
     profile = smoothstep(-0.18, tip, y) ** 1.3 * (1 - smoothstep(tip + 0.015, tip + 0.110, y))
     nose = a.nose_height * profile * ridge(x, a.nose_width * (0.72 + 0.42 * smoothstep(0, tip, y)))
-    bridge = 0.030 * bump(x, y, 0, -0.06, 0.06, 0.10)
+    bridge = 0.030 * bump(x, y, (0, -0.06), (0.06, 0.10))
 
     # What lies beside it, and in the middle.
-    mirrored = [  # height, x, y, width, height
-        (0.072, a.nose_width * 1.10, tip + 0.005, 0.046, 0.050),  # nostrils' wings
-        (-0.080, a.eye_x, 0.0, 0.15, 0.085),  # sockets
-        (0.050, a.eye_x, 0.005, 0.10, 0.065),  # eyeballs
-        (-0.030, 0.12, 0.0, 0.06, 0.06),  # inner corners
-        (0.035, 0.24, a.brow_y, 0.20, 0.07),  # brow ridge
-        (0.045, 0.40, 0.24, 0.15, 0.13),  # cheekbones
-        (-0.03 * (0.5 + a.lines), 0.42, 0.52, 0.10, 0.14),  # hollow cheeks
+    mirrored = [  # height, place, size
+        (0.072, (a.nose_width * 1.10, tip + 0.005), (0.046, 0.050)),  # nostrils' wings
+        (-0.080, (a.eye_x, 0.0), (0.15, 0.085)),  # sockets
+        (0.050, (a.eye_x, 0.005), (0.10, 0.065)),  # eyeballs
+        (-0.030, (0.12, 0.0), (0.06, 0.06)),  # inner corners
+        (0.035, (0.24, a.brow_y), (0.20, 0.07)),  # brow ridge
+        (0.045, (0.40, 0.24), (0.15, 0.13)),  # cheekbones
+        (-0.03 * (0.5 + a.lines), (0.42, 0.52), (0.10, 0.14)),  # hollow cheeks
     ]
     central = [
-        (0.050, 0.0, 0.64, 0.24, 0.15),  # the mouth's barrel
-        (-0.030, 0.0, 0.80, 0.16, 0.045),  # under the lip
-        (a.chin, 0.0, 0.97, 0.19, 0.11),
-        (-0.012, 0.0, 0.50, 0.025, 0.06),  # the groove under the nose
+        (0.050, (0.0, 0.64), (0.24, 0.15)),  # the mouth's barrel
+        (-0.030, (0.0, 0.80), (0.16, 0.045)),  # under the lip
+        (a.chin, (0.0, 0.97), (0.19, 0.11)),
+        (-0.012, (0.0, 0.50), (0.025, 0.06)),  # the groove under the nose
     ]
 
     relief = nose + bridge
-    for height, *spot in mirrored:
-        relief = relief + height * bump(side, y, *spot)
-    for height, *spot in central:
-        relief = relief + height * bump(x, y, *spot)
+    for height, centre, size in mirrored:
+        relief = relief + height * bump(side, y, centre, size)
+    for height, centre, size in central:
+        relief = relief + height * bump(x, y, centre, size)
     return np.asarray(relief)

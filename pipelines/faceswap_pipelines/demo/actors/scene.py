@@ -123,7 +123,8 @@ class Stage:
         around = cv2.resize(around, (soft.shape[1], soft.shape[0]), interpolation=cv2.INTER_LINEAR)
         hollow = np.clip(2.0 * (around - soft), -0.08, 0.40) * (hit.facing > 0.2)
 
-        return shade(paint, soft, gloss, 1 - blurred(hollow, 1.0), self.pixel, view.lamp), hair
+        shadow = 1 - blurred(hollow, 1.0)
+        return shade(paint, soft, gloss=gloss, shadow=shadow, pixel=self.pixel, lamp=view.lamp), hair
 
     def _landmarks(self, view: View, act: Performance) -> Float[np.ndarray, "5 2"]:
         half, y = mouth_half_width(self.actor, act.jaw, act.smile), mouth_corner_y(act.smile)
