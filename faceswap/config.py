@@ -205,6 +205,8 @@ class SwapConfig:
     """How much of the video's noise is added to the face; 1 as much as the video has."""
     smooth: float = 0.2
     """Seconds before and after a frame over which colours, sharpness and mask are evened out; 0 does not."""
+    occlusion: float = 1.0
+    """How far what lies in front of the face (hands, hair, a cup) stays there; 0 paints over it."""
     fade: float = 0.12
     """Seconds in which a swap comes and goes where a face is found or lost."""
 
@@ -212,7 +214,7 @@ class SwapConfig:
         _one_of("colour", self.colour, COLOURS)
         _one_of("blending", self.blending, BLENDINGS)
         ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
-        ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1)}
+        ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1), "occlusion": (0, 1)}
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from glob import escape
 from pathlib import Path
 
 _SIGNATURE = "signature"
@@ -24,6 +25,16 @@ def replaced(path: Path) -> Iterator[Path]:
         os.replace(fresh, path)
     finally:
         fresh.unlink(missing_ok=True)
+
+
+def sweep(folder: Path, stem: str = "") -> None:
+    """Remove what killed processes have begun in `folder`, as far as it was to be called `stem` and something."""
+    import psutil  # not above: the command line has to answer --help at once
+
+    for left in folder.glob(f".{escape(stem)}*.part"):
+        number = left.name.removesuffix(".part").rpartition(".")[2]
+        if number.isdecimal() and not psutil.pid_exists(int(number)):
+            left.unlink(missing_ok=True)
 
 
 def flush(path: Path) -> None:

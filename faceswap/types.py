@@ -21,6 +21,8 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; may reach outside the picture."""
 Seal = Callable[[Path, str], None]
 """What a finished file goes through before it gets its name, which is the second argument; it may change the file."""
+EMBEDDING = 128
+"""Numbers of an embedding."""
 Embedding = Float[np.ndarray, "128"]
 """Who somebody is: compared with others by Euclidean distance."""
 Embeddings = Float[np.ndarray, "faces 128"]

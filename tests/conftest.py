@@ -22,6 +22,7 @@ from pathlib import Path
 import pytest
 
 from faceswap.media.video_write import write_clip
+from faceswap.training import losses
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import LEADS, frames
 from faceswap_pipelines.extraction.job import ExtractJob
@@ -36,6 +37,14 @@ def _own_keys(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """The tests sign with keys of their own, not with those of whoever runs them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _same_numbers_on_every_processor() -> Iterator[None]:
+    """Processors that are faster with bfloat16 round otherwise: what this process trains, it trains in float32."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(losses, "multiplies_in_bfloat16", lambda device: device.type == "cuda")
         yield
 
 

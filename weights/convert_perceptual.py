@@ -16,13 +16,13 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from faceswap.training.critics import looking_glass
+from faceswap.model.backbone import mobilenet_layers
 
 
 def main(source: Path) -> None:
     """Convert `source`; the result lies beside this file."""
     known = torch.load(source, weights_only=True, map_location="cpu")
-    wanted = looking_glass().state_dict()
+    wanted = mobilenet_layers().state_dict()
     kept = {name: known[f"features.{name}"].half().contiguous() for name in wanted if "num_batches" not in name}
     out = Path(__file__).with_name("perceptual.safetensors")
     save_file(kept, out)

@@ -35,6 +35,7 @@ _LOOKS = [
     ("opacity", "Opacity", 0, 1, "Of the new face."),
     ("sharpen", "Sharpness", 0, 1, "How far it is brought to the video's."),
     ("grain", "Grain", 0, 2, "How much of the video's noise is added."),
+    ("occlusion", "Keep what lies in front", 0, 1, "Hands, hair, a cup: 0 paints over them."),
     ("erode", "Draw the edge in", 0, 0.2, "Try 0.03 where an edge shows."),
     ("feather", "Soften the edge", 0, 0.2, "Try 0.03."),
     ("scale", "Size", 0.8, 1.25, "Of the new face."),

@@ -5,6 +5,7 @@ Everything heavy is imported inside the commands, so that --help answers at once
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -22,7 +23,7 @@ from faceswap_cli.page import page
 from faceswap_cli.swap import swap
 from faceswap_cli.train import train
 from faceswap_cli.verify import verify
-from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.cpu import keep_freed_memory, sleep_while_waiting
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -39,7 +40,10 @@ app.add_typer(faces_app, name="faces")
 def main() -> None:
     """The entry point `faceswap`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
+    if hasattr(signal, "SIGUSR1"):
+        faulthandler.register(signal.SIGUSR1)  # kill -USR1 tells where each thread of one that stands still is
     keep_freed_memory()
+    sleep_while_waiting()
     if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars

@@ -9,7 +9,7 @@ import typer
 
 from faceswap_cli.options import Device, Json
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
-from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.cpu import keep_freed_memory, sleep_while_waiting
 
 
 def main(
@@ -28,6 +28,7 @@ def main(
 ) -> None:
     """Learn faces from portraits of many people. Ctrl-C stops and saves; run again, it goes on."""
     keep_freed_memory()
+    sleep_while_waiting()
     with job_errors():
         from faceswap_pipelines.pretraining.job import PretrainJob
         from faceswap_pipelines.pretraining.run import pretrain

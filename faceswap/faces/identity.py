@@ -19,10 +19,9 @@ from torch.nn import functional
 from faceswap.faces.landmarks import AnyPicture
 from faceswap.geometry import Points, Similarity
 from faceswap.media.pictures import cut
-from faceswap.types import Embedding, Embeddings
+from faceswap.types import EMBEDDING, Embedding, Embeddings
 from faceswap.weights import weight_file
 
-EMBEDDING = 128
 """How many numbers describe a person."""
 
 CHIP_SIZE = 150

@@ -143,8 +143,12 @@ def latest_checkpoint(folder: Path) -> Path | None:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Whole checkpoints, the newest first."""
-    found = [path for path in (folder / "checkpoint").glob("*") if path.is_dir() and path.name.isdigit()]
+    """Whole checkpoints, the newest first. Raises ModelError if the folder cannot be read."""
+    place = folder / "checkpoint"
+    try:
+        found = [path for path in place.iterdir() if path.is_dir() and path.name.isdigit()] if place.is_dir() else []
+    except OSError as error:
+        raise ModelError(f"{place} cannot be read ({error.strerror})", "Give yourself permission to read it") from error
     return sorted(found, key=lambda path: int(path.name), reverse=True)
 
 

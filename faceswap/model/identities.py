@@ -11,7 +11,7 @@ from safetensors.numpy import load, save
 
 from faceswap.errors import ModelError, OutputError
 from faceswap.files import replaced
-from faceswap.types import Embedding
+from faceswap.types import EMBEDDING, Embedding
 
 _NAME = "persons.safetensors"
 
@@ -35,9 +35,18 @@ def write_identities(model: Path, persons: Mapping[str, Embedding]) -> None:
 def read_identities(model: Path) -> dict[str, Embedding]:
     """By person; empty if nothing is known of them. Raises ModelError if the file is damaged."""
     path = identity_file(model)
+    if not path.is_file():
+        return {}
     try:
-        return dict(load(path.read_bytes())) if path.is_file() else {}
-    except (OSError, SafetensorError) as error:
+        return {name: _checked(identity) for name, identity in load(path.read_bytes()).items()}
+    except (OSError, SafetensorError, ValueError) as error:
         raise ModelError(
             f"{path} cannot be read ({error})", "Train the model for a moment more: it is made anew"
         ) from error
+
+
+def _checked(identity: np.ndarray) -> Embedding:
+    """The embedding. Raises ValueError for what is none."""
+    if identity.shape != (EMBEDDING,) or not np.isfinite(identity).all():
+        raise ValueError("it holds numbers that describe nobody")
+    return identity.astype(np.float64)

@@ -90,8 +90,10 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
         move = functional.interpolate(move, size=pictures.shape[-2:], mode="bilinear", align_corners=False)
     pictures = (pictures + move).clamp(0, 1)
 
+    # Boxes of whole faces, so that what passes in front of one does not move them.
     boxes = [face_box(mask, swap.to_crop, width, height) for mask, swap in zip(masks, swaps, strict=True)]
 
+    masks = _uncovered(masks, swaps, config.occlusion)
     return [
         None
         if box is None
@@ -106,6 +108,17 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
         )
         for picture, mask, swap, box in zip(pictures, masks, swaps, boxes, strict=True)
     ]
+
+
+def _uncovered(masks: Masks, swaps: Sequence[Swap], occlusion: float) -> Masks:
+    """Masks without what lies in front of the faces, as far as `occlusion` says."""
+    visible = [swap.visible for swap in swaps if swap.visible is not None]
+    if occlusion == 0 or len(visible) < len(swaps):
+        return masks
+    seen = functional.interpolate(
+        torch.stack(visible)[:, None], size=masks.shape[-2:], mode="bilinear", align_corners=False
+    )[:, 0]
+    return masks * (1 - occlusion * (1 - seen))
 
 
 def shaped(masks: Masks, erode: float, feather: float) -> Masks:

@@ -1,4 +1,4 @@
-"""The path of a frame: its faces are cut out, decoded as somebody else, settled over time, and pasted back."""
+"""The path of a frame: its faces are cut out, decoded as somebody else, smoothed over time, and pasted back."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import torch
 
 from faceswap.config import SwapConfig
 from faceswap.faces.align import align
+from faceswap.faces.occlusion import SIDE
 from faceswap.streams import batched
 from faceswap.swapping.blend import FrameBox, FrameMask, paste, prepare
 from faceswap.swapping.detail import noise_level
@@ -46,13 +47,15 @@ class Converted:
     """Inside which the image has changed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Cut:
     """One face, cut out, and what its decoding does not need."""
 
     face: AlignedFace
-    role: Target
+    target: Target
     noise: float
+    close_up: Picture | None
+    """Of `occlusion.SIDE` px, if it is to be looked for what lies in front of the face."""
 
 
 def converted(
@@ -62,23 +65,29 @@ def converted(
 
     Holds a batch of frames and those of `config.smooth` seconds before and after one. All frames are of one size.
     """
-    cut = ((frame, [_cut(frame, role, swapper.size, config) for role in targets]) for frame, targets in frames)
+    cut = ((frame, [_cut(frame, target, swapper.size, config) for target in targets]) for frame, targets in frames)
     decoded = (pair for some in batched(cut, BATCH) for pair in _decoded(some, swapper))
     for some in batched(smoothed_over_time(decoded, config.smooth), BATCH):
         yield from _pasted(some, config, with_masks)
 
 
-def _cut(frame: Frame, role: Target, size: int, config: SwapConfig) -> _Cut:
-    noise = noise_level(frame.image, role.face.box) if config.grain > 0 else 0.0
-    return _Cut(align(frame.image, role.face, size), role, noise)
+def _cut(frame: Frame, target: Target, size: int, config: SwapConfig) -> _Cut:
+    return _Cut(
+        face=align(frame.image, target.face, size),
+        target=target,
+        noise=noise_level(frame.image, target.face.box) if config.grain > 0 else 0.0,
+        close_up=align(frame.image, target.face, SIDE).image if config.occlusion > 0 else None,
+    )
 
 
 def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -> Iterator[tuple[Frame, list[Swap]]]:
     """One batch: all of its faces go through the network at once."""
     cuts = [cut for _, here in frames for cut in here]
-    swaps = iter(swapper.swap([(cut.face, cut.role.person) for cut in cuts]))
+    close_ups = [cut.close_up for cut in cuts if cut.close_up is not None]
+    faces = [(cut.face, cut.target.person) for cut in cuts]
+    swaps = iter(swapper.swap(faces, close_ups if len(close_ups) == len(faces) else None))
     for frame, here in frames:
-        yield frame, [replace(next(swaps), opacity=cut.role.opacity, noise=cut.noise) for cut in here]
+        yield frame, [replace(next(swaps), opacity=cut.target.opacity, noise=cut.noise) for cut in here]
 
 
 @torch.inference_mode()

@@ -14,11 +14,12 @@ from torch.nn import functional
 
 from faceswap.errors import ModelError
 from faceswap.faces.masks import eye_mask, face_mask, feature_mask
+from faceswap.faces.occlusion import OcclusionFinder
 from faceswap.geometry import Similarity
 from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
-from faceswap.types import AlignedFace
+from faceswap.types import AlignedFace, Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,9 @@ class Swap:
     """See `Face.track`."""
     opacity: float = 1.0
     """Less where the face has just been found or will be lost soon."""
+    visible: Float[Tensor, "side side"] | None = None
+    """Where the face is seen and where something lies in front of it, 1 and 0, in a crop of `occlusion.SIDE` px; None
+    if nobody looked."""
     noise: float = 0.0
     """Of the video round the face: see `detail.noise_level`."""
 
@@ -68,6 +72,7 @@ class Swapper:
     def __init__(self, model: SwapModel) -> None:
         self._model = model
         self._device = next(model.parameters()).device
+        self._occlusion: OcclusionFinder | None = None  # loaded when it is first asked for
         self.persons = model.config.persons
         self.size = model.config.size
         """Side in pixels of the crops that it takes."""
@@ -78,8 +83,11 @@ class Swapper:
             raise ModelError(f"the model knows no person '{person}'", f"Choose one of: {', '.join(self.persons)}")
 
     @torch.inference_mode()
-    def swap(self, faces: Sequence[tuple[AlignedFace, str]]) -> list[Swap]:
-        """Each face decoded as the person beside it; crops have to be `size` px."""
+    def swap(self, faces: Sequence[tuple[AlignedFace, str]], close_ups: Sequence[Picture] | None = None) -> list[Swap]:
+        """Each face decoded as the person beside it; crops have to be `size` px.
+
+        In `close_ups`, the same crops of `occlusion.SIDE` px, it is looked for what lies in front of the faces.
+        """
         if not faces:
             return []
         aligned = [face for face, _ in faces]
@@ -92,6 +100,9 @@ class Swapper:
             for one, face in zip(decoded, aligned, strict=True)
         ]
 
+        # What lies in front of a face is not its skin.
+        visible = self._visible(close_ups) if close_ups is not None else None
+
         # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])
         small = torch.stack([functional.adaptive_avg_pool2d(mask[None], self.size)[0] for mask in masks])
@@ -99,7 +110,10 @@ class Swapper:
             self._upload(np.stack([draw(face.crop_points, self.size) for face in aligned]))
             for draw in (feature_mask, eye_mask)
         )
-        colours = palette(coarse, originals, small * (1 - features))
+        skin = small * (1 - features)
+        if visible is not None:
+            skin = skin * functional.interpolate(visible[:, None], size=self.size, mode="area")[:, 0]
+        colours = palette(coarse, originals, skin)
         weights = colours.weights[..., None]
         tones = to_lab((weights * colours.theirs).sum(dim=1) / weights.sum(dim=1).clamp_min(1e-6))
 
@@ -114,9 +128,15 @@ class Swapper:
                 tone=(tone[0], tone[1], tone[2]),
                 to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),
                 track=face.face.track,
+                visible=None if visible is None else visible[i],
             )
             for i, (one, face, tone) in enumerate(zip(decoded, aligned, tones.tolist(), strict=True))
         ]
+
+    def _visible(self, close_ups: Sequence[Picture]) -> Float[Tensor, "faces side side"]:
+        if self._occlusion is None:
+            self._occlusion = OcclusionFinder(self._device)
+        return self._occlusion.visible(close_ups)
 
     def _decode(self, originals: Tensor, faces: Sequence[AlignedFace], persons: Sequence[str]) -> list[_Decoded]:
         """Each face by its own person's decoder, as large as it is worth."""

@@ -17,6 +17,7 @@ from faceswap.types import Frame
 Swapped = tuple[Frame, Sequence[Swap]]
 
 _RELIGHTED = 4.0  # Lab units: a neighbour whose light differs by this much counts 0.6, by twice as much 0.14
+_VISIBLE_REACH = 0.06  # seconds
 _MASK_REACH = 0.5  # of the reach: a jaw moves faster than light and sharpness change
 
 
@@ -59,8 +60,18 @@ def _smoothed(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> S
             torch.cat([weight * other.colours.weights for weight, other in zip(weights, others, strict=True)]),
         ),
         noise=sum(weight * other.noise for weight, other in zip(weights, others, strict=True)),
+        visible=_visible(swap, near),
         mask=_mean([mask for _, mask in alike], [weight / sum(masks) for weight in masks]),
     )
+
+
+def _visible(swap: Swap, near: Sequence[tuple[float, Swap]]) -> torch.Tensor | None:
+    """Hands move fast: only the frames before and after have a say."""
+    known = [(away, other.visible) for away, other in near if other.visible is not None]
+    if swap.visible is None:
+        return None
+    weights = [_nearness(away, _VISIBLE_REACH) for away, _ in known]
+    return _mean([visible for _, visible in known], [weight / sum(weights) for weight in weights])
 
 
 def _mean(values: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from faceswap.config import TrainConfig
+from faceswap.model.backbone import SCALES, mobilenet_layers
 from faceswap.model.swap_model import Decoded
 from faceswap.training.bank import Batch
 from faceswap.training.moments import moments_of, restore_moments
@@ -27,7 +28,6 @@ Pairs = Mapping[str, tuple[Pictures, Pictures]]
 
 _PEEPHOLE = 96  # pixels a side
 _SHARE = 0.5  # of the faces that are looked at through it
-_SCALES = (1, 3, 6, 10)  # of MobileNetV2: its last layers at 1/2, 1/4, 1/8 and 1/16 of the side
 
 
 @runtime_checkable
@@ -82,7 +82,7 @@ class Perceptual:
 
     def __init__(self, weight: float, device: torch.device) -> None:
         known = {name: value.float() for name, value in load_file(weight_file("perceptual")).items()}
-        features = looking_glass()
+        features = mobilenet_layers()
         features.load_state_dict(known, assign=True, strict=False)  # BatchNorm's count of batches is not kept
         self._features = features.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._weight = weight
@@ -106,7 +106,7 @@ class Perceptual:
         scales = []
         for number, layer in enumerate(self._features):
             seen = layer(seen)
-            if number in _SCALES:
+            if number in SCALES:
                 scales.append(seen)
         return scales
 
@@ -119,15 +119,6 @@ class Perceptual:
 
     def restore(self, kept: Mapping[str, Tensor]) -> None:
         """Nothing was kept."""
-
-
-def looking_glass() -> nn.Sequential:
-    """The first layers of MobileNetV2, without their weights."""
-    from torchvision.models import mobilenet_v2  # not above: a second of importing that few need
-
-    with torch.device("meta"):
-        layers: nn.Sequential = mobilenet_v2().features[: _SCALES[-1] + 1]
-    return layers
 
 
 class PatchDiscriminator:

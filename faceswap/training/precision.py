@@ -18,9 +18,9 @@ def multiplies_in_bfloat16(device: torch.device) -> bool:
     """Whether convolutions of bfloat16 are faster than those of float32.
 
     A processor that has the instructions is tried out, which takes 150 ms: some are twice as fast with them (AMD's, and
-    Intel's with AMX), and some (Intel's with AVX512-BF16 alone) half as fast. With one thread: on a busy machine
-    threads that wait for each other would leave the answer to chance, and a training that goes on after a stop would
-    no longer compute the same.
+    Intel's with AMX), and some (Intel's with AVX512-BF16 alone) half as fast. In one thread, by the time that the
+    processor spends on it: on a busy machine the clock would leave the answer to chance, and a training that goes on
+    after a stop would no longer compute the same.
     """
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device) >= (8, 0)
@@ -36,13 +36,13 @@ def multiplies_in_bfloat16(device: torch.device) -> bool:
 
 
 def _seconds(kind: torch.dtype) -> float:
-    """The shortest time of a convolution there and back."""
+    """The least processor time of a convolution there and back."""
     layer = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1).to(kind).to(memory_format=torch.channels_last)
     features = torch.ones(_FACES, _CHANNELS, _SIDE, _SIDE, dtype=kind).to(memory_format=torch.channels_last)
 
     durations = []
     for _ in range(_TIMES + 1):  # the first one also prepares
-        start = time.perf_counter()
+        start = time.thread_time()
         layer(features).sum().backward()
-        durations.append(time.perf_counter() - start)
+        durations.append(time.thread_time() - start)
     return min(durations)

@@ -88,7 +88,7 @@ def test_two_processes_do_not_begin_one_model(studio: Studio, tmp_path: Path, mo
         create_model_folder(tmp_path / "model", model, dataclasses.replace(train, warp=0.2))
         return choose_batch_size(model, train, *others)
 
-    monkeypatch.setattr(train_setup, "settle_batch_size", settle_while_another_begins)
+    monkeypatch.setattr(train_setup, "choose_batch_size", settle_while_another_begins)
     refused(command(*studio.training, "--model", tmp_path / "model", "--steps", 1), "being trained", "Wait for that")
     assert read_config(tmp_path / "model").train.warp == 0.2
 

@@ -18,12 +18,11 @@ from faceswap.faces import curate
 from faceswap.faces.align import align
 from faceswap.faces.curate import Condition, balanced, chain, dominant_identity, groups, thumbnail
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.identity import EMBEDDING
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.quality import Measures, measure
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video import read_frames
-from faceswap.types import Face, Picture
+from faceswap.types import EMBEDDING, Face, Picture
 from faceswap_cli.main import app
 from faceswap_pipelines.curation.curate import ORDERS
 from faceswap_pipelines.curation.faces import coverage_hints

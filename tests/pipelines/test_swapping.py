@@ -14,7 +14,6 @@ import pytest
 
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
-from faceswap.faces.identity import EMBEDDING
 from faceswap.faces.selection import Selection, select_tracks, selected_faces
 from faceswap.faces.track import Tracker
 from faceswap.faces.trackfile import Track
@@ -25,7 +24,7 @@ from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.watermark import watermarked
-from faceswap.types import FrameFaces, Picture
+from faceswap.types import EMBEDDING, FrameFaces, Picture
 from faceswap_pipelines.common.marks import write_marked
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping import run as swap_module

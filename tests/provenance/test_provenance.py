@@ -22,7 +22,6 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from faceswap.errors import ConfigError, ModelError, OutputError
-from faceswap.faces.identity import EMBEDDING
 from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.video_write import write_clip
@@ -35,7 +34,7 @@ from faceswap.provenance.label import labelled
 from faceswap.provenance.seal import SIGNABLE, Sealer
 from faceswap.provenance.watermark import detect_watermark, watermarked
 from faceswap.provenance.xmp import SOURCE_TYPE, read_source_type
-from faceswap.types import Picture
+from faceswap.types import EMBEDDING, Picture
 from faceswap_cli import consent as cli_consent
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.verification import VerifyReport, in_words, verify

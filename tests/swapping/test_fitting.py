@@ -106,6 +106,16 @@ class TestPasting:
         for half in (pasted(a_swap(spot(0.5), upright)), pasted(a_swap(spot(), upright), replace(PLAIN, opacity=0.5))):
             assert np.abs(half[inner].astype(float) - wanted).max() <= 1
 
+    def test_what_lies_in_front_of_the_face_stays(self) -> None:
+        upright, visible = Similarity(1.0, 0.0, -40.0, -30.0), torch.ones(128, 128)
+        visible[:, 64:] = 0  # a board before the right half
+        swap = replace(a_swap(spot(), upright), visible=visible)
+        left, right = (slice(52, 72), slice(66, 70)), (slice(52, 72), slice(75, 80))
+        image = pasted(swap)
+        np.testing.assert_array_equal(image[right], FRAME[right])
+        np.testing.assert_array_equal(image[left], np.broadcast_to((200, 30, 90), image[left].shape))
+        np.testing.assert_array_equal(pasted(swap, replace(PLAIN, occlusion=0.0)), pasted(a_swap(spot(), upright)))
+
     def test_no_opacity_is_no_change(self) -> None:
         np.testing.assert_array_equal(pasted(a_swap(spot()), SwapConfig(opacity=0.0)), FRAME)
 
@@ -323,6 +333,15 @@ class TestSettling:
         result = [swaps[0].noise for _, swaps in smoothed_over_time(frames_of([*[dark] * 6, bright, *[dark] * 6]), 0.2)]
         assert result[6] > 8.5
         assert max(result[:6]) < 0.5
+
+    def test_a_hand_is_steadied_by_the_frames_beside_it_and_not_by_more(self) -> None:
+        hand = torch.zeros(128, 128)
+        seen = [torch.ones(128, 128), torch.ones(128, 128), hand, torch.ones(128, 128), torch.ones(128, 128)]
+        frames = frames_of([replace(a_swap(spot()), visible=visible) for visible in seen])
+        shares = [float(swaps[0].visible.mean()) for _, swaps in smoothed_over_time(frames, 0.2)]  # type: ignore[union-attr]
+        assert shares[0] == shares[4] == 1
+        assert 0 < shares[2] < shares[1] < 1
+        assert shares[1] == pytest.approx(shares[3])
 
     def test_nothing_is_mixed_between_tracks_or_changed_with_no_reach(self) -> None:
         one, other = a_swap(spot()), replace(a_swap(spot()), track=2, noise=9.0)

@@ -16,7 +16,6 @@ import torch
 from safetensors.torch import load_file
 
 from faceswap.errors import ConfigError
-from faceswap.training import losses
 from faceswap.training.checkpoint import load_checkpoint
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import start_training, tensors_of
@@ -72,10 +71,7 @@ def _environment() -> dict[str, str]:
 
 
 @pytest.mark.parametrize("latent", ["plain", "vae", "vq"])
-def test_two_processes_with_half_the_batch_equal_one_with_the_whole(
-    latent: str, shared: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(losses, "multiplies_in_bfloat16", lambda _device: False)
+def test_two_processes_with_half_the_batch_equal_one_with_the_whole(latent: str, shared: Path) -> None:
     config = dataclasses.replace(CONFIG, adversarial=0.1, adversarial_from=0.0)
     alone = start_training(dataclasses.replace(SMALL, latent=latent), config, CPU)
     start = {name: value.clone() for name, value in tensors_of(alone).items()}

@@ -14,6 +14,7 @@ import torch
 from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, ModelError, TrainingError
 from faceswap.model.folder import create_model_folder, latest_checkpoint, load_model
+from faceswap.training import losses
 from faceswap.training.augment import Corruption, draw_geometry, resampled
 from faceswap.training.bank import Bank
 from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
@@ -46,6 +47,12 @@ def test_every_kind_learns(latent: str, decoder: str) -> None:
     metrics = run_steps(state, 60)
     assert mean_loss(metrics[-5:]) < 0.7 * mean_loss(metrics[:5])
     assert state.step == 60
+
+
+def test_bfloat16_learns_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(losses, "multiplies_in_bfloat16", lambda _device: True)
+    metrics = run_steps(start_training(SMALL, CONFIG, CPU), 60)
+    assert mean_loss(metrics[-5:]) < 0.75 * mean_loss(metrics[:5])
 
 
 KINDS: list[tuple[dict[str, object], dict[str, object]]] = [

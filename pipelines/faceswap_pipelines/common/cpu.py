@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,16 @@ def keep_freed_memory() -> None:
         mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
         mallopt(_TRIM_THRESHOLD, 1 << 30)
         mallopt(_TOP_PAD, 64 << 20)
+
+
+def sleep_while_waiting() -> None:
+    """Have threads that wait for each other sleep, not spin. For a program to call before it loads torch.
+
+    A convolution is shared out among as many threads as there are cores, and each part has to end before the next one
+    begins. If another program has taken one core, the threads on the others spin until it gives it back: training falls
+    to a quarter (`tests/benchmarks/busy.py`). Whoever sets OMP_WAIT_POLICY themselves is left alone.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @contextmanager

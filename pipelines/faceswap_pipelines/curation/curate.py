@@ -12,11 +12,11 @@ from faceswap.errors import ConfigError, FaceError
 from faceswap.faces import curate
 from faceswap.faces.curate import KEYS, Thumbnails, column
 from faceswap.faces.faceset import FaceRecord, Faceset
-from faceswap.faces.identity import EMBEDDING, Identifier
+from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import five_points
 from faceswap.media.pictures import read_picture, write_picture
 from faceswap.streams import batched
-from faceswap.types import Embedding, Embeddings
+from faceswap.types import EMBEDDING, Embedding, Embeddings
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.devices import pick_device
 from faceswap_pipelines.common.progress import Progress, Run

@@ -19,6 +19,7 @@ from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
 from faceswap.faces.quality import Measures, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
+from faceswap.files import sweep
 from faceswap.media.pictures import read_picture
 from faceswap.streams import batched
 from faceswap.types import AlignedFace, Embedding, Face, Frame, FrameFaces, Picture
@@ -54,6 +55,7 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
         closing(lock(job.out / ".lock", taken)),
         TrackFile(job.out / "tracks.db") as tracks,
     ):
+        sweep(job.out / "faces")
         analyses: dict[Path, Analysis] = {}
 
         for path in inputs:

@@ -96,7 +96,7 @@ def pretrain(job: PretrainJob) -> Run[PretrainResult]:
     yield from extract(ExtractJob(inputs=tuple(folders), out=faceset, everybody=True, device=job.device))
 
     preset = PRESETS[job.preset]
-    people = yield from _load(faceset, round(MARGIN * preset.size), job.device)
+    people = yield from load_people(faceset, round(MARGIN * preset.size), job.device)
 
     return (yield from learn(job, preset, people))
 
@@ -105,7 +105,7 @@ def _holds_pictures(folder: Path) -> bool:
     return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
 
 
-def _load(folder: Path, side: int, device: str) -> Run[People]:
+def load_people(folder: Path, side: int, device: str) -> Run[People]:
     """All kept faces of a faceset of many people, and who is who."""
     with Faceset.open(folder) as faceset:
         records = faceset.records(kept_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 from faceswap.config import to_toml
 from faceswap.database import lock
 from faceswap.errors import OutputError
+from faceswap.files import sweep
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
@@ -25,6 +26,7 @@ def locked_outputs(job: SwapJob) -> Iterator[None]:
     with ExitStack() as stack:
         for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
             stack.enter_context(_only_one(place, job.out))
+        sweep(job.out.parent, job.out.stem)
         yield
 
 

@@ -17,6 +17,7 @@ from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from
 from faceswap.database import lock
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.faces.identity import SAME_PERSON, distance
+from faceswap.files import sweep
 from faceswap.model.base_weights import base_of
 from faceswap.model.folder import ModelFile, create_model_folder, latest_checkpoint, make_model_folder, read_config
 from faceswap.model.identities import read_identities
@@ -59,6 +60,8 @@ def prepared_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterat
     with closing(lock(job.model / _LOCK, taken)):
         if _known(job.model) != known:  # another process has begun or changed it since we looked
             raise taken
+        for folder in (job.model, job.model / "previews"):
+            sweep(folder)
         if resolved != known:
             create_model_folder(job.model, resolved.model, resolved.train, resolved.base)
         write_consent(job.model, agreed)

@@ -1,0 +1,98 @@
+"""What lies in front of a face: hands, hair, cups, microphones. A network of our own says which pixels it covers.
+
+It sees aligned crops of `SIDE` px. Its first layers are MobileNetV2's, its last ones look from coarse to fine as in a
+U-Net (Ronneberger et al., 2015). `faceswap.training.occlusion` trains it on portraits over which things are pasted
+(as Voo et al., 2022, "Delving into high-quality synthetic face occlusion segmentation datasets").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional
+
+from faceswap.model.backbone import CHANNELS, SCALES, mobilenet_layers
+from faceswap.types import Picture
+from faceswap.weights import weight_file
+
+SIDE = 128
+"""Pixels of the crops that it looks at."""
+
+Crops = Float[Tensor, "faces 3 side side"]
+Covers = Float[Tensor, "faces side side"]
+
+_WIDTHS = (64, 48, 32, 24)  # from the coarsest features up
+_SURE = 0.25, 0.75  # below and above these probabilities a pixel is free or covered; in between it is an edge
+_BATCH = 16
+
+
+class OcclusionNetwork(nn.Module):
+    """Crops to the logits that something lies in front of a pixel's face: 0.4 million weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backbone = mobilenet_layers().to_empty(device="cpu")
+        skips = CHANNELS[-2::-1]
+        self.up = nn.ModuleList(
+            nn.Conv2d(coarse + skip, fine, 3, padding=1)
+            for (coarse, fine), skip in zip(pairwise(_WIDTHS), skips, strict=True)
+        )
+        self.head = nn.Sequential(nn.Conv2d(_WIDTHS[-1], 4, 3, padding=1), nn.PixelShuffle(2))
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
+
+    def forward(self, crops: Crops) -> Covers:
+        """`crops` are RGB, 0..1."""
+        x = ((crops - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+
+        # Down: what is kept at each scale.
+        scales = []
+        for number, layer in enumerate(self.backbone):
+            x = layer(x)
+            if number in SCALES:
+                scales.append(x)
+
+        # Up again, with what was kept.
+        for convolution, skip in zip(self.up, scales[-2::-1], strict=True):
+            x = functional.interpolate(x, scale_factor=2, mode="nearest")
+            x = functional.relu(convolution(torch.cat([x, skip], dim=1)))
+        logits: Covers = self.head(x)[:, 0]
+        return logits
+
+
+def load_occlusion_network(device: torch.device) -> OcclusionNetwork:
+    """The network with the weights that ship with the package, float32, ready to be used."""
+    network = OcclusionNetwork()
+    known = {name: value.float() for name, value in load_file(weight_file("occlusion")).items()}
+    network.load_state_dict(known, strict=False)  # BatchNorm's count of batches is not kept
+    return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+class OcclusionFinder:
+    """Says what of a face can be seen."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._network = load_occlusion_network(device)
+
+    @torch.inference_mode()
+    def visible(self, crops: Sequence[Picture]) -> Float[Tensor, "faces side side"]:
+        """Of aligned crops of `SIDE` px: 1 where the face is seen, 0 where something lies in front of it.
+
+        On the device. Beside the face the values mean nothing.
+        """
+        found = [torch.ones(0, SIDE, SIDE, device=self._device)]
+        for start in range(0, len(crops), _BATCH):
+            pictures = torch.from_numpy(np.stack(crops[start : start + _BATCH])).to(self._device)
+            covered = torch.sigmoid(self._network(pictures.permute(0, 3, 1, 2).float() / 255))
+            low, high = _SURE
+            found.append(1 - ((covered - low) / (high - low)).clamp(0, 1))
+        return torch.cat(found)

@@ -1,0 +1,115 @@
+"""Make the weights of the network that sees what lies in front of faces."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from faceswap.errors import ConfigError, FaceError
+from faceswap.faces.occlusion import SIDE, OcclusionNetwork
+from faceswap.files import replaced
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import write_picture
+from faceswap.training.base_weights.pretraining import hold_out
+from faceswap.training.occlusion.learning import Measured, measure, new_network, train
+from faceswap.training.occlusion.occluders import HELD_OUT, TRAINED
+from faceswap.training.occlusion.samples import FacePlanes, batch_of, draw_sample
+from faceswap.types import Picture
+from faceswap.visuals.sheets import sheet
+from faceswap_pipelines.common.progress import Progress, Run
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.extraction.run import extract
+from faceswap_pipelines.pretraining.run import load_people
+from faceswap_pipelines.training.data import MARGIN
+
+_SHOWN = 10
+_KINDS = dict(TRAINED) | dict(HELD_OUT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OcclusionJob:
+    """What to learn from, and how long. On the processor: the network is small."""
+
+    portraits: Path
+    """A folder of pictures, or of folders of them; one face in each is looked at."""
+    out: Path
+    minutes: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class OcclusionResult:
+    """What came of it."""
+
+    weights: str
+    sha256: str
+    megabytes: float
+    steps: int
+    trained: Measured
+    """Of people who were held out, before whom lie things of the kinds that were trained on."""
+    held_out: Measured
+    """The same with kinds of things that were held out, too."""
+    sheet: str
+
+
+def pretrain_occlusion(job: OcclusionJob) -> Run[OcclusionResult]:
+    """Extract the faces of all portraits, learn, measure on people who are held out, and write what ships."""
+    if job.minutes <= 0:
+        raise ConfigError("training needs some time", "Add for example --minutes 20")
+    folders = [folder for folder in (job.portraits, *sorted(job.portraits.glob("*"))) if _holds_pictures(folder)]
+    if not folders:
+        raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
+
+    # Faces of many people, some of whom the network never sees.
+    faceset = job.out / "faces"
+    yield from extract(ExtractJob(inputs=tuple(folders), out=faceset, everybody=True, device="cpu"))
+    people = yield from load_people(faceset, round(MARGIN * SIDE), "cpu")
+    unknown = hold_out(people.persons, seed=0)
+    known, strangers = people.some(~unknown).faces, people.some(unknown).faces
+
+    # Learn.
+    network = new_network()
+    step = None
+    for step in train(network, known, job.minutes * 60):
+        done = round(100 * step.progress)
+        note = f"step {step.number}, loss {step.loss:.3f}"
+        yield Progress(title="Learning what lies in front of faces", done=done, total=100, unit="%", note=note)
+
+    # Keep and measure.
+    weights = job.out / "occlusion.safetensors"
+    with replaced(weights) as fresh:
+        kept = {k: v for k, v in network.state_dict().items() if "num_batches" not in k}
+        save_file({name: value.half().contiguous() for name, value in kept.items()}, fresh)
+    yield Progress(title="Measuring", done=0, total=None, unit="")
+    picture = job.out / "occlusion.png"
+    rows = [(name, _shown(network, strangers, name)) for name in _KINDS]
+    write_picture(picture, sheet(rows, side=SIDE))
+    return OcclusionResult(
+        weights=str(weights),
+        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        megabytes=weights.stat().st_size / 1e6,
+        steps=step.number if step else 0,
+        trained=measure(network, strangers, TRAINED),
+        held_out=measure(network, strangers, HELD_OUT),
+        sheet=str(picture),
+    )
+
+
+def _holds_pictures(folder: Path) -> bool:
+    return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
+
+
+@torch.inference_mode()
+def _shown(network: OcclusionNetwork, faces: FacePlanes, name: str) -> list[Picture]:
+    """Samples of a kind, and what the network takes for covered tinted."""
+    pictures = []
+    for number in range(min(_SHOWN, len(faces))):
+        sample = draw_sample(faces, number, {name: _KINDS[name]}, np.random.default_rng(number))
+        covered = torch.sigmoid(network(batch_of([sample])[0]))[0].numpy()[..., None]
+        tinted = sample.picture + 0.5 * covered * (np.array([0.0, 1.0, 0.0]) - sample.picture)
+        pictures.append((255 * tinted).round().astype(np.uint8))
+    return pictures
