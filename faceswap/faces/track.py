@@ -1,7 +1,7 @@
-"""Following faces from frame to frame.
+"""Following all faces of a video.
 
 A detector says where faces are, every `DETECT_EVERY` frames and wherever one got lost; in between each face is looked
-for where it was in the frame before, by its mesh alone. Somebody who is discovered late is followed backwards to where
+for where it was in the frame before (`follow.py`). Somebody who is discovered late is followed backwards to where
 they came in. Somebody who was hidden for a moment is known again by their face and keeps their number.
 """
 
@@ -17,11 +17,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
+from faceswap.faces.follow import SAME, followed, is_face, overlap
 from faceswap.faces.identity import SAME_PERSON, Identifier, distance
-from faceswap.faces.landmarks import INPUT_SIZE, FaceMesh, distortion, five_points, input_square, pose
+from faceswap.faces.landmarks import FaceMesh, five_points, input_square, pose
 from faceswap.faces.scenes import CutFinder
 from faceswap.geometry import Similarity
-from faceswap.types import Box, Detection, Embedding, Face, Frame, FrameFaces
+from faceswap.types import Detection, Embedding, Face, Frame, FrameFaces
 
 DETECT_EVERY = 24
 """Frames from one search for newcomers to the next: the number to hand to `Tracker.follow` at a time."""
@@ -30,14 +31,7 @@ _IDENTIFY_EVERY = 2 * DETECT_EVERY  # frames between two samples of who a face i
 
 _SAMPLES = 24  # of who somebody is, that are kept to know them by
 
-_LEAST_PRESENCE = 0.5  # of the mesh network's score that what it looks at is a face
-_DISTORTED = 0.1  # see `landmarks.distortion`: more is no single face
-_SAME = 0.3  # overlap of boxes that makes two views of a face, or neighbouring frames of it, one
 _COLLISION = 0.5  # overlap of two followed faces that can only be one face
-_GROWTH = 1.5  # a face does not grow or shrink more than this from one frame to the next
-_AHEAD = 6  # frames in which a face is looked for at once, as if it held still: in a batch that takes half the time
-_MOVED = 0.12  # share of the square where it is looked for by which it may be off there, or it is looked at again
-_LOOSE = 0.04  # share of the square by which a face may be off before the square follows it all the way
 _ROUNDS = 6  # looks at a newcomer, each from where the last one saw it, until it holds still: detectors are not exact
 
 _SEARCHED = 50  # frames after losing a face in which each is searched for it
@@ -46,8 +40,6 @@ _UNCONFIRMED = 2 * DETECT_EVERY  # frames that a face is followed without the de
 _TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
 _DOUBT = 0.1  # by which two people's embeddings have to fit better the other way round to be exchanged
 _SOMEBODY_ELSE = 0.65  # distance of an embedding from the track's own at which it is not a bad moment any more
-
-_CORNERS = np.array([[0.0, 0.0], [INPUT_SIZE, 0.0], [INPUT_SIZE, INPUT_SIZE], [0.0, INPUT_SIZE]])
 
 _Detect = Callable[[Frame], list[Detection]]
 
@@ -119,15 +111,16 @@ class Tracker:
                     self._live, self._lost = [], []
                 self._follow_scene(frames[scene], found[scene], detect)
 
-        followed = zip(frames, cuts, found, strict=True)
-        return [
-            FrameFaces(index=f.index, time=f.time, cut=cut, faces=tuple(faces)) for f, cut, faces in followed
-        ], self._identified
+        seen = [
+            FrameFaces(index=frame.index, time=frame.time, cut=cut, faces=tuple(faces))
+            for frame, cut, faces in zip(frames, cuts, found, strict=True)
+        ]
+        return seen, self._identified
 
     def _follow_scene(self, frames: Sequence[Frame], found: Sequence[list[Face]], detect: _Detect) -> None:
         """Add to `found` what is seen in frames of one scene."""
         for track in self._live:
-            track.run = self._run(track.face, track.square, frames)
+            track.run = followed(self._mesh, track.face, track.square, frames)
 
         for place, (frame, faces) in enumerate(zip(frames, found, strict=True)):
             faces += self._followed(frame)
@@ -141,7 +134,7 @@ class Tracker:
                     self._run_back(track, frames[:place], found[:place])
                 if [face.track for face in faces] != known:  # somebody is new, or another one than was thought
                     for track in self._live:
-                        track.run = self._run(track.face, track.square, frames[place + 1 :])
+                        track.run = followed(self._mesh, track.face, track.square, frames[place + 1 :])
 
             self._lost = [track for track in self._lost if frame.index - track.seen <= _REMEMBERED]
 
@@ -158,33 +151,9 @@ class Tracker:
         self._part_collided(frame)
         return [track.face for track in self._live]
 
-    def _run(self, face: Face, square: Similarity, frames: Sequence[Frame]) -> Iterator[tuple[Face, Similarity]]:
-        """`face` in each of `frames`, its neighbours forwards or backwards in time, up to where it is not any more;
-        with the square in which to look for it next."""
-        at, reach = 0, _AHEAD
-
-        while at < len(frames):
-            coming = frames[at : at + reach]
-            reach = min(2 * reach, _AHEAD)
-            for frame, guess in zip(coming, self._mesh.locate_each([(f.image, square) for f in coming]), strict=True):
-                new = guess
-                if _off(guess, square) > _MOVED:
-                    if frame is not coming[0]:  # look again, from where it was in the frame before
-                        square, reach = input_square(face), 1
-                        break
-                    new = self._mesh.locate(frame.image, [guess])[0]
-                if not _may_follow(new, face):
-                    return
-                face = replace(new, track=face.track)
-                at += 1
-                yield face, square
-
-            else:
-                square = _following(square, face)
-
     def _run_back(self, newcomer: _Track, frames: Sequence[Frame], found: Sequence[list[Face]]) -> None:
         """Add a newcomer to the frames before, back to where it came in or is known already."""
-        run = self._run(newcomer.face, newcomer.square, frames[::-1])
+        run = followed(self._mesh, newcomer.face, newcomer.square, frames[::-1])
         for (face, _), faces in zip(run, found[::-1], strict=False):
             if any(other.track == face.track or overlap(other.box, face.box) > _COLLISION for other in faces):
                 return
@@ -203,7 +172,7 @@ class Tracker:
         """Ask the detector: faces that it sees are confirmed; those not followed yet, which are new or come back."""
         unknown = []
         for detection in detect(frame):
-            known = [track for track in self._live if overlap(track.face.box, detection.box) > _SAME]
+            known = [track for track in self._live if overlap(track.face.box, detection.box) > SAME]
             for track in known:
                 track.confirmed = frame.index
             if not known:
@@ -219,7 +188,7 @@ class Tracker:
         return [
             self._welcomed(face, frame)
             for face in faces
-            if _is_face(face) and all(overlap(face.box, track.face.box) < _SAME for track in self._live)
+            if is_face(face) and all(overlap(face.box, track.face.box) < SAME for track in self._live)
         ]
 
     def _drop_unconfirmed(self, frame: Frame) -> None:
@@ -358,47 +327,9 @@ class Tracker:
         self._live, self._lost = tracks[:live], tracks[live:]
 
 
-def _may_follow(new: Face, old: Face) -> bool:
-    """Whether `new` can be what has become of `old` from one frame to the next."""
-    grown = new.size / max(old.size, 1e-6)
-    return _is_face(new) and overlap(new.box, old.box) > _SAME and 1 / _GROWTH < grown < _GROWTH
-
-
-def _is_face(face: Face) -> bool:
-    return face.presence >= _LEAST_PRESENCE and distortion(face.points) < _DISTORTED
-
-
-def _off(face: Face, square: Similarity) -> float:
-    """How far the square in which a face was seen is from the one that is centred on it, as a share of its side."""
-    frame = square.inverse().apply(_CORNERS)
-    return float(np.abs(input_square(face).apply(frame) - _CORNERS).max()) / INPUT_SIZE
-
-
-def _following(square: Similarity, face: Face) -> Similarity:
-    """The square moved towards `face`: the less the face has moved, the more calmly.
-
-    What the network sees depends a little on where its square lies; a square that trembles with each mesh makes the
-    next mesh tremble.
-    """
-    share = min(1.0, (_off(face, square) / _LOOSE) ** 2)
-    old, new = square.inverse(), input_square(face).inverse()
-    parts = ((getattr(old, n), getattr(new, n)) for n in ("a", "b", "tx", "ty"))
-    return Similarity(*(a + share * (b - a) for a, b in parts)).inverse()
-
-
 def _scenes(cuts: Sequence[bool]) -> Iterator[slice]:
     """The stretches between cuts; a cut belongs to the scene that it begins."""
     starts = sorted({0} | {i for i, cut in enumerate(cuts) if cut})
     for start, stop in zip(starts, [*starts[1:], len(cuts)], strict=True):
         if start < stop:
             yield slice(start, stop)
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Intersection over union of two boxes, 0..1."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)

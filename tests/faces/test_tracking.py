@@ -11,10 +11,11 @@ import pytest
 import torch
 
 from faceswap.faces.align import crop_transform
+from faceswap.faces.follow import overlap
 from faceswap.faces.identity import distance
 from faceswap.faces.person import dominant_identity, pick, tracks_of
 from faceswap.faces.steady import stabilised
-from faceswap.faces.track import DETECT_EVERY, Identity, overlap
+from faceswap.faces.track import DETECT_EVERY, Identity
 from faceswap.faces.trackfile import Track, TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.codecs import Encoding
