@@ -12,16 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from faceswap.config import ModelConfig
 from faceswap.faces.identity import Identifier, typical
 from faceswap.faces.landmarks import FaceMesh, five_points
-from faceswap.model.swap_model import Decoded, build_model
+from faceswap.model.decoder import Person
+from faceswap.model.detail import Window
+from faceswap.model.swap_model import Decoded, SwapModel
 from faceswap.model.swap_model import Rendered as Made
 from faceswap.quality import likeness, looks, motion, reconstruction
 from faceswap.quality.looks import FrameLooks, frame_looks
 from faceswap.quality.motion import Gestures, gestures
+from faceswap.quality.reconstruction import rebuild
 from faceswap.types import Detection, Embeddings, Face, Picture
 from faceswap_pipelines.demo.actors import CAST, Rendering, frames
-from tiny import SMALL, spots
 
 FRAMES = 32
 SEED = 0
@@ -287,19 +290,35 @@ def test_a_spectrum_tells_which_details_are_lost() -> None:
     assert shares[-1] < 0.2
 
 
-def test_a_random_model_rebuilds_worse_than_one_that_gives_back_the_mean(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, faces = build_model(SMALL).eval(), spots(0)
-    random = reconstruction.rebuild(model, faces, "a").mean(model.config.output_size)
-    mean = faces[:, :4].float().mean(dim=0, keepdim=True) / 255
+class Copyist(SwapModel):
+    """A model that has learnt nothing and gives back what it was shown, but blurred over so many pixels."""
 
-    def render(latent: torch.Tensor, person: str) -> Made:
-        coarse, fine = (torch.nn.functional.interpolate(mean, size=(n, n)) for n in (32, model.config.output_size))
-        parts = [plane.expand(len(latent), -1, -1, -1) for plane in (fine, coarse)]
-        return Made(*(Decoded(plane[:, :3], plane[:, 3:], plane[:, :3]) for plane in parts))
+    def __init__(self, true: torch.Tensor, blur: int) -> None:
+        super().__init__(ModelConfig(persons=("a", "b"), size=64, detail=4, width=8, max_width=32, latent_size=16))
+        self._fine = torch.nn.functional.avg_pool2d(true.float() / 255, blur, 1, blur // 2)
 
-    monkeypatch.setattr(model, "render", render)
-    better = reconstruction.rebuild(model, faces, "a").mean(model.config.output_size)
-    assert better.face > random.face
-    assert better.psnr > random.psnr + 3
-    assert better.overlap > random.overlap
-    assert -1 <= random.large <= better.large <= 1
+    def encode(self, pictures: torch.Tensor) -> torch.Tensor:
+        return pictures
+
+    def render(self, latent: torch.Tensor, person: Person, window: Window | None = None) -> Made:
+        coarse = torch.nn.functional.adaptive_avg_pool2d(self._fine, 64)
+        return Made(*(Decoded(planes[:, :3], planes[:, 3:4], planes[:, :3]) for planes in (self._fine, coarse)))
+
+
+def test_a_blurred_copy_is_told_from_a_perfect_one() -> None:
+    shots = list(frames(CAST["dina"], 4, 256))
+    planes = [np.dstack([shot.image, shot.face_mask, shot.face_mask]).transpose(2, 0, 1) for shot in shots]
+    faces = torch.from_numpy(np.stack(planes))
+    perfect, blurred = (rebuild(Copyist(faces[:, :4], blur), faces, "a").mean(256) for blur in (1, 7))
+
+    assert perfect.face == perfect.crop == perfect.large == pytest.approx(1, abs=1e-4)
+    assert perfect.detail == perfect.sharpness == perfect.overlap == pytest.approx(1, abs=1e-4)
+    assert perfect.psnr > 60
+    assert list(perfect.spectrum.values()) == pytest.approx([1] * 5, abs=1e-3)
+
+    assert blurred.large < 0.98
+    assert blurred.psnr < 40
+    assert blurred.detail < 0.5
+    assert blurred.sharpness < 0.2
+    assert blurred.spectrum["4-8"] > 0.9
+    assert blurred.spectrum["64-128"] < 0.2

@@ -25,6 +25,7 @@ from faceswap.training.losses import luminance, ssim_map
 from faceswap.types import Embeddings, MeshPoints, Picture
 
 Planes = Float[Tensor, "faces channels h w"]
+Reduced = Float[Tensor, "faces channels size size"]
 Masks = Float[Tensor, "faces 1 h w"]
 Scores = Float[Tensor, " faces"]
 Pairs = Float[Tensor, "faces 2"]
@@ -121,7 +122,7 @@ def rebuild(model: SwapModel, faces: Faces, person: str) -> FaceScores:
     return FaceScores(**{name: torch.cat([getattr(part, name) for part in parts]).cpu() for name in names})
 
 
-def _rendered(model: SwapModel, faces: Faces, person: str) -> tuple[Rendered, Planes, Planes]:
+def _rendered(model: SwapModel, faces: Faces, person: str) -> tuple[Rendered, Planes, Reduced]:
     """What the model makes of faces, and these themselves with their masks, 0..1: large and reduced."""
     large, size = model.config.output_size, model.config.size
     true = functional.interpolate(faces[:, :4].float() / 255, size=(large, large), mode="bilinear")
@@ -129,7 +130,7 @@ def _rendered(model: SwapModel, faces: Faces, person: str) -> tuple[Rendered, Pl
     return model.render(model.encode(small[:, :3]), person), true, small
 
 
-def _scores(made: Rendered, true: Planes, small: Planes) -> FaceScores:
+def _scores(made: Rendered, true: Planes, small: Reduced) -> FaceScores:
     # The small picture: likeness, and the mask.
     likeness, mask = ssim_map(made.coarse.picture, small[:, :3]), small[:, 3:] > 0.5
     found = made.coarse.mask > 0.5
