@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from jaxtyping import Float
 
@@ -119,9 +117,3 @@ def worst_faces(rebuilt: Rebuilt) -> Picture:
         for picture, text in ((true, "true"), (made, f"{score:.3f}"))
     ]
     return grid(pairs, 6)
-
-
-def spectrum_rows(spectra: Sequence[dict[str, float]]) -> list[tuple[str, list[float]]]:
-    """By band: the shares of several spectra."""
-    names = list(dict.fromkeys(name for spectrum in spectra for name in spectrum))
-    return [(name, [spectrum.get(name, float("nan")) for spectrum in spectra]) for name in names]

@@ -21,7 +21,6 @@ from faceswap_pipelines.evaluation.faces import Rebuilt
 from faceswap_pipelines.evaluation.job import EvaluateJob, ModelQuality, SwapQuality, Verdict
 from faceswap_pipelines.evaluation.pictures import (
     faces_sheet,
-    spectrum_rows,
     swap_chart,
     swap_pictures,
     worst_faces,
@@ -45,8 +44,8 @@ p { margin: .4em 0; max-width: 75ch; } .note, small { color: var(--soft); } smal
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; background: var(--card); border: 1px solid var(--line); }
 th, td { text-align: left; padding: 6px 12px; border-bottom: 1px solid var(--line); vertical-align: top; }
-thead th { font-size: .82rem; color: var(--soft); font-weight: 600; overflow-wrap: anywhere; }
-tbody th { font-weight: 600; } tbody small { display: block; font-weight: 400; }
+thead th { font-size: .82rem; color: var(--soft); font-weight: 600; overflow-wrap: break-word; }
+tbody th { font-weight: 600; } th small { display: block; font-weight: 400; }
 td.value { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .good, .fair, .poor { font-weight: 600; } .good { color: var(--good); } .fair { color: var(--fair); }
 .poor { color: var(--poor); }
@@ -176,13 +175,11 @@ def _verdict_row(verdict: Verdict) -> str:
 
 def _person_section(person: str, rebuilt: Rebuilt, models: Sequence[ModelQuality], seal: Seal) -> str:
     qualities = [model.rebuilt[person] for model in models]
-    rows = _model_rows(REBUILT, qualities)
-    for band, shares in spectrum_rows([quality.spectrum for quality in qualities]):
-        cells = "".join(f'<td class="value">{share:.2f}</td>' for share in shares)
-        rows += (
-            f"<tr><th>Power, {band} cycles<small>of spatial frequencies in the crop's side, rebuilt by true</small>"
-            f"</th>{cells}<td>near 1</td></tr>"
-        )
+    spectrum = "".join(f'<td class="value">{_spectrum(quality.spectrum)}</td>' for quality in qualities)
+    rows = _model_rows(REBUILT, qualities) + (
+        "<tr><th>Detail by size<small>power by spatial frequency, in cycles in the crop's side, rebuilt by true</small>"
+        f"</th>{spectrum}<td>near 1 in every band</td></tr>"
+    )
     return (
         f"<h2>Faces of {html.escape(person)}, rebuilt</h2><p class='note'>{models[0].faces[person]} faces of those"
         " given. The figures mean something only if training has not seen them.</p>"
@@ -192,6 +189,10 @@ def _person_section(person: str, rebuilt: Rebuilt, models: Sequence[ModelQuality
         + "<h3>Worst faces</h3>"
         + _image(worst_faces(rebuilt), "The faces rebuilt worst, beside the true ones, with their likeness", seal)
     )
+
+
+def _spectrum(bands: Mapping[str, float]) -> str:
+    return "<br>".join(f"<small>{band}</small> {share:.2f}" for band, share in bands.items())
 
 
 def _crops_section(models: Sequence[ModelQuality]) -> str:
