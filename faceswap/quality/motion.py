@@ -34,6 +34,7 @@ Meshes = Float[np.ndarray, "frames 468 3"]
 """In pixels of the frames, as `types.MeshPoints`."""
 Shapes = Float[np.ndarray, "frames 468 3"]
 """Meshes turned upright and brought to the size of the mean face, in units of `landmarks.mean_mesh`."""
+OtherShapes = Float[np.ndarray, "others 468 3"]
 Turns = Float[np.ndarray, "frames 3 3"]
 Channels = Float[np.ndarray, "frames channels"]
 Scenes = Int[np.ndarray, " frames"]
@@ -181,7 +182,7 @@ def _root_mean_square(values: Known) -> float:
     return float(np.sqrt((values**2).mean())) if len(values) else 0.0
 
 
-def shape_way(replaced: Shapes, wanted: Shapes, swapped: Shapes) -> float:
+def shape_way(replaced: Shapes, wanted: OtherShapes, swapped: Shapes) -> float:
     """How far the mean face mesh has gone from the replaced person's (0) to the wanted one's (1)."""
     here, there, made = (np.nanmean(shapes, axis=0) for shapes in (replaced, wanted, swapped))
     apart = there - here
