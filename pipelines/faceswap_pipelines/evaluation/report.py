@@ -55,7 +55,7 @@ footer { margin-top: 3em; border-top: 1px solid var(--line); padding-top: 1em; c
 # The page may show what is in it, and do nothing else.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _SYNTHETIC = (
-    "The faces in these pictures were made by a trained network. Each picture is signed and carries the invisible mark."
+    "Swapped and rebuilt faces are made by a trained network: each picture is signed, and carries the invisible mark."
 )
 
 

@@ -91,13 +91,12 @@ class _Known:
     """What the networks say of one frame."""
 
     index: int
-    face: Face | None
-    made: Face | None
-    """The swap's face."""
     cut: bool
-    swapped: Embedding | None
-    replaced: Embedding | None
-    """Who the two are; None for most frames."""
+    before: Face | None = None
+    after: Face | None = None
+    """The two faces, both looked for where the video's was followed to: what the network adds is the same in both."""
+    who: tuple[Embedding, Embedding] | None = None
+    """Who they are; None for most frames."""
 
 
 def watch_swap(files: SwapFiles, finder: FaceFinder, device: torch.device) -> Run[SwapFrames]:
@@ -139,45 +138,44 @@ def _look(
 
 
 def _together(files: SwapFiles, known: Sequence[_Known], compared: list[FrameLooks]) -> SwapFrames:
-    nobody = np.full(EMBEDDING, np.nan)
-    faces = [one.face for one in known]
-    replaced = [one.replaced for one in known if one.replaced is not None]
-    if len(known) < 2 or not replaced:
+    known_people = [one.who for one in known if one.who is not None]
+    if len(known) < 2 or not known_people:
         raise FaceError(
             f"{files.swap} and {files.target} have no two frames with a face in common", "Name other videos or --frames"
         )
+    faces, nobody = [one.before for one in known], np.full(EMBEDDING, np.nan)
     return SwapFrames(
         indices=np.array([one.index for one in known]),
         faces=faces,
         scenes=np.cumsum([one.cut for one in known]),
         before=gestures(faces),
-        after=gestures([one.made for one in known]),
+        after=gestures([one.after for one in known]),
         looks=compared,
-        swapped=np.array([nobody if one.swapped is None else one.swapped for one in known]),
-        replaced=typical(np.array(replaced)),
+        swapped=np.array([nobody if one.who is None else one.who[1] for one in known]),
+        replaced=typical(np.array([replaced for replaced, _ in known_people])),
     )
 
 
 def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_Pair, _Known]]:
-    """Each pair with what the networks say of it; the swapped face is looked for where the video's is."""
+    """Each pair with what the networks say of it."""
     mesh, identifier = FaceMesh(device), Identifier(device)
     since = _KNOWN_EVERY  # frames with a face, since one whose person was looked at
     for batch in batched(pairs, _BATCH):
-        places = [(pair.after, pair.face) for pair in batch if pair.face is not None]
-        located = iter(mesh.locate_each(places))
+        shown = [(pair, pair.face) for pair in batch if pair.face is not None]
+        filmed = iter(mesh.locate_each([(pair.before, face) for pair, face in shown]))
+        made = iter(mesh.locate_each([(pair.after, face) for pair, face in shown]))
         for pair in batch:
-            made = None if pair.face is None else next(located)
-            swapped = replaced = None
-            if pair.face is not None and made is not None:
-                since += 1
-                if since >= _KNOWN_EVERY:
-                    since = 0
-                    both = [(pair.before, five_points(pair.face.points)), (pair.after, five_points(made.points))]
-                    replaced, swapped = identifier.embed(both)
-            yield (
-                pair,
-                _Known(index=pair.index, face=pair.face, made=made, cut=pair.cut, swapped=swapped, replaced=replaced),
-            )
+            if pair.face is None:
+                yield pair, _Known(index=pair.index, cut=pair.cut)
+                continue
+            before, after, who = next(filmed), next(made), None
+            since += 1
+            if since >= _KNOWN_EVERY:
+                since = 0
+                faces = [(pair.before, five_points(before.points)), (pair.after, five_points(after.points))]
+                replaced, swapped = identifier.embed(faces)
+                who = replaced, swapped
+            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, who=who)
 
 
 def _looks(pair: _Pair, previous: tuple[Picture, Picture] | None) -> FrameLooks:
