@@ -76,7 +76,7 @@ class Gestures:
 def gestures(faces: Sequence[Face | None]) -> Gestures:
     """What a face does; None for frames in which it is not seen."""
     count = len(faces)
-    meshes, shapes = (np.full((count, 468, 3), np.nan) for _ in range(2))
+    meshes, shapes = (np.full((count, 468, 3), np.nan, np.float32) for _ in range(2))
     turns = np.full((count, 3, 3), np.nan)
     sizes, mouth, eyes, yaw, pitch = (np.full(count, np.nan) for _ in range(5))
 

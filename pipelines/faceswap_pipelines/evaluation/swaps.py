@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -125,9 +126,9 @@ def _look(
     compared: list[FrameLooks] = []
     previous: tuple[Picture, Picture] | None = None
 
-    with one_thread_each():
-        pairs = _pairs(files, frames, numbers)
-        for pair, what in ahead(_looked_at(pairs, device), depth_for(info.width, info.height)):
+    looked = ahead(_looked_at(_pairs(files, frames, numbers), device), depth_for(info.width, info.height))
+    with one_thread_each(), closing(looked):
+        for pair, what in looked:
             compared.append(_looks(pair, None if pair.cut else previous))
             known.append(what)
             previous = pair.before, pair.after
@@ -242,11 +243,11 @@ def summarise(frames: SwapFrames, wanted: Wanted | None, gallery: Mapping[str, E
         delay=motion.delay(before.channels, after.channels),
         trembling=motion.trembling(*shakes),
         boiling=looks.boiling(seen),
-        sharpness=float(looks.sharpness(seen).mean()),
-        colour=float(np.sqrt((shifts[frames.shown] ** 2).sum(axis=1)).mean()),
+        sharpness=float(np.nanmean(looks.sharpness(seen))),
+        colour=float(np.nanmean(np.sqrt((shifts[frames.shown] ** 2).sum(axis=1)))),
         flicker=looks.flicker(shifts),
         drift=looks.drift(shifts),
-        seam=float(looks.column(seen, "seam").mean()),
+        seam=float(np.nanmean(looks.column(seen, "seam"))),
         background=looks.psnr(float(np.nanmean(errors))) if np.isfinite(errors).any() else None,
     )
 
@@ -257,7 +258,7 @@ def _likeness(frames: SwapFrames, wanted: Wanted, gallery: Mapping[str, Embeddin
     to_wanted = likeness.distances(faces, wanted.identity)
     to_replaced = likeness.distances(faces, frames.replaced)
     ranks = likeness.ranks(faces, wanted.identity, others)
-    sharp = looks.column([frames.looks[place] for place in frames.shown], "sharp_after").mean()
+    sharp = np.nanmean(looks.column(frames.looks, "sharp_after"))
 
     return SwapLikeness(
         to_wanted=float(to_wanted.mean()),
@@ -309,8 +310,6 @@ def pictures_at(files: SwapFiles, places: Sequence[int]) -> dict[int, tuple[Pict
     """The frames at these places, as filmed and swapped."""
     if not places:
         return {}
-    first, last = files.frames[0], max(places) + 1
+    wanted, first, last = set(places), files.frames[0], max(places) + 1
     pairs = zip(read_frames(files.target, first, first + last), read_frames(files.swap, 0, last), strict=False)
-    return {
-        place: (filmed.image, swapped.image) for place, (filmed, swapped) in enumerate(pairs) if place in set(places)
-    }
+    return {place: (filmed.image, swapped.image) for place, (filmed, swapped) in enumerate(pairs) if place in wanted}
