@@ -142,4 +142,6 @@ def _in_words(job: QueuedJob, result: dict[str, Any]) -> str:
         notes = "".join(f" {note[:1].upper()}{note[1:]}." for note in result.get("notes", ()))
         return f"{result.get('swapped', 0):,} of {result.get('frames', 0):,} frames show a swapped face.{notes}"
 
+    if job.kind == "evaluate":
+        return "Look at the report."
     return "Look at the Swap tab for the result."

@@ -110,6 +110,11 @@ def swap(clip: Path, model: Path, to: str, source: str, face: str, look: Look) -
     return words + (["--crf", f"{look.crf:.0f}"] if look.codec not in ("prores", "ffv1") else [])
 
 
+def evaluate(swapped: Path, clip: Path, faceset: Path) -> list[str]:
+    """Measure a swap of a clip; `faceset` shows whose face it should be."""
+    return ["evaluate", "--swap", str(swapped), "--target", str(clip), "--identity", str(faceset)]
+
+
 def demo(folder: Path, minutes: float) -> list[str]:
     """Everything, on two drawn actors."""
     return ["demo", "--out", str(folder), "--minutes", f"{minutes:g}"]

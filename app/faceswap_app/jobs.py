@@ -68,7 +68,7 @@ class QueuedJob:
 
     @property
     def kind(self) -> str:
-        """extract, faces, train, swap or demo."""
+        """extract, faces, train, swap, evaluate or demo."""
         return self.arguments[0]
 
     @property

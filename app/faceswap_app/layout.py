@@ -12,6 +12,7 @@ from faceswap_app.components import QUICK, Desk, Live, text_of
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
+from faceswap_app.tab_evaluate import EvaluateTab
 from faceswap_app.tab_faces import FacesTab
 from faceswap_app.tab_project import ProjectTab
 from faceswap_app.tab_queue import QueueTab
@@ -63,7 +64,7 @@ class _Page:
         self._desk = desk
         self._project_tab, self._faces_tab = ProjectTab(desk), FacesTab(desk)
         self._train_tab, self._swap_tab, self._queue_tab = TrainTab(desk), SwapTab(desk), QueueTab(desk)
-        self._verify_tab = VerifyTab(desk)
+        self._evaluate_tab, self._verify_tab = EvaluateTab(desk), VerifyTab(desk)
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -90,6 +91,8 @@ class _Page:
                 self._train_tab.lay_out()
             with gr.Tab("4 Swap", id="swap") as self._swap:
                 self._swap_tab.lay_out()
+            with gr.Tab("Evaluate", id="evaluate"):
+                self._evaluate_tab.lay_out()
             with gr.Tab("Queue", id="queue"):
                 self._queue_tab.lay_out()
             with gr.Tab("Verify", id="verify"):
@@ -101,13 +104,14 @@ class _Page:
 
         events = [*self._project_tab.connect(project), *self._faces_tab.connect(project)]
         events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
+        events += self._evaluate_tab.connect(project)
         self._verify_tab.connect(project)
 
         for tab, then in ((self._project_tab, "faces"), (self._faces_tab, "train"), (self._train_tab, "swap")):
             tab.next.click(lambda then=then: gr.Tabs(selected=then), None, self._tabs, **QUICK)
 
         self._live = [*self._project_tab.live, *self._faces_tab.live, *self._train_tab.live]
-        self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live]
+        self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live, *self._evaluate_tab.live]
         everything = [self._seen, self._pill, *(live.component for live in self._live)]
         refresh = {"fn": self._refresh, "inputs": [self._seen, project], "outputs": everything, **QUICK}
 

@@ -17,6 +17,7 @@ import typer
 import faceswap
 from faceswap_cli.batch import batch
 from faceswap_cli.demo import demo
+from faceswap_cli.evaluate import evaluate
 from faceswap_cli.extract import extract
 from faceswap_cli.faces import faces_app
 from faceswap_cli.page import page
@@ -31,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Swap faces in video: one shared encoder, one decoder per person, trained in minutes.",
 )
-for command in (demo, extract, train, swap, batch, verify):
+for command in (demo, extract, train, swap, batch, evaluate, verify):
     app.command()(command)
 app.command("app")(page)
 app.add_typer(faces_app, name="faces")

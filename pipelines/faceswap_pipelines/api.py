@@ -12,6 +12,8 @@ from faceswap_pipelines.batching.plan import Task, read_plan
 from faceswap_pipelines.batching.run import BatchResult, batch
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run, run
+from faceswap_pipelines.evaluation.job import EvaluateJob, EvaluateResult, SwapFiles
+from faceswap_pipelines.evaluation.run import evaluate
 from faceswap_pipelines.extraction.job import ExtractJob, ExtractResult
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.swapping.job import SwapJob, SwapResult, SwapSettings
@@ -24,6 +26,8 @@ from faceswap_pipelines.verification import VerifyReport, verify
 __all__ = [
     "BatchResult",
     "Encoding",
+    "EvaluateJob",
+    "EvaluateResult",
     "ExtractJob",
     "ExtractResult",
     "Models",
@@ -31,6 +35,7 @@ __all__ = [
     "Progress",
     "Run",
     "SwapConfig",
+    "SwapFiles",
     "SwapJob",
     "SwapResult",
     "SwapSettings",
@@ -39,6 +44,7 @@ __all__ = [
     "TrainResult",
     "VerifyReport",
     "batch",
+    "evaluate",
     "extract",
     "preview",
     "read_plan",

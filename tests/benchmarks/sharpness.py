@@ -21,30 +21,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import cv2
 import numpy as np
 import torch
 
-from faceswap.faces.identity import Identifier, distance, typical
-from faceswap.faces.landmarks import (
-    LEFT_BROW,
-    LEFT_EYE,
-    LIPS_OUTER,
-    RIGHT_BROW,
-    RIGHT_EYE,
-    STABLE,
-    FaceMesh,
-    eye_opening,
-    five_points,
-    mouth_opening,
-    rigid,
-)
+from faceswap.faces.identity import Identifier, typical
+from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.media.video import read_frames
+from faceswap.quality import likeness, looks, motion
+from faceswap.quality.motion import gestures
 from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
 
 CPU = torch.device("cpu")
-HULL = [*LEFT_EYE, *RIGHT_EYE, *LEFT_BROW, *RIGHT_BROW, *LIPS_OUTER]
 
 
 def main() -> None:
@@ -66,22 +54,27 @@ def main() -> None:
     finder = FaceFinder(CPU)
     old, target = faces_of(finder, before), faces_of(finder, wanted)
     new = FaceMesh(CPU).locate_each(list(zip(after, old, strict=True)))
-    hulls = [hull(image, face) for image, face in zip(before, old, strict=True)]
+    here, made, there = (gestures(faces) for faces in (old, new, target))
 
-    swap, video, own = (
-        np.array([laplacian(image, hull(image, face)) for image, face in zip(images, faces, strict=True)])
-        for images, faces in ((after, old), (before, old), (wanted, target))
-    )
-    to_own = swap.mean() / own.mean()
-    print(f"fine detail: {np.mean(swap / video):.2f} of the video's, {to_own:.2f} of the wanted person's own")
-    print(f"boiling: {boiling(after, hulls) / boiling(before, hulls):.2f} of the video's")
-    for name, opening in (("mouth", mouth_opening), ("eyes", lambda points: sum(eye_opening(points)))):
-        values = [[opening(face.points) for face in some] for some in (old, new)]
-        print(f"{name}: r {np.corrcoef(values)[0, 1]:.2f}")
-    print(f"trembling: {trembling(new, old) / trembling(old, old):.2f} of the video's")
+    # How it looks.
+    pairs = list(zip(before, after, strict=True))
+    since = [None, *pairs[:-1]]
+    seen = [looks.frame_looks(*pair, face, then, []) for pair, face, then in zip(pairs, old, since, strict=True)]
+    own = np.mean([sharp(image, face) for image, face in zip(wanted, target, strict=True)])
+    to_own = looks.column(seen, "sharp_after").mean() / own
+    print(f"fine detail: {looks.sharpness(seen).mean():.2f} of the video's, {to_own:.2f} of the wanted person's own")
+    print(f"boiling: {looks.boiling(seen):.2f} of the video's")
+
+    # How it moves.
+    for name in ("mouth", "eyes"):
+        print(f"{name}: r {motion.correlation(getattr(here, name), getattr(made, name)):.2f}")
+    scenes = np.zeros(len(old), int)
+    shakes = [motion.shakes(one.meshes, here.sizes, scenes) for one in (here, made)]
+    print(f"trembling: {motion.trembling(*shakes):.2f} of the video's")
+
+    # Whose face it is.
     print_identity(before, old, after, new, wanted, target)
-    there, here, made = (mean_shape(some) for some in (target, old, new))
-    print(f"shape: {((made - here) * (there - here)).sum() / ((there - here) ** 2).sum():.2f} of the way")
+    print(f"shape: {motion.shape_way(here.shapes, there.shapes, made.shapes):.2f} of the way")
 
 
 def faces_of(finder: FaceFinder, images: list[Picture]) -> list[Face]:
@@ -90,40 +83,9 @@ def faces_of(finder: FaceFinder, images: list[Picture]) -> list[Face]:
     return [max(faces.faces, key=lambda face: face.size) for _, faces in frames]
 
 
-def hull(image: Picture, face: Face) -> np.ndarray:
-    """Which pixels lie in the hull of eyes, brows and mouth."""
-    mask = np.zeros(image.shape[:2], np.uint8)
-    cv2.fillPoly(mask, [cv2.convexHull(face.points[HULL, :2].astype(np.int32))], 1)
-    return mask.astype(bool)
-
-
-def luminance(image: Picture) -> np.ndarray:
-    return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-
-
-def laplacian(image: Picture, inside: np.ndarray) -> float:
-    return float(cv2.Laplacian(luminance(image), cv2.CV_32F)[inside].var())
-
-
-def boiling(images: list[Picture], hulls: list[np.ndarray]) -> float:
-    fine = [luminance(image) - cv2.blur(luminance(image), (5, 5)) for image in images]
-    pairs = list(zip(fine, fine[1:], hulls[1:], strict=False))
-    change = np.mean([np.abs(b - a)[inside].mean() for a, b, inside in pairs])
-    return float(change / np.mean([np.abs(b)[inside].mean() for _, b, inside in pairs]))
-
-
-def trembling(faces: list[Face], old: list[Face]) -> float:
-    points = np.stack([face.points[:, :2] / like.size for face, like in zip(faces, old, strict=True)])
-    return float(np.sqrt((np.diff(points, n=2, axis=0) ** 2).mean()))
-
-
-def mean_shape(faces: list[Face]) -> np.ndarray:
-    """The mean of the meshes, each turned upright and brought to the size of the mean face."""
-    shapes = []
-    for face in faces:
-        fit, stable = rigid(face.points), face.points[list(STABLE)].mean(axis=0)
-        shapes.append((face.points - stable) @ fit.turn / fit.scale)
-    return np.mean(shapes, axis=0)
+def sharp(image: Picture, face: Face) -> float:
+    """Variance of the Laplacian in the hull of eyes, brows and mouth."""
+    return looks.laplacian_variance(looks.luminance(image), looks.feature_hull(face.points, image.shape[:2]))
 
 
 def print_identity(
@@ -136,15 +98,12 @@ def print_identity(
 ) -> None:
     identifier = Identifier(CPU)
 
-    def known(images: list[Picture], faces: list[Face]) -> list[np.ndarray]:
-        return list(identifier.embed([(image, five_points(f.points)) for image, f in zip(images, faces, strict=True)]))
+    def known(images: list[Picture], faces: list[Face]) -> np.ndarray:
+        return identifier.embed([(image, five_points(f.points)) for image, f in zip(images, faces, strict=True)])
 
-    source, goal, swapped = known(before, old), known(wanted, target), known(after, new)
-    source_typical, goal_typical = typical(np.stack(source)), typical(np.stack(goal))
-    to_goal = np.array([distance(one, goal_typical) for one in swapped])
-    to_source = np.array([distance(one, source_typical) for one in swapped])
-    apart = goal_typical - source_typical
-    way = np.array([(one - source_typical) @ apart / (apart @ apart) for one in swapped])
+    source, goal, swapped = typical(known(before, old)), typical(known(wanted, target)), known(after, new)
+    to_goal, to_source = likeness.distances(swapped, goal), likeness.distances(swapped, source)
+    way = likeness.way(swapped, source, goal)
     print(
         f"identity: {to_goal.mean():.2f} from the wanted person, {to_source.mean():.2f} from the replaced one;"
         f" {way.mean():.2f} of the way; nearer to the wanted one in {np.mean(to_goal < to_source):.0%} of the frames"
