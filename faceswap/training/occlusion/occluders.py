@@ -41,6 +41,15 @@ Draw = Callable[[np.random.Generator, int, Pool], Occluder]
 
 def hand(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
     """A palm with some fingers, bent at their joints, each with its own shade; skin like the face's, or another's."""
+    return _hand(rng, side, pool, stretched=rng.uniform(0.8, 1.0))
+
+
+def fist(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
+    """The same with its fingers drawn in."""
+    return _hand(rng, side, pool, stretched=rng.uniform(0.15, 0.5))
+
+
+def _hand(rng: np.random.Generator, side: int, pool: Pool, stretched: float) -> Occluder:
     length = side * rng.uniform(0.3, 0.95)  # of the palm
     turn = rng.uniform(0, 2 * np.pi)
     wrist = _beside(rng, side, turn, reach=length)
@@ -50,7 +59,9 @@ def hand(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
     spread, bend = rng.uniform(0.05, 0.25), rng.uniform(-0.5, 0.5)
     crease = np.zeros((side, side), np.float32)
     for finger in rng.permutation(5)[: rng.integers(2, 6)]:
-        raised = _finger(rng, side, wrist, length, turn, spread=spread, bend=bend, finger=int(finger))
+        raised = _finger(
+            rng, side, wrist, length, turn, spread=spread, bend=bend, finger=int(finger), stretched=stretched
+        )
         edge = cv2.GaussianBlur((raised > 0).astype(np.float32), (0, 0), 1.0) * (raised == 0)
         crease = np.maximum(crease * (raised == 0), edge * (height > 0))
         height = np.where(raised > 0, raised + 0.2 * height, height)
@@ -149,7 +160,14 @@ def caption(rng: np.random.Generator, side: int, _pool: Pool) -> Occluder:
     return Occluder(colour.astype(np.float32) / 255, cover)
 
 
-TRAINED: Mapping[str, Draw] = {"hand": hand, "blob": blob, "board": board, "stick": stick, "strands": strands}
+TRAINED: Mapping[str, Draw] = {
+    "hand": hand,
+    "fist": fist,
+    "blob": blob,
+    "board": board,
+    "stick": stick,
+    "strands": strands,
+}
 """What is pasted while training."""
 HELD_OUT: Mapping[str, Draw] = {"cup": cup, "caption": caption}
 """What is pasted to measure only."""
@@ -165,6 +183,7 @@ def _finger(
     spread: float,
     bend: float,
     finger: int,
+    stretched: float,
 ) -> Plane:
     """How high a finger lies over the picture: three limbs, each turned a little more than the one before."""
     thumb = finger == 4
@@ -175,7 +194,7 @@ def _finger(
     height = np.zeros((side, side), np.float32)
     start = knuckle
     for limb, share in enumerate((0.42, 0.28, 0.22)):
-        end = start + length * share * (0.9 if finger in (0, 3) else 1.0) * _towards(along)
+        end = start + length * stretched * share * (0.9 if finger in (0, 3) else 1.0) * _towards(along)
         slimmer = thick * (1 - 0.1 * limb)
         height = np.maximum(height, _capsule(side, start, end, slimmer, slimmer * 0.92))
         start, along = end, along + bend * rng.uniform(0.2, 1.0)

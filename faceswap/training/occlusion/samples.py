@@ -109,9 +109,10 @@ def _pasted(picture: Image, cover: Plane, occluder: Occluder, rng: np.random.Gen
 
 
 def _filmed(picture: Image, rng: np.random.Generator) -> Image:
-    """Another light, another camera, another codec."""
+    """Another light, brighter here than there, another camera, another codec."""
     tint, gain, gamma = rng.normal(1, 0.07, 3), rng.lognormal(0, 0.2), rng.lognormal(0, 0.2)
-    picture = np.clip(np.clip(picture * tint * gain, 0, 1) ** gamma, 0, 1)
+    light = cv2.resize(rng.lognormal(0, rng.uniform(0, 0.35), (3, 3)), (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    picture = np.clip(np.clip(picture * tint * gain * light[..., None], 0, 1) ** gamma, 0, 1)
     if rng.random() < 0.5:
         small = int(rng.integers(40, SIDE))
         picture = cv2.resize(cv2.resize(picture, (small, small), interpolation=cv2.INTER_AREA), (SIDE, SIDE))
