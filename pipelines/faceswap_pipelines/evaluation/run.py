@@ -20,7 +20,7 @@ from faceswap_pipelines.evaluation.job import (
 )
 from faceswap_pipelines.evaluation.persons import Wanted, drawn_people, persons_of, wanted_person
 from faceswap_pipelines.evaluation.report import check_report, write_page
-from faceswap_pipelines.evaluation.swaps import SwapPart, summarise, watch_swap, worst_frames
+from faceswap_pipelines.evaluation.swaps import SwapPart, check_files, summarise, watch_swap, worst_frames
 
 _WORST = 3  # frames of each measure
 
@@ -33,6 +33,8 @@ def evaluate(job: EvaluateJob) -> Run[EvaluateResult]:
     """
     start, device = time.monotonic(), pick_device(job.device)
     check_report(job)
+    if job.swap:
+        check_files(job.swap)
 
     models: list[ModelQuality] = []
     shown: dict[str, Rebuilt] = {}
