@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 
 from faceswap.errors import FaceError, MediaError
-from faceswap.faces.identity import EMBEDDING, SAME_PERSON, Identifier, distance, typical
+from faceswap.faces.identity import SAME_PERSON, Identifier, distance, typical
 from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.faces.person import main_person, pick, tracks_of
 from faceswap.faces.trackfile import TrackFile
@@ -140,7 +140,7 @@ def _together(files: SwapFiles, known: Sequence[_Known], compared: list[FrameLoo
         raise FaceError(
             f"{files.swap} and {files.target} have no two frames with a face in common", "Name other videos or --frames"
         )
-    faces, nobody = [one.before for one in known], np.full(EMBEDDING, np.nan)
+    faces, nobody = [one.before for one in known], np.full_like(known_people[0][0], np.nan)
     return SwapFrames(
         indices=np.array([one.index for one in known]),
         faces=faces,
