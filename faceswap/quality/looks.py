@@ -150,7 +150,8 @@ def patch_box(points: MeshPoints, shape: tuple[int, int]) -> tuple[slice, slice]
 def feature_hull(points: MeshPoints, shape: tuple[int, int]) -> Inside:
     """Which pixels of a picture of `shape` lie in the hull of eyes, brows and mouth."""
     mask = np.zeros(shape, np.uint8)
-    cv2.fillPoly(mask, [cv2.convexHull(points[_HULL, :2].astype(np.int32))], 1)
+    if mask.size:
+        cv2.fillPoly(mask, [cv2.convexHull(points[_HULL, :2].astype(np.int32))], 1)
     return mask.astype(bool)
 
 

@@ -160,8 +160,8 @@ def _counts(quality: SwapQuality) -> str:
     if quality.likeness is None:
         return f"{words} Whose face it should be was not said: add --identity."
     return (
-        f"{words} The wanted person is looked for among {quality.likeness.gallery} people: the replaced one, the drawn"
-        " actors of the demo and those whose faces were given."
+        f"{words} The wanted person is looked for among {quality.likeness.gallery} people: besides the replaced one,"
+        " those of the demo's drawn actors and of the people whose faces were given who look like neither."
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+import torch
+
 from faceswap.quality.scales import CROP, LIKENESS, REBUILT, SWAP
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.devices import pick_device
@@ -14,13 +16,14 @@ from faceswap_pipelines.evaluation.job import (
     EvaluateJob,
     EvaluateResult,
     ModelQuality,
+    SwapFiles,
     SwapQuality,
     Verdict,
     verdicts_of,
 )
 from faceswap_pipelines.evaluation.persons import Wanted, drawn_people, persons_of, wanted_person
 from faceswap_pipelines.evaluation.report import check_report, write_page
-from faceswap_pipelines.evaluation.swaps import SwapPart, summarise, watch_swap, worst_frames
+from faceswap_pipelines.evaluation.swaps import SwapPart, check_files, summarise, watch_swap, worst_frames
 
 _WORST = 3  # frames of each measure
 
@@ -33,13 +36,15 @@ def evaluate(job: EvaluateJob) -> Run[EvaluateResult]:
     """
     start, device = time.monotonic(), pick_device(job.device)
     check_report(job)
+    if job.swap:
+        check_files(job.swap)
 
     models: list[ModelQuality] = []
     shown: dict[str, Rebuilt] = {}
     if job.facesets:
         models, shown = yield from measure_faces(job.models, job.facesets, device)
 
-    part = yield from _watch(job) if job.swap else _nothing()
+    part = (yield from _watch(job, job.swap, device)) if job.swap else None
     swap = part.quality if part else None
     verdicts = tuple(_verdicts(models, swap))
 
@@ -57,18 +62,16 @@ def evaluate(job: EvaluateJob) -> Run[EvaluateResult]:
     )
 
 
-def _watch(job: EvaluateJob) -> Run[SwapPart | None]:
+def _watch(job: EvaluateJob, files: SwapFiles, device: torch.device) -> Run[SwapPart]:
     """Everything about the swapped video."""
-    assert job.swap is not None
-    device = pick_device(job.device)
     finder = FaceFinder(device, job.min_face)
     wanted: Wanted | None = None
     gallery = {}
-    if job.swap.identity is not None:
+    if files.identity is not None:
         yield Progress(title="Looking at who is wanted", done=0, total=None, unit="")
-        wanted = wanted_person(job.swap.identity, finder, device)
+        wanted = wanted_person(files.identity, finder, device)
         gallery = drawn_people(device) | persons_of(list(job.facesets.values()), device)
-    frames = yield from watch_swap(job.swap, finder, device)
+    frames = yield from watch_swap(files, finder, device)
     return SwapPart(
         frames=frames,
         quality=summarise(frames, wanted, gallery),
@@ -80,11 +83,6 @@ def _watch(job: EvaluateJob) -> Run[SwapPart | None]:
 def _numbers(part: SwapPart) -> dict[str, list[int]]:
     """The worst frames by their numbers in the target."""
     return {name: [int(part.frames.indices[place]) for place, _ in found] for name, found in part.worst.items()}
-
-
-def _nothing() -> Run[SwapPart | None]:
-    yield from ()
-    return None
 
 
 def _verdicts(models: list[ModelQuality], swap: SwapQuality | None) -> Iterable[Verdict]:

@@ -101,11 +101,7 @@ class _Known:
 
 
 def watch_swap(files: SwapFiles, finder: FaceFinder, device: torch.device) -> Run[SwapFrames]:
-    """Look at every frame of a swap and of its video.
-
-    Raises MediaError if they do not fit together, FaceError if the video shows nobody.
-    """
-    _check(files)
+    """Look at every frame of a swap and of its video. Raises FaceError if the video shows nobody."""
     with TemporaryDirectory() as folder, TrackFile(Path(folder) / "tracks.db") as tracks:
         analysis = yield from analyse(files.target, files.frames, tracks, finder)
         found = tracks.tracks(analysis)
@@ -144,7 +140,7 @@ def _together(files: SwapFiles, known: Sequence[_Known], compared: list[FrameLoo
         raise FaceError(
             f"{files.swap} and {files.target} have no two frames with a face in common", "Name other videos or --frames"
         )
-    faces, nobody = [one.before for one in known], np.full(EMBEDDING, np.nan)
+    faces, nobody = [one.before for one in known], np.full_like(known_people[0][0], np.nan)
     return SwapFrames(
         indices=np.array([one.index for one in known]),
         faces=faces,
@@ -199,7 +195,7 @@ def _pairs(files: SwapFiles, frames: Sequence[FrameFaces], numbers: Sequence[int
         )
 
 
-def _check(files: SwapFiles) -> None:
+def check_files(files: SwapFiles) -> None:
     """Raises MediaError if the two cannot be compared frame by frame."""
     if any(is_picture(path) for path in (files.swap, files.target)):
         raise MediaError(f"{files.swap} is a picture", "Evaluate a swapped video: most measures are about movement")
