@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from faceswap_pipelines.calls import batch, extract, preview, swap, train, verify
+    from faceswap_pipelines.calls import batch, evaluate, extract, preview, swap, train, verify
 
-__all__ = ["batch", "extract", "preview", "swap", "train", "verify"]
+__all__ = ["batch", "evaluate", "extract", "preview", "swap", "train", "verify"]
 
 
 def __getattr__(name: str) -> Any:

@@ -21,6 +21,8 @@ from faceswap_pipelines.batching.plan import read_plan
 from faceswap_pipelines.batching.run import BatchResult
 from faceswap_pipelines.batching.run import batch as batch_job
 from faceswap_pipelines.common.progress import Progress, run
+from faceswap_pipelines.evaluation.job import EvaluateJob, EvaluateResult, SwapFiles
+from faceswap_pipelines.evaluation.run import evaluate as evaluate_job
 from faceswap_pipelines.extraction.job import ExtractJob, ExtractResult
 from faceswap_pipelines.extraction.run import extract as extract_job
 from faceswap_pipelines.swapping.job import SwapJob, SwapResult, settings_from
@@ -97,6 +99,29 @@ def verify(*files: AnyPath, authorities: str = "", progress: Watch | None = None
     `authorities`: certificates, as PEM, of signers to trust besides this user.
     """
     return run(verify_job([Path(file) for file in files], authorities), _watch(progress))
+
+
+def evaluate(
+    *models: AnyPath,
+    facesets: Mapping[str, AnyPath] | None = None,
+    swap: SwapFiles | None = None,
+    out: AnyPath | None = None,
+    progress: Watch | None = None,
+    **options: Any,
+) -> EvaluateResult:
+    """How good models are on facesets that training has not seen, and a swapped video beside the one that was swapped.
+
+    `swap`: SwapFiles(swap=..., target=..., identity=...), all paths; `out`: the report to write, an .html file;
+    `options`: further fields of EvaluateJob.
+    """
+    job = EvaluateJob(
+        models=tuple(Path(model) for model in models),
+        facesets={person: Path(folder) for person, folder in (facesets or {}).items()},
+        swap=swap,
+        out=None if out is None else Path(out),
+        **options,
+    )
+    return run(evaluate_job(job), _watch(progress))
 
 
 def batch(

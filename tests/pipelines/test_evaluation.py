@@ -13,31 +13,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.credentials import TRUSTED, read_credentials
 from faceswap.provenance.xmp import SOURCE_TYPE
 from faceswap.quality.scales import LIKENESS, POOR, REBUILT, SWAP
-from faceswap_cli.main import app
+from faceswap_pipelines import evaluate
 from faceswap_pipelines.evaluation import faces
-from faceswap_pipelines.evaluation.job import SwapLikeness, SwapQuality
+from faceswap_pipelines.evaluation.job import SwapFiles, SwapLikeness, SwapQuality
+from support.commands import command, refused
 from support.studio import CLIP_FRAMES, Studio
 
 EVIL = "<script>alert(1)</script>&.mp4"
-
-
-def command(*words: object) -> Result:
-    return CliRunner().invoke(app, [str(word) for word in words], catch_exceptions=False)
-
-
-def refused(result: Result, *parts: str) -> None:
-    """Exit code 3 and one line that says what is wrong."""
-    assert result.exit_code == 3, result.output
-    assert len(result.stderr.strip().splitlines()) == 1, result.stderr
-    for part in parts:
-        assert part in result.stderr
 
 
 @dataclass(frozen=True)
@@ -178,3 +166,11 @@ def test_what_cannot_be_evaluated(studio: Studio, tmp_path: Path) -> None:
     small = tmp_path / "small.mp4"
     write_clip(small, (frame.image[::2, ::2].copy() for frame in read_frames(clip)), Fraction(25))
     refused(command("evaluate", "--swap", small, "--target", clip), "128x128", "--target")
+
+
+def test_the_call_measures_what_the_command_does(evaluated: Evaluated, studio: Studio) -> None:
+    files = SwapFiles(swap=evaluated.swap, target=studio.clips["a"])
+    quality = evaluate(swap=files, device="cpu").swap
+    assert quality is not None
+    assert quality.mouth == pytest.approx(evaluated.result["swap"]["mouth"])
+    assert quality.likeness is None

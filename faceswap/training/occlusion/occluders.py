@@ -57,22 +57,21 @@ def _hand(rng: np.random.Generator, side: int, pool: Pool, stretched: float) -> 
 
     # Fingers spread from the knuckles; those in front darken those behind along their edge.
     spread, bend = rng.uniform(0.05, 0.25), rng.uniform(-0.5, 0.5)
+    palm = _Palm(wrist=wrist, length=length, turn=turn, spread=spread, bend=bend, stretched=stretched)
     crease = np.zeros((side, side), np.float32)
     for finger in rng.permutation(5)[: rng.integers(2, 6)]:
-        raised = _finger(
-            rng, side, wrist, length, turn, spread=spread, bend=bend, finger=int(finger), stretched=stretched
-        )
+        raised = _finger(rng, side, palm, int(finger))
         edge = cv2.GaussianBlur((raised > 0).astype(np.float32), (0, 0), 1.0) * (raised == 0)
         crease = np.maximum(crease * (raised == 0), edge * (height > 0))
         height = np.where(raised > 0, raised + 0.2 * height, height)
 
-    cover = (height > 0).astype(np.float32)
+    # Skin, as a rule the face's own.
     others = rng.uniform(0.2, 0.95) * np.array([1.0, rng.uniform(0.65, 0.9), rng.uniform(0.5, 0.85)])
     tone = pool.skin if rng.random() < 0.75 else others
     tone = np.clip(tone * rng.lognormal(0, 0.12) * rng.normal(1, 0.03, 3), 0.03, 1)
     shade = _lit(rng, height / length) * (1 - 0.6 * crease)
     grain = 1 + 0.05 * _smooth_noise(rng, side, int(rng.integers(4, 40)))
-    return Occluder((tone * (shade * grain)[..., None]).astype(np.float32), cover)
+    return Occluder((tone * (shade * grain)[..., None]).astype(np.float32), (height > 0).astype(np.float32))
 
 
 def blob(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
@@ -173,31 +172,34 @@ HELD_OUT: Mapping[str, Draw] = {"cup": cup, "caption": caption}
 """What is pasted to measure only."""
 
 
-def _finger(
-    rng: np.random.Generator,
-    side: int,
-    wrist: Float[np.ndarray, 2],
-    length: float,
-    turn: float,
-    *,
-    spread: float,
-    bend: float,
-    finger: int,
-    stretched: float,
-) -> Plane:
+@dataclass(frozen=True, kw_only=True)
+class _Palm:
+    """Where a hand is and what it does; lengths in pixels, angles in radians."""
+
+    wrist: Float[np.ndarray, 2]
+    length: float
+    turn: float
+    spread: float
+    bend: float
+    stretched: float
+    """1 for fingers stretched out, near 0 for a fist."""
+
+
+def _finger(rng: np.random.Generator, side: int, palm: _Palm, finger: int) -> Plane:
     """How high a finger lies over the picture: three limbs, each turned a little more than the one before."""
     thumb = finger == 4
-    along = turn + (0.9 if thumb else spread * (finger - 1.5) * 2)
-    knuckle = wrist + length * (0.45 if thumb else 0.95) * _towards(turn + (0.5 if thumb else 0.22 * (finger - 1.5)))
-    thick = length * (0.13 if thumb else 0.115) * rng.uniform(0.9, 1.1)
+    along = palm.turn + (0.9 if thumb else palm.spread * (finger - 1.5) * 2)
+    root = _towards(palm.turn + (0.5 if thumb else 0.22 * (finger - 1.5)))
+    start = palm.wrist + palm.length * (0.45 if thumb else 0.95) * root
+    thick = palm.length * (0.13 if thumb else 0.115) * rng.uniform(0.9, 1.1)
+    reach = palm.length * palm.stretched * (0.9 if finger in (0, 3) else 1.0)
 
     height = np.zeros((side, side), np.float32)
-    start = knuckle
     for limb, share in enumerate((0.42, 0.28, 0.22)):
-        end = start + length * stretched * share * (0.9 if finger in (0, 3) else 1.0) * _towards(along)
+        end = start + reach * share * _towards(along)
         slimmer = thick * (1 - 0.1 * limb)
         height = np.maximum(height, _capsule(side, start, end, slimmer, slimmer * 0.92))
-        start, along = end, along + bend * rng.uniform(0.2, 1.0)
+        start, along = end, along + palm.bend * rng.uniform(0.2, 1.0)
     return height
 
 

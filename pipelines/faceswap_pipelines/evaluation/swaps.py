@@ -23,7 +23,7 @@ from faceswap.quality import likeness, looks, motion
 from faceswap.quality.looks import FrameLooks, frame_looks, missing_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.streams import batched
-from faceswap.types import EMBEDDING, Embedding, Embeddings, Face, FrameFaces, Picture
+from faceswap.types import Embedding, Embeddings, Face, FrameFaces, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse
 from faceswap_pipelines.common.cpu import one_thread_each
 from faceswap_pipelines.common.prefetch import depth_for, prefetch
