@@ -44,8 +44,8 @@ _REMEMBER_TAB = """() => setTimeout(() => {
 })"""
 
 _POLL_EVERY = 2.0  # seconds; after a click the page looks at once
-Seen = dict[int, Any]
-"""What each live part was last shown for."""
+Seen = dict[int | str, Any]
+"""What each live part was last shown for, by its number; and the open "project" and the "pill" of the page's head."""
 
 
 def build_page(projects: Projects, queue: Queue) -> gr.Blocks:
@@ -142,15 +142,15 @@ class _Page:
 
         try:
             project = self._desk.projects.open(name)
-            fresh = seen.get(-2) != project.name
-            now[-2] = project.name
+            fresh = seen.get("project") != project.name
+            now["project"] = project.name
             for number, live in enumerate(self._live):
                 now[number], updates[number] = self._updated(live, project, fresh, None if fresh else seen.get(number))
         except FaceswapError as error:  # a file that was edited by hand, for example
             pill = cards.trouble(text_of(error)) if name else pill
-        now[-1] = pill
+        now["pill"] = pill
 
-        return [now, gr.skip() if seen.get(-1) == pill else pill, *updates]
+        return [now, gr.skip() if seen.get("pill") == pill else pill, *updates]
 
     def _updated(self, live: Live, project: Project, fresh: bool, before: Any) -> tuple[Any, Any]:
         """What a part depends on now, and its update if that is another than before."""

@@ -3,6 +3,14 @@ would not know in the new container.
 
 A segment is a file with the video alone: NUT, the one simple container that keeps any time base exactly, or MOV for
 ProRes, which NUT does not know.
+
+The time line, in ticks of the source's time base:
+
+    the source's frames     0 1 2 3 4 5 6 7 8 9 ...
+    an excerpt's segments         [3 4 5)[6 7 8)      its zero is the first segment's first tick; of a whole video, 0
+    ends                                 6      9     the next segment's first tick; of the last one, as long as its
+                                                      frame is shown in the source
+    sound                     .. [3 . . . . . . 9)    the span between; with the packet before, which decoders need
 """
 
 from __future__ import annotations
@@ -66,24 +74,26 @@ def join(
 ) -> None:
     """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
 
-    Copied packets keep their bytes and their times beside the video; chapters, titles and languages come along. Of a
+    Copied packets keep their bytes and their times beside the video; chapters, titles and languages come along. Of an
     `excerpt` of the source the times begin at zero, and of all that goes with them only its sound comes along.
     Raises OSError or av.FFmpegError if it cannot be written.
     """
+    # The time line.
     last = segments[-1].ticks[-1]
     ends = [segment.ticks[0] for segment in segments[1:]] + [last + _last_duration(source, last)]
     zero = segments[0].ticks[0] if excerpt else 0
     span = _span(source, zero, ends[-1], excerpt)
 
     with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
+        # What comes along, and when each track starts.
         copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
         tracks = copied if excerpt else [*copied, *_optional_tracks(origin, source, muxer)]
-        # A trimmed track starts at some multiple of what it counts in.
-        trimmed = span.begin is not None
+        trimmed = span.begin is not None  # then it starts at some multiple of what it counts in
         starts = [(track.time_base or 1) * Fraction(1 if trimmed else track.start_time or 0) for track in tracks]
         starts.insert(0, (segments[0].ticks[0] - zero) * source.time_base)
 
         with av.open(str(whole), "w", format=muxer, options=_muxer_options(muxer, starts)) as output:
+            # Tracks, titles and chapters.
             video = output.add_stream_from_template(first.streams.video[0], opaque=True)
             video.time_base = source.time_base
             video.codec_context.framerate = source.frame_rate  # Matroska would note the ticks as the rate
@@ -95,6 +105,7 @@ def join(
             if not excerpt:
                 output.set_chapters(_chapters(origin, source.zero))
 
+            # Packets, in the order in which they are decoded.
             packets = merge(
                 _video_packets(segments, ends, video, source.time_base, zero),
                 _copied_packets(origin, tracks, copies, span),
