@@ -14,6 +14,7 @@ from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_evaluate import EvaluateTab
 from faceswap_app.tab_faces import FacesTab
+from faceswap_app.tab_latent import LatentTab
 from faceswap_app.tab_project import ProjectTab
 from faceswap_app.tab_queue import QueueTab
 from faceswap_app.tab_swap import SwapTab
@@ -65,6 +66,7 @@ class _Page:
         self._project_tab, self._faces_tab = ProjectTab(desk), FacesTab(desk)
         self._train_tab, self._swap_tab, self._queue_tab = TrainTab(desk), SwapTab(desk), QueueTab(desk)
         self._evaluate_tab, self._verify_tab = EvaluateTab(desk), VerifyTab(desk)
+        self._latent_tab = LatentTab(desk)
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -95,6 +97,8 @@ class _Page:
                 self._evaluate_tab.lay_out()
             with gr.Tab("Queue", id="queue"):
                 self._queue_tab.lay_out()
+            with gr.Tab("Latent", id="latent"):
+                self._latent_tab.lay_out()
             with gr.Tab("Verify", id="verify"):
                 self._verify_tab.lay_out()
 
@@ -106,12 +110,14 @@ class _Page:
         events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
         events += self._evaluate_tab.connect(project)
         self._verify_tab.connect(project)
+        self._latent_tab.connect(project)
 
         for tab, then in ((self._project_tab, "faces"), (self._faces_tab, "train"), (self._train_tab, "swap")):
             tab.next.click(lambda then=then: gr.Tabs(selected=then), None, self._tabs, **QUICK)
 
         self._live = [*self._project_tab.live, *self._faces_tab.live, *self._train_tab.live]
         self._live += [*self._swap_tab.live, *self._queue_tab.live, *self._verify_tab.live, *self._evaluate_tab.live]
+        self._live += self._latent_tab.live
         everything = [self._seen, self._pill, *(live.component for live in self._live)]
         refresh = {"fn": self._refresh, "inputs": [self._seen, project], "outputs": everything, **QUICK}
 

@@ -20,6 +20,7 @@ from faceswap_cli.demo import demo
 from faceswap_cli.evaluate import evaluate
 from faceswap_cli.extract import extract
 from faceswap_cli.faces import faces_app
+from faceswap_cli.latent import latent_app
 from faceswap_cli.page import page
 from faceswap_cli.swap import swap
 from faceswap_cli.train import train
@@ -36,6 +37,7 @@ for command in (demo, extract, train, swap, batch, evaluate, verify):
     app.command()(command)
 app.command("app")(page)
 app.add_typer(faces_app, name="faces")
+app.add_typer(latent_app, name="latent")
 
 
 def main() -> None:

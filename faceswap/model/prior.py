@@ -44,11 +44,11 @@ class Prior(nn.Module):
         return logits
 
     @torch.no_grad()
-    def sample(self, count: int, rng: torch.Generator) -> Codes:
-        """`count` times the codes of a face, drawn one after the other."""
+    def sample(self, count: int, rng: torch.Generator, temperature: float = 1.0) -> Codes:
+        """`count` times the codes of a face, drawn one after the other; logits are divided by `temperature`."""
         codes = torch.zeros(count, 0, dtype=torch.long, device=rng.device)
         for _ in range(self.places.shape[1]):
-            chances = self._logits(codes)[:, -1].float().softmax(dim=1)
+            chances = (self._logits(codes)[:, -1].float() / temperature).softmax(dim=1)
             codes = torch.cat([codes, torch.multinomial(chances, 1, generator=rng)], dim=1)
         return codes
 
