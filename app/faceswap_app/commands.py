@@ -116,5 +116,5 @@ def evaluate(swapped: Path, clip: Path, faceset: Path) -> list[str]:
 
 
 def demo(folder: Path, minutes: float) -> list[str]:
-    """Everything, on two drawn actors."""
+    """Everything, on two people who do not exist."""
     return ["demo", "--out", str(folder), "--minutes", f"{minutes:g}"]

@@ -37,9 +37,9 @@ class ProjectTab:
                         label="New project", placeholder="For example: ada-and-bruno", max_lines=1, elem_id="new-name"
                     )
                     self._create = gr.Button("Make the project", variant="primary", elem_id="create")
-                with gr.Accordion("Or first try it with two drawn people", open=False):
+                with gr.Accordion("Or first try it with two people who do not exist", open=False):
                     gr.Markdown(
-                        "Draws two people who do not exist, films them, finds their faces, trains on them and swaps:"
+                        "Films two people who do not exist, finds their faces, trains on them and swaps:"
                         " everything that you would do, in a few minutes, in a project called *demo*."
                     )
                     self._minutes = gr.Number(value=3, label="Minutes to train", minimum=0.1, maximum=60)
@@ -106,15 +106,14 @@ class ProjectTab:
         return [gr.Dropdown(choices=self._desk.projects.names(), value=project.name), ""]
 
     def _make_demo(self, minutes: object) -> Any:
-        from faceswap_pipelines.demo.actors import LEADS
+        from faceswap_pipelines.demo.run import leads
 
         words = commands.demo(self._desk.projects.folder / _DEMO, number(minutes) or 3.0)
         self._desk.queue.add(_DEMO, "Demo", words)
         if _DEMO not in self._desk.projects.names():
             project = self._desk.projects.create(_DEMO)
-            for key, actor in zip("ab", LEADS, strict=True):
-                name = actor.name.capitalize()
-                project.change(key, name=name, consent=INVENTED, clips=(f"{actor.name}.mp4",))
+            for key, name in zip("ab", leads(drawn=False), strict=True):
+                project.change(key, name=name.capitalize(), consent=INVENTED, clips=(f"{name}.mp4",))
         return gr.Dropdown(choices=self._desk.projects.names(), value=_DEMO)
 
     def _add(self, name: str | None) -> None:

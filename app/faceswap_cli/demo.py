@@ -14,6 +14,7 @@ from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")] = Path("demo"),
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 3.0,
+    drawn: Annotated[bool, typer.Option("--drawn", help="With two actors who are drawn by formulae.")] = False,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
@@ -21,6 +22,6 @@ def demo(
     with job_errors():
         from faceswap_pipelines.demo.run import demo as run_demo
 
-        result = run_with_progress(run_demo(out, minutes, device), quiet=json)
+        result = run_with_progress(run_demo(out, minutes, device, drawn), quiet=json)
 
     print_result(result, json, f"Watch {result.swap}, look at {result.sheet}, read {result.report}")

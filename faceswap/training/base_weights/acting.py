@@ -142,7 +142,7 @@ def sample_motions(faces: Portraits, strength: float, rng: torch.Generator) -> M
         blend=strength * shapes,
         lids=strength * lids,
         gaze=strength * gaze,
-        turn=faces.turn @ _rotation(strength * turn),
+        turn=turned(faces, strength * turn),
     )
 
 
@@ -214,6 +214,11 @@ def apply_motion(faces: Portraits, motion: Motion) -> Points:
     shapes = torch.from_numpy(_shapes()).to(faces.points)
     moved = faces.heads() + torch.einsum("bs,spi->bpi", motion.blend, shapes)
     return torch.einsum("bpj,bij->bpi", moved, motion.turn) * faces.scale[:, None, None] + faces.centre[:, None]
+
+
+def turned(faces: Portraits, turn: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3 3"]:
+    """How the heads are turned once they have turned further, by yaw and pitch in radians."""
+    return faces.turn @ _rotation(turn)
 
 
 def _rotation(turn: Float[Tensor, "batch 2"]) -> Float[Tensor, "batch 3 3"]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 from faceswap.errors import OutputError
@@ -16,7 +18,8 @@ from faceswap.types import Picture
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.marks import seal_of, write_marked
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.demo.actors import LEADS, frames
+from faceswap_pipelines.demo import people
+from faceswap_pipelines.demo.actors import LEADS, Actor, frames
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.swapping.job import SwapJob, SwapResult
@@ -26,7 +29,8 @@ from faceswap_pipelines.training.run import train
 
 _FRAMES = 400
 _SWAPPED = 250  # of the first actor's frames
-_SIZE = 256
+_DRAWN_SIZE = 256
+_SHOWN = 256  # pixels of a picture in the sheet
 _RATE = Fraction(25)
 
 
@@ -42,12 +46,37 @@ class DemoResult:
     """Share of each actor's frames with a kept face."""
 
 
-def demo(out: Path, minutes: float, device: str = "auto") -> Run[DemoResult]:
-    """Film two drawn actors, extract their faces, train for `minutes`, swap one into the other's clip.
+@dataclass(frozen=True)
+class _Lead:
+    """Somebody who does not exist, and their film."""
 
-    What an earlier run has finished is not done again. Raises OutputError if `out` cannot be used.
+    name: str
+    film: Callable[[], Iterator[Picture]]
+
+
+def leads(drawn: bool) -> list[str]:
+    """What the two who are filmed are called: people of portraits, or actors who are drawn by formulae."""
+    return [lead.name for lead in _leads(drawn)]
+
+
+def _leads(drawn: bool) -> list[_Lead]:
+    if not drawn:
+        return [_Lead(name, partial(people.film, name, _FRAMES)) for name in people.PEOPLE]
+    return [_Lead(actor.name, partial(_drawn, actor, seed)) for seed, actor in enumerate(LEADS)]
+
+
+def _drawn(actor: Actor, seed: int) -> Iterator[Picture]:
+    return (rendering.image for rendering in frames(actor, _FRAMES, _DRAWN_SIZE, seed))
+
+
+def demo(out: Path, minutes: float, device: str = "auto", drawn: bool = False) -> Run[DemoResult]:
+    """Film two people who do not exist, extract their faces, train for `minutes`, swap one into the other's clip.
+
+    They are portraits that come to life; `drawn`, two actors that are drawn by formulae. What an earlier run has
+    finished is not done again. Raises OutputError if `out` cannot be used.
     """
-    clips = {person: out / f"{actor.name}.mp4" for person, actor in zip("ab", LEADS, strict=True)}
+    cast = _leads(drawn)
+    clips = {person: out / f"{lead.name}.mp4" for person, lead in zip("ab", cast, strict=True)}
     facesets = {person: out / "faces" / person for person in clips}
 
     seconds: dict[str, float] = {}
@@ -63,8 +92,7 @@ def demo(out: Path, minutes: float, device: str = "auto") -> Run[DemoResult]:
         start = time.monotonic()
         yield Progress(title=f"Filming {clip.stem}", done=number, total=len(clips), unit="clips")
         if not clip.exists():
-            film = (drawn.image for drawn in frames(LEADS[number], _FRAMES, _SIZE, seed=number))
-            write_clip(clip, film, _RATE, Encoding(crf=16))
+            write_clip(clip, cast[number].film(), _RATE, Encoding(crf=16))
         result = yield from extract(ExtractJob(inputs=(clip,), out=facesets[person], device=device))
         found[clip.stem] = result.kept / _FRAMES
         seconds[f"{clip.stem}: filming and extracting"] = time.monotonic() - start
@@ -104,7 +132,7 @@ def _side_by_side(source: Path, target: Path, swapped: Path) -> Picture:
     ]
     return sheet(
         [(title, [f.image for f in read_frames(path, 0, _SWAPPED) if f.index in moments]) for title, path in rows],
-        side=_SIZE,
+        side=_SHOWN,
     )
 
 
@@ -118,7 +146,7 @@ def _report(
     lines = ["# Demo report", ""]
 
     lines += [
-        "Two people who do not exist, drawn by formulae: " + " and ".join(c.stem for c in clips.values()) + ".",
+        "Two people who do not exist: " + " and ".join(c.stem for c in clips.values()) + ".",
         "",
     ]
     lines += [f"- faces kept of {name}: {share:.1%} of the frames" for name, share in found.items()]

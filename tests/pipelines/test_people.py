@@ -1,0 +1,71 @@
+"""The demo's people: portraits on film, who hold still for nobody and stay who they are."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from faceswap.faces.identity import SAME_PERSON, Identifier, distance
+from faceswap.faces.landmarks import eye_opening, five_points, mouth_opening, pose
+from faceswap.types import Face, Picture
+from faceswap_pipelines.common.analyse import FaceFinder
+from faceswap_pipelines.demo.people import PEOPLE, SIZE, film
+from faceswap_pipelines.demo.run import leads
+
+SHOWN = slice(0, 90, 9)
+
+
+@pytest.fixture(scope="module")
+def films() -> dict[str, list[Picture]]:
+    """Every ninth of the first 90 frames, by person."""
+    return {person: list(film(person, 90))[SHOWN] for person in PEOPLE}
+
+
+@pytest.fixture(scope="module")
+def faces(films: dict[str, list[Picture]]) -> dict[str, list[Face]]:
+    finder = FaceFinder(torch.device("cpu"))
+    found = {person: [faces.faces for _, faces in finder.look_at(frames)[1]] for person, frames in films.items()}
+    return {person: [max(seen, key=lambda face: face.size) for seen in each] for person, each in found.items()}
+
+
+def test_every_frame_shows_one_person_large_enough(faces: dict[str, list[Face]]) -> None:
+    for seen in faces.values():
+        assert len(seen) == 10
+        assert min(face.size for face in seen) > 0.35 * SIZE
+
+
+def test_they_move_as_people_do(faces: dict[str, list[Face]]) -> None:
+    for seen in faces.values():
+        points = [face.points for face in seen]
+        assert np.ptp([pose(each).yaw for each in points]) > 6
+        assert np.ptp([mouth_opening(each) for each in points]) > 0.02
+        assert np.ptp([sum(eye_opening(each)) for each in points]) > 0.03
+
+
+def test_each_stays_who_they_are_and_is_nobody_else(
+    films: dict[str, list[Picture]], faces: dict[str, list[Face]]
+) -> None:
+    identifier = Identifier()
+    known = {
+        person: identifier.embed(
+            [(p, five_points(f.points)) for p, f in zip(films[person], faces[person], strict=True)]
+        )
+        for person in PEOPLE
+    }
+    one, other = known.values()
+    for own in (one, other):
+        assert max(distance(own[0], each) for each in own) < SAME_PERSON
+    assert min(distance(each, other[0]) for each in one) > SAME_PERSON
+
+
+def test_a_film_is_the_same_each_time_and_longer_ones_begin_alike(films: dict[str, list[Picture]]) -> None:
+    person = next(iter(PEOPLE))
+    again = next(film(person, 90))
+    np.testing.assert_array_equal(again, films[person][0])
+    assert again.shape == (SIZE, SIZE, 3)
+
+
+def test_both_casts_have_two_leads() -> None:
+    assert leads(drawn=False) == list(PEOPLE)
+    assert len(leads(drawn=True)) == 2
