@@ -24,4 +24,4 @@ def demo(
 
         result = run_with_progress(run_demo(out, minutes, device, drawn), quiet=json)
 
-    print_result(result, json, f"Watch {result.swap}, look at {result.sheet}, read {result.report}")
+    print_result(result, json, f"Watch {result.film}, look at {result.sheet}, read {result.report}")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
+from faceswap.errors import OutputError
+from faceswap.files import replaced
 from faceswap.media.pictures import write_picture
+from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import read_consent
 from faceswap.provenance.label import labelled
 from faceswap.provenance.seal import Sealer
@@ -30,3 +34,16 @@ def seal_of(model: Path, source: Path | None = None) -> Seal:
 def write_marked(path: Path, image: Picture, seal: Seal) -> None:
     """Write a picture that was put together from swapped ones. Raises OutputError."""
     write_picture(path, watermarked(image), seal=seal)
+
+
+def write_marked_film(path: Path, pictures: Iterable[Picture], frame_rate: Fraction, seal: Seal) -> None:
+    """Write a silent .mp4 of pictures that show swapped faces: marked, and signed before it gets its name.
+
+    Raises OutputError.
+    """
+    try:
+        with replaced(path) as fresh:
+            write_clip(fresh, map(watermarked, pictures), frame_rate)
+            seal(fresh, path.name)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error})", "Choose another place with --out") from error

@@ -9,6 +9,8 @@ from fractions import Fraction
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from faceswap.errors import OutputError
 from faceswap.media.codecs import Encoding
 from faceswap.media.video import read_frames
@@ -16,7 +18,7 @@ from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import NOBODY
 from faceswap.types import Picture
 from faceswap.visuals.sheets import sheet
-from faceswap_pipelines.common.marks import seal_of, write_marked
+from faceswap_pipelines.common.marks import seal_of, write_marked, write_marked_film
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.demo import people
 from faceswap_pipelines.demo.actors import LEADS, Actor, frames
@@ -39,6 +41,8 @@ class DemoResult:
     """Where everything is, and how long each part took."""
 
     swap: str
+    film: str
+    """The video, the swap, and the person who was put in, side by side."""
     sheet: str
     report: str
     seconds: dict[str, float]
@@ -114,15 +118,23 @@ def demo(out: Path, minutes: float, device: str = "auto", drawn: bool = False) -
     swapped = yield from swap(job)
     seconds["swapping"] = time.monotonic() - start
 
-    picture = out / "sheet.png"
-    write_marked(picture, _side_by_side(clips["a"], clips["b"], out / "swap.mp4"), seal_of(job.model, job.video))
+    # Beside what they were made from: pictures, and a film.
+    picture, film, seal = out / "sheet.png", out / "side_by_side.mp4", seal_of(job.model, job.video)
+    shown = [clips["a"], out / "swap.mp4", clips["b"]]
+    write_marked(picture, _sheet(*shown), seal)
+    yield Progress(title="Laying the films side by side", done=0, total=None, unit="")
+    frames_of = (read_frames(path, 0, _SWAPPED) for path in shown)
+    triples = (np.hstack([frame.image for frame in triple]) for triple in zip(*frames_of, strict=True))
+    write_marked_film(film, triples, _RATE, seal)
 
     report = out / "report.md"
     report.write_text(_report(clips, found, trained, swapped, seconds), encoding="utf-8")
-    return DemoResult(swap=swapped.out, sheet=str(picture), report=str(report), seconds=seconds, found=found)
+    return DemoResult(
+        swap=swapped.out, film=str(film), sheet=str(picture), report=str(report), seconds=seconds, found=found
+    )
 
 
-def _side_by_side(source: Path, target: Path, swapped: Path) -> Picture:
+def _sheet(source: Path, swapped: Path, target: Path) -> Picture:
     """The video's person, the swap, and the person who was put in, at the same moments."""
     moments = {round(_SWAPPED * (i + 0.5) / 6) for i in range(6)}
     rows = [
@@ -160,7 +172,8 @@ def _report(
         "|---|---|",
         *(f"| {part} | {took:.0f} |" for part, took in seconds.items()),
         "",
-        "swap.mp4 is the result, sheet.png shows it side by side, model/previews how it was learnt.",
+        "swap.mp4 is the result, side_by_side.mp4 and sheet.png show it beside what it was made from,"
+        " model/previews how it was learnt.",
     ]
 
     return "\n".join(lines) + "\n"

@@ -10,17 +10,14 @@ import numpy as np
 
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces.faceset import Faceset
-from faceswap.files import replaced
 from faceswap.latent.codes import Pictures, Shares, decode, decode_between, encode, interpolate, is_variational, resized
 from faceswap.media.pictures import read_picture
-from faceswap.media.video_write import write_clip
 from faceswap.model.folder import load_model
 from faceswap.model.swap_model import SwapModel
-from faceswap.provenance.watermark import watermarked
-from faceswap.types import Picture, Seal
+from faceswap.types import Picture
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.devices import pick_device
-from faceswap_pipelines.common.marks import seal_of, write_marked
+from faceswap_pipelines.common.marks import seal_of, write_marked, write_marked_film
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.latent.walk import check_person
 from faceswap_pipelines.swapping.sheet import sheet_path
@@ -96,7 +93,7 @@ def morph(job: MorphJob, out: Path) -> Run[MorphResult]:
 
     # The film and its sheet, marked and signed.
     seal = seal_of(job.model)
-    _write_film(out, pictures, seal)
+    write_marked_film(out, pictures, Fraction(_RATE), seal)
     shown = np.abs(shares[None] - np.linspace(0, 1, _COLUMNS)[:, None]).argmin(axis=1)
     write_marked(sheet_path(out), sheet([(_title(job), list(pictures[shown]))], side=_SIDE), seal)
     return MorphResult(
@@ -134,16 +131,6 @@ def _eased(count: int) -> Shares:
     """From 0 to 1 on half a cosine, with an eighth of the frames at rest at either end."""
     moving = np.clip(np.linspace(-1 / 6, 7 / 6, count), 0, 1)
     return np.asarray((1 - np.cos(np.pi * moving)) / 2)
-
-
-def _write_film(out: Path, pictures: Pictures, seal: Seal) -> None:
-    """The film, with the invisible mark in every picture, signed before it gets its name."""
-    try:
-        with replaced(out) as fresh:
-            write_clip(fresh, map(watermarked, pictures), Fraction(_RATE))
-            seal(fresh, out.name)
-    except OSError as error:
-        raise OutputError(f"{out} cannot be written ({error})", "Choose another place with --out") from error
 
 
 def _title(job: MorphJob) -> str:
