@@ -43,8 +43,10 @@ app.add_typer(latent_app, name="latent")
 def main() -> None:
     """The entry point `faceswap`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
-    if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1)  # kill -USR1 tells where each thread of one that stands still is
+    if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
+        faulthandler.register(
+            signal.SIGUSR1, file=sys.__stderr__
+        )  # kill -USR1 tells where each thread of one that stands still is
     keep_freed_memory()
     sleep_while_waiting()
     if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text

@@ -33,7 +33,7 @@ _BATCH = 16
 
 
 class OcclusionNetwork(nn.Module):
-    """Crops to the logits that something lies in front of a pixel's face: 0.4 million weights."""
+    """Crops to the logits that something lies in front of the face at a pixel: 0.33 million weights."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -90,10 +90,10 @@ def test_gives_nothing_away(visitor: httpx.Client, site: Site) -> None:
         ("pause", ["pair"], "nothing is being trained"),
         (
             "swap",
-            ["pair", "../outside.mp4", "model", "main", "b", *["linear", "pyramid"], *[1] * 6, "h264", 18, False],
+            ["pair", "../outside.mp4", "model", "main", "b", *["linear", "pyramid"], *[1] * 7, "h264", 18, False],
             "no clip",
         ),
-        ("swap", ["pair", None, "model", "main", "b", *["linear", "pyramid"], *[1] * 6, "h264", 18, False], "no clip"),
+        ("swap", ["pair", None, "model", "main", "b", *["linear", "pyramid"], *[1] * 7, "h264", 18, False], "no clip"),
     ],
 )
 def test_says_what_is_wrong(visitor: httpx.Client, site: Site, part: str, data: list[Any], said: str) -> None:

@@ -232,7 +232,7 @@ def test_the_spectrum_is_that_of_the_bottleneck() -> None:
     model, pictures = model_of("vae"), noise_pictures(20)
     torch.nn.init.normal_(model.bottleneck.log_variance.weight, std=0.05)  # type: ignore[union-attr,arg-type]
     batch = torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
-    terms = model.bottleneck(model.encoder(batch * 2 - 1), torch.zeros(20, SMALL.latent_size)).terms
+    terms = model.bottleneck(model.encoder(batch * 2 - 1), torch.zeros(20, SMALL.latent_size)).penalties
     np.testing.assert_allclose(kl_by_number(model, pictures), terms["kl"].numpy(), rtol=1e-4)
 
     bound = evidence(model, pictures, "a", TrainConfig())

@@ -197,7 +197,8 @@ from faceswap.media.codecs import Encoding
 from faceswap.media.video import probe, read_frames
 from faceswap.media.video_write import open_writer
 source = Path({str(talkie)!r})
-settings = dict(signature="copy", encoding=Encoding({GOOD.codec!r}, {GOOD.crf}, {GOOD.preset!r}), segment_frames=4)
+encoding = Encoding(codec={GOOD.codec!r}, crf={GOOD.crf}, preset={GOOD.preset!r})
+settings = dict(signature="copy", encoding=encoding, segment_frames=4)
 with open_writer(Path({str(tmp_path / "out.mp4")!r}), probe(source), **settings) as writer:
     for frame in read_frames(source, stop=14):
         writer.write(frame.image, frame.time)

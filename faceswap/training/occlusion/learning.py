@@ -83,7 +83,7 @@ def train(network: OcclusionNetwork, faces: FacePlanes, seconds: float, seed: in
         optimizer.step()
 
         progress = min(1.0, (time.monotonic() - start) / seconds)
-        yield Step(number, progress, float(value))
+        yield Step(number, progress, float(value.detach()))
         if progress >= 1:
             break
     network.eval()

@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-Image = Float[np.ndarray, "side side 3"]
-Plane = Float[np.ndarray, "side side"]
+Image = Float[np.ndarray, "_ _ 3"]
+Plane = Float[np.ndarray, "_ _"]
+Place = Float[np.ndarray, "2"]
 Points = Float[np.ndarray, "_ 2"]
 
 _BITS = 4  # of the corners' coordinates, for OpenCV
@@ -203,7 +204,7 @@ def _finger(rng: np.random.Generator, side: int, palm: _Palm, finger: int) -> Pl
     return height
 
 
-def _capsule(side: int, start: Points, end: Points, first: float, last: float) -> Plane:
+def _capsule(side: int, start: Place, end: Place, first: float, last: float) -> Plane:
     """The height of a round limb over the picture, from radius `first` at its start to `last` at its end."""
     y, x = np.mgrid[0:side, 0:side].astype(np.float32)
     axis = (end - start).astype(np.float32)
@@ -273,7 +274,7 @@ def _polyline(side: int, points: Points, thick: int) -> Plane:
     return plane.astype(np.float32) / 255
 
 
-def _bezier(start: Points, knee: Points, end: Points) -> Points:
+def _bezier(start: Place, knee: Place, end: Place) -> Points:
     t = np.linspace(0, 1, 16)[:, None]
     return np.asarray((1 - t) ** 2 * start + 2 * t * (1 - t) * knee + t**2 * end)
 

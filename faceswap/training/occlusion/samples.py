@@ -51,7 +51,7 @@ def batch_of(samples: Sequence[Sample]) -> tuple[Tensor, Tensor, Tensor]:
     return pictures, covers, faces
 
 
-def _framed(planes: UInt8[np.ndarray, "5 side side"], rng: np.random.Generator) -> tuple[Image, Plane]:
+def _framed(planes: UInt8[np.ndarray, "5 _ _"], rng: np.random.Generator) -> tuple[Image, Plane]:
     """A crop about as the program cuts it: a little turned, moved, near or far, perhaps mirrored."""
     side = planes.shape[1]
     zoom = SIDE * 1.5 / side * rng.uniform(0.9, 1.12)
@@ -65,7 +65,7 @@ def _framed(planes: UInt8[np.ndarray, "5 side side"], rng: np.random.Generator) 
     return np.ascontiguousarray(seen[..., :3]), np.ascontiguousarray(seen[..., 3])
 
 
-def _unframed(planes: UInt8[np.ndarray, "5 side side"]) -> Image:
+def _unframed(planes: UInt8[np.ndarray, "5 _ _"]) -> Image:
     return np.ascontiguousarray(planes[:3].transpose(1, 2, 0)).astype(np.float32) / 255
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faceswap.config import SwapConfig
 from faceswap.errors import OutputError
 from faceswap.media.codecs import Encoding
 from faceswap.media.video import read_frames
@@ -24,7 +25,7 @@ from faceswap_pipelines.demo import people
 from faceswap_pipelines.demo.actors import LEADS, Actor, frames
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
-from faceswap_pipelines.swapping.job import SwapJob, SwapResult
+from faceswap_pipelines.swapping.job import SwapJob, SwapResult, SwapSettings
 from faceswap_pipelines.swapping.run import swap
 from faceswap_pipelines.training.job import TrainJob, TrainResult
 from faceswap_pipelines.training.run import train
@@ -112,8 +113,15 @@ def demo(out: Path, minutes: float, device: str = "auto", drawn: bool = False) -
 
     # Swap, and show it.
     start = time.monotonic()
+    look = SwapConfig(occlusion=0.0 if drawn else 1.0)  # who knows photographs takes drawn skin for a thing
     job = SwapJob(
-        video=clips["a"], model=out / "model", out=out / "swap.mp4", frames=(0, _SWAPPED), overwrite=True, device=device
+        video=clips["a"],
+        model=out / "model",
+        out=out / "swap.mp4",
+        settings=SwapSettings(look=look),
+        frames=(0, _SWAPPED),
+        overwrite=True,
+        device=device,
     )
     swapped = yield from swap(job)
     seconds["swapping"] = time.monotonic() - start
