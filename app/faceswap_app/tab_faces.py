@@ -169,8 +169,8 @@ class FacesTab:
 
     def _job_card(self, project: Project) -> str:
         queue = self._desk.queue
-        cards = [cards.card(job, queue.report(job), queue.result(job)) for job in self._jobs(project)]
-        return f'<div class="jobs">{"".join(cards)}</div>'
+        shown = [cards.card(job, queue.report(job), queue.result(job)) for job in self._jobs(project)]
+        return f'<div class="jobs">{"".join(shown)}</div>'
 
 
 def _name(key: str, project: Project) -> str | None:
