@@ -69,7 +69,9 @@ def main() -> None:
         with busy_loops(count):
             speeds = {name: faces_per_second(policy, seconds) for name, policy in POLICIES.items()}
         figures = ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items())
-        print(f"{title}: faces/s: {figures}; sleep by torch's own {speeds['sleep'] / speeds['as torch comes']:.2f}")
+        print(
+            f"{title}: faces/s: {figures}; sleep by torch's own {speeds['sleep'] / max(1e-9, speeds['as torch comes']):.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of these settings in malloc.h
+_LOOK, _BUSY = 0.05, 50.0  # seconds; percent of all cores
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # that glibc accepts
 
 
@@ -29,13 +30,17 @@ def keep_freed_memory() -> None:
 
 
 def sleep_while_waiting() -> None:
-    """Have threads that wait for each other sleep, not spin. For a program to call before it loads torch.
+    """On a busy machine, have threads that wait for each other sleep, not spin. To be called before torch is loaded.
 
     A convolution is shared out among as many threads as there are cores, and each part has to end before the next one
-    begins. If another program has taken one core, the threads on the others spin until it gives it back: training falls
-    to a quarter (`tests/benchmarks/busy.py`). Whoever sets OMP_WAIT_POLICY themselves is left alone.
+    begins. If another program has taken one core, the threads on the others spin until it gives it back: training all
+    but stands still. On a quiet machine spinning is a fifth faster (`tests/benchmarks/busy.py`), so it is looked at how
+    busy others keep the processor just now. Whoever sets OMP_WAIT_POLICY themselves is left alone.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    import psutil  # not above: it is needed once
+
+    if "OMP_WAIT_POLICY" not in os.environ and psutil.cpu_percent(interval=_LOOK) > _BUSY:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
 
 @contextmanager
