@@ -69,9 +69,8 @@ def main() -> None:
         with busy_loops(count):
             speeds = {name: faces_per_second(policy, seconds) for name, policy in POLICIES.items()}
         figures = ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items())
-        print(
-            f"{title}: faces/s: {figures}; sleep by torch's own {speeds['sleep'] / max(1e-9, speeds['as torch comes']):.2f}"
-        )
+        ratio = speeds["sleep"] / max(1e-9, speeds["as torch comes"])
+        print(f"{title}: faces/s: {figures}; sleep by torch's own {ratio:.2f}")
 
 
 if __name__ == "__main__":
