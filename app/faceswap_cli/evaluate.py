@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,13 +41,14 @@ def evaluate(
 ) -> None:
     """Say how good a model, or a swapped video, is: likeness, motion, sharpness, flicker, seam; with a report."""
     with job_errors():
+        from faceswap_pipelines.common.inputs import named_facesets
         from faceswap_pipelines.evaluation.job import EvaluateJob
         from faceswap_pipelines.evaluation.run import evaluate as run_evaluate
         from faceswap_pipelines.evaluation.run import in_words
 
         job = EvaluateJob(
             models=tuple(path for path in (model, *(compare or ())) if path),
-            facesets=_facesets(clip or []),
+            facesets=named_facesets(clip or []),
             swap=_swap_files(swap, target, identity, frames),
             out=out,
             min_face=min_face,
@@ -57,17 +57,6 @@ def evaluate(
         result = run_with_progress(run_evaluate(job), quiet=json)
 
     print_result(result, json, in_words(result))
-
-
-def _facesets(texts: Sequence[str]) -> dict[str, Path]:
-    """NAME=FACESET by name. Raises ConfigError."""
-    facesets: dict[str, Path] = {}
-    for text in texts:
-        name, equals, folder = text.partition("=")
-        if not name or not equals or not folder or name in facesets:
-            raise ConfigError(f"'{text}' does not say whose faces these are", "Write NAME=FACESET, each name once")
-        facesets[name] = Path(folder)
-    return facesets
 
 
 def _swap_files(swap: Path | None, target: Path | None, identity: Path | None, frames: str) -> SwapFiles | None:

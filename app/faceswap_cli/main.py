@@ -44,11 +44,11 @@ def main() -> None:
     """The entry point `faceswap`."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
     if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
-        faulthandler.register(
-            signal.SIGUSR1, file=sys.__stderr__
-        )  # kill -USR1 tells where each thread of one that stands still is
+        # kill -USR1 tells where each thread is of a program that stands still.
+        faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
     keep_freed_memory()
-    sleep_while_waiting()
+    if "app" not in sys.argv[1:2]:  # the page stays: each of its jobs looks for itself how busy the machine is then
+        sleep_while_waiting()
     if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars

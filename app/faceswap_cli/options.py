@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -32,17 +31,6 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
         except ValueError:
             values[name] = value
     return values
-
-
-def facesets_by_person(a: Path, b: Path, more: Sequence[str]) -> dict[str, Path]:
-    """Facesets by person: a, b, and those given as NAME=FACESET. Raises ConfigError."""
-    facesets = {"a": a, "b": b}
-    for text in more:
-        name, equals, folder = text.partition("=")
-        if not equals or not folder or name in facesets:
-            raise ConfigError(f"'{text}' does not name a further person", "Write it as NAME=FACESET, each name once")
-        facesets[name] = Path(folder)
-    return facesets
 
 
 def mapping(texts: Sequence[str], source: str | None, target: str | None, face: str | None) -> list[str] | None:

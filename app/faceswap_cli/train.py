@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from faceswap_cli.consent import consented
-from faceswap_cli.options import Device, Json, facesets_by_person, settings
+from faceswap_cli.options import Device, Json, settings
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 
 _DEFAULT_MINUTES = 10.0
@@ -77,6 +77,7 @@ def train(
     With several GPUs or machines: torchrun --nproc-per-node N -m faceswap_cli train ...
     """
     with job_errors():
+        from faceswap_pipelines.common.inputs import named_facesets
         from faceswap_pipelines.training.job import TrainJob
         from faceswap_pipelines.training.run import train as run_train
 
@@ -86,7 +87,7 @@ def train(
         if minutes is None and steps is None and not until_plateau:
             minutes = _DEFAULT_MINUTES
 
-        facesets = facesets_by_person(a, b, person or [])
+        facesets = named_facesets(person or [], {"a": a, "b": b})
         job = TrainJob(
             facesets=facesets,
             model=model,

@@ -13,13 +13,11 @@ from itertools import pairwise
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from faceswap.model.backbone import CHANNELS, SCALES, mobilenet_layers
+from faceswap.model.backbone import CHANNELS, load_shipped, look_through, mobilenet_layers
 from faceswap.types import Picture
-from faceswap.weights import weight_file
 
 SIDE = 128
 """Pixels of the crops that it looks at."""
@@ -44,24 +42,13 @@ class OcclusionNetwork(nn.Module):
             for (coarse, fine), skip in zip(pairwise(_WIDTHS), skips, strict=True)
         )
         self.head = nn.Sequential(nn.Conv2d(_WIDTHS[-1], 4, 3, padding=1), nn.PixelShuffle(2))
-        self.mean: Tensor
-        self.deviation: Tensor
-        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False)
 
     def forward(self, crops: Crops) -> Covers:
         """`crops` are RGB, 0..1."""
-        x = ((crops - self.mean) / self.deviation).contiguous(memory_format=torch.channels_last)
+        *scales, x = look_through(self.backbone, crops)
 
-        # Down: what is kept at each scale.
-        scales = []
-        for number, layer in enumerate(self.backbone):
-            x = layer(x)
-            if number in SCALES:
-                scales.append(x)
-
-        # Up again, with what was kept.
-        for convolution, skip in zip(self.up, scales[-2::-1], strict=True):
+        # Up again, with what was seen at each scale.
+        for convolution, skip in zip(self.up, scales[::-1], strict=True):
             x = functional.interpolate(x, scale_factor=2, mode="nearest")
             x = functional.relu(convolution(torch.cat([x, skip], dim=1)))
         logits: Covers = self.head(x)[:, 0]
@@ -71,8 +58,7 @@ class OcclusionNetwork(nn.Module):
 def load_occlusion_network(device: torch.device) -> OcclusionNetwork:
     """The network with the weights that ship with the package, float32, ready to be used."""
     network = OcclusionNetwork()
-    known = {name: value.float() for name, value in load_file(weight_file("occlusion")).items()}
-    network.load_state_dict(known, strict=False)  # BatchNorm's count of batches is not kept
+    load_shipped(network, "occlusion")
     return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
 
 

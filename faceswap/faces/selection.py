@@ -31,7 +31,7 @@ class Selection:
 
 
 def check_choice(choice: str, persons: Sequence[str]) -> None:
-    """Raises ConfigError unless `choice` is one of WAYS and can tell apart as many faces as there are persons."""
+    """Raises ConfigError unless `choice` is one of CHOICES and can tell apart as many faces as there are persons."""
     name, _, picture = choice.partition("=")
     if name in _BY_PICTURE and not picture:
         raise ConfigError(f"'{choice}' names no picture", f"Write {name}=PICTURE")
@@ -106,10 +106,10 @@ def selected_faces(selections: Sequence[Selection], faces: Iterable[Face]) -> li
     they are nearer."""
     there = {face.track: face for face in faces}
     chosen: dict[int, str] = {}
-    for part in selections:
-        seen = pick(there.values(), part.tracks)
+    for selection in selections:
+        seen = pick(there.values(), selection.tracks)
         if seen is not None:
-            chosen.setdefault(seen.track, part.person)
+            chosen.setdefault(seen.track, selection.person)
     return sorted(((there[track], person) for track, person in chosen.items()), key=lambda pair: pair[0].size)
 
 

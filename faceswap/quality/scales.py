@@ -49,7 +49,7 @@ LIKENESS: dict[str, Scale] = {
         meaning="mean distance of the identity network's embeddings",
         good=(0, 0.45),
         fair=(0, 0.55),
-        aim="below 0.55, from where on two faces count as two people",
+        aim="below 0.45; from 0.55 on two faces count as two people",
     ),
     "to_replaced": Scale(
         title="Distance from the replaced person",

@@ -85,7 +85,7 @@ def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -
     cuts = [cut for _, here in frames for cut in here]
     close_ups = [cut.close_up for cut in cuts if cut.close_up is not None]
     faces = [(cut.face, cut.target.person) for cut in cuts]
-    swaps = iter(swapper.swap(faces, close_ups if len(close_ups) == len(faces) else None))
+    swaps = iter(swapper.swap(faces, close_ups))
     for frame, here in frames:
         yield frame, [replace(next(swaps), opacity=cut.target.opacity, noise=cut.noise) for cut in here]
 

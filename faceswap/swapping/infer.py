@@ -83,10 +83,11 @@ class Swapper:
             raise ModelError(f"the model knows no person '{person}'", f"Choose one of: {', '.join(self.persons)}")
 
     @torch.inference_mode()
-    def swap(self, faces: Sequence[tuple[AlignedFace, str]], close_ups: Sequence[Picture] | None = None) -> list[Swap]:
+    def swap(self, faces: Sequence[tuple[AlignedFace, str]], close_ups: Sequence[Picture] = ()) -> list[Swap]:
         """Each face decoded as the person beside it; crops have to be `size` px.
 
-        In `close_ups`, the same crops of `occlusion.SIDE` px, it is looked for what lies in front of the faces.
+        In `close_ups`, the same crops of `occlusion.SIDE` px, it is looked for what lies in front of the faces; without
+        them nobody looks.
         """
         if not faces:
             return []
@@ -101,7 +102,7 @@ class Swapper:
         ]
 
         # What lies in front of a face is not its skin.
-        visible = self._visible(close_ups) if close_ups is not None else None
+        visible = self._visible(close_ups) if close_ups else None
 
         # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])

@@ -9,17 +9,15 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from faceswap.config import TrainConfig
-from faceswap.model.backbone import SCALES, mobilenet_layers
+from faceswap.model.backbone import load_shipped, look_through, mobilenet_layers
 from faceswap.model.swap_model import Decoded
 from faceswap.training.bank import Batch
 from faceswap.training.moments import moments_of, restore_moments
 from faceswap.training.ranks import Ranks
-from faceswap.weights import weight_file
 
 Scalar = Float[Tensor, ""]
 Pictures = Float[Tensor, "batch 3 h w"]
@@ -81,34 +79,21 @@ class Perceptual:
     name = "perceptual"
 
     def __init__(self, weight: float, device: torch.device) -> None:
-        known = {name: value.float() for name, value in load_file(weight_file("perceptual")).items()}
         features = mobilenet_layers()
-        features.load_state_dict(known, assign=True, strict=False)  # BatchNorm's count of batches is not kept
+        load_shipped(features, "perceptual")
         self._features = features.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
         self._weight = weight
-        self._mean = torch.tensor([0.485, 0.456, 0.406], device=device)[:, None, None]
-        self._deviation = torch.tensor([0.229, 0.224, 0.225], device=device)[:, None, None]
 
     def loss(self, pairs: Pairs, progress: float) -> Scalar:  # noqa: ARG002  # the same from the start to the end
         """The mean absolute difference of the features, relative to the target's: over all scales, times persons."""
         decoded, targets = (torch.cat([pair[i] for pair in pairs.values()]) for i in (0, 1))
         with torch.no_grad():
-            wanted = self._looked_at(targets)
+            wanted = look_through(self._features, targets)
         distances = [
             (ours - theirs).abs().mean() / theirs.abs().mean().clamp_min(1e-6)
-            for ours, theirs in zip(self._looked_at(decoded), wanted, strict=True)
+            for ours, theirs in zip(look_through(self._features, decoded), wanted, strict=True)
         ]
         return self._weight * len(pairs) * torch.stack(distances).mean()
-
-    def _looked_at(self, pictures: Pictures) -> list[Tensor]:
-        """What it sees at each of its scales."""
-        seen = ((pictures - self._mean) / self._deviation).contiguous(memory_format=torch.channels_last)
-        scales = []
-        for number, layer in enumerate(self._features):
-            seen = layer(seen)
-            if number in SCALES:
-                scales.append(seen)
-        return scales
 
     def learn(self, pairs: Pairs, progress: float) -> None:
         """It knows all that it will ever know."""

@@ -21,7 +21,7 @@ from faceswap.provenance.xmp import SOURCE_TYPE
 from faceswap.quality.scales import LIKENESS, POOR, REBUILT, SWAP
 from faceswap_pipelines import evaluate
 from faceswap_pipelines.evaluation import faces
-from faceswap_pipelines.evaluation.job import SwapFiles, SwapLikeness, SwapQuality
+from faceswap_pipelines.evaluation.job import THE_SWAP, SwapFiles, SwapLikeness, SwapQuality
 from support.commands import command, refused
 from support.studio import CLIP_FRAMES, Studio
 
@@ -63,7 +63,7 @@ def test_all_measures_are_printed(evaluated: Evaluated) -> None:
     assert 2 <= swap["likeness"]["gallery"] <= 6  # drawn people who look like the two are none of their strangers
     said = [(verdict["of"], verdict["name"]) for verdict in evaluated.result["verdicts"]]
     assert len(said) == len(set(said))
-    assert {("swap", name) for name in {**SWAP, **LIKENESS}} | {("a", name) for name in REBUILT} < set(said)
+    assert {(THE_SWAP, name) for name in {**SWAP, **LIKENESS}} | {("a", name) for name in REBUILT} < set(said)
 
 
 def test_the_scales_are_of_what_is_measured() -> None:

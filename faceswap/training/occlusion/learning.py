@@ -11,15 +11,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
 from faceswap.faces.occlusion import SIDE, OcclusionNetwork
+from faceswap.model.backbone import load_shipped
 from faceswap.seeds import seed_of
 from faceswap.training.occlusion.occluders import TRAINED, Draw
 from faceswap.training.occlusion.samples import FacePlanes, Sample, batch_of, draw_sample
-from faceswap.weights import weight_file
 
 _BATCH = 32
 _RATE, _BACKBONE_SHARE = 2e-3, 0.2  # of the new layers; times that, those that know ImageNet
@@ -58,8 +57,7 @@ class Measured:
 def new_network() -> OcclusionNetwork:
     """The first layers know ImageNet, the others nothing."""
     network = OcclusionNetwork()
-    known = {name: value.float() for name, value in load_file(weight_file("perceptual")).items()}
-    network.backbone.load_state_dict(known, strict=False)  # BatchNorm's count of batches is not kept
+    load_shipped(network.backbone, "perceptual")
     return network.to(memory_format=torch.channels_last)
 
 

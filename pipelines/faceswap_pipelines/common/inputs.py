@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -64,3 +64,14 @@ def other_files(inputs: Sequence[Path]) -> list[Path]:
     """What lies in the folders among `inputs` and is passed over: neither hidden nor a video nor a picture."""
     inside = (path for folder in inputs if folder.is_dir() for path in sorted(folder.iterdir()))
     return [p for p in inside if p.is_file() and not p.name.startswith(".") and not (is_picture(p) or is_video(p))]
+
+
+def named_facesets(texts: Iterable[str], known: Mapping[str, Path] | None = None) -> dict[str, Path]:
+    """Facesets by name: those `known`, and those of texts NAME=FACESET. Raises ConfigError for anything else."""
+    facesets = dict(known or {})
+    for text in texts:
+        name, equals, folder = text.partition("=")
+        if not name or not equals or not folder or name in facesets:
+            raise ConfigError(f"'{text}' does not name a faceset", "Write it as NAME=FACESET, each name once")
+        facesets[name] = Path(folder)
+    return facesets

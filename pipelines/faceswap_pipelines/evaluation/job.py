@@ -110,12 +110,16 @@ class ModelQuality:
     """By "a as b"."""
 
 
+THE_SWAP = "the swap"
+"""What a verdict on the video is of: no person can be called that."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
     """One measure of the swap or of the first model, in words."""
 
     of: str
-    """"swap", a person, or "a as b"."""
+    """THE_SWAP, a person, or "a as b"."""
     name: str
     title: str
     value: float

@@ -18,7 +18,7 @@ from faceswap.quality.scales import CROP, FAIR, GOOD, LIKENESS, POOR, REBUILT, S
 from faceswap.types import Picture, Seal
 from faceswap_pipelines.common.marks import seal_of, write_marked
 from faceswap_pipelines.evaluation.faces import Rebuilt
-from faceswap_pipelines.evaluation.job import EvaluateJob, ModelQuality, SwapQuality, Verdict
+from faceswap_pipelines.evaluation.job import THE_SWAP, EvaluateJob, ModelQuality, SwapQuality, Verdict
 from faceswap_pipelines.evaluation.pictures import (
     faces_sheet,
     swap_chart,
@@ -138,7 +138,7 @@ def _worst_words(verdicts: Sequence[Verdict]) -> str:
 def _swap_section(job: EvaluateJob, part: SwapPart, verdicts: Sequence[Verdict], seal: Seal) -> str:
     assert job.swap is not None
     sheet, worst = swap_pictures(job.swap, part)
-    rows = "".join(_verdict_row(verdict) for verdict in verdicts if verdict.of == "swap")
+    rows = "".join(_verdict_row(verdict) for verdict in verdicts if verdict.of == THE_SWAP)
     sections = [
         "<h2>The swap, beside the video</h2>",
         f"<p class='note'>{_counts(part.quality)}</p>",

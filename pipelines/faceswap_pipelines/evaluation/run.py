@@ -13,6 +13,7 @@ from faceswap_pipelines.common.devices import pick_device
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.evaluation.faces import Rebuilt, measure_faces
 from faceswap_pipelines.evaluation.job import (
+    THE_SWAP,
     EvaluateJob,
     EvaluateResult,
     ModelQuality,
@@ -88,8 +89,8 @@ def _numbers(part: SwapPart) -> dict[str, list[int]]:
 def _verdicts(models: list[ModelQuality], swap: SwapQuality | None) -> Iterable[Verdict]:
     """Of the swap, and of the first model."""
     if swap is not None:
-        yield from verdicts_of("swap", LIKENESS, swap.likeness) if swap.likeness else ()
-        yield from verdicts_of("swap", SWAP, swap)
+        yield from verdicts_of(THE_SWAP, LIKENESS, swap.likeness) if swap.likeness else ()
+        yield from verdicts_of(THE_SWAP, SWAP, swap)
     for model in models[:1]:
         for person, rebuilt in model.rebuilt.items():
             yield from verdicts_of(person, REBUILT, rebuilt)

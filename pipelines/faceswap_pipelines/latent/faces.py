@@ -15,6 +15,7 @@ from faceswap.latent.faces import FACTORS, FaceArrays, Values, read_faces
 from faceswap.model.folder import load_model, read_config
 from faceswap.model.swap_model import SwapModel
 from faceswap_pipelines.common.devices import pick_device
+from faceswap_pipelines.common.inputs import named_facesets
 from faceswap_pipelines.common.progress import Progress, Run
 
 FEWEST = 10
@@ -61,13 +62,7 @@ def facesets_from(model: Path, texts: Sequence[str]) -> dict[str, Path]:
 
     Raises ConfigError for anything else, or where nothing lies beside the model.
     """
-    facesets: dict[str, Path] = {}
-    for text in texts:
-        name, equals, folder = text.partition("=")
-        if not equals or not name or not folder or name in facesets:
-            raise ConfigError(f"'{text}' does not name a faceset", "Write it as NAME=FACESET, each name once")
-        facesets[name] = Path(folder)
-
+    facesets = named_facesets(texts)
     if not facesets:
         beside = {person: model.parent / "faces" / person for person in read_config(model).model.persons}
         facesets = {person: folder for person, folder in beside.items() if (folder / "faceset.db").is_file()}

@@ -10,10 +10,9 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from faceswap.errors import ConfigError, FaceError
+from faceswap.errors import ConfigError
 from faceswap.faces.occlusion import SIDE, OcclusionNetwork
 from faceswap.files import replaced
-from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import write_picture
 from faceswap.training.base_weights.pretraining import hold_out
 from faceswap.training.occlusion.learning import Measured, measure, new_network, train
@@ -22,9 +21,7 @@ from faceswap.training.occlusion.samples import FacePlanes, batch_of, draw_sampl
 from faceswap.types import Picture
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.extraction.job import ExtractJob
-from faceswap_pipelines.extraction.run import extract
-from faceswap_pipelines.pretraining.run import load_people
+from faceswap_pipelines.pretraining.run import gathered_people
 from faceswap_pipelines.training.data import MARGIN
 
 _SHOWN = 10
@@ -60,14 +57,9 @@ def pretrain_occlusion(job: OcclusionJob) -> Run[OcclusionResult]:
     """Extract the faces of all portraits, learn, measure on people who are held out, and write what ships."""
     if job.minutes <= 0:
         raise ConfigError("training needs some time", "Add for example --minutes 20")
-    folders = [folder for folder in (job.portraits, *sorted(job.portraits.glob("*"))) if _holds_pictures(folder)]
-    if not folders:
-        raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
 
     # Faces of many people, some of whom the network never sees.
-    faceset = job.out / "faces"
-    yield from extract(ExtractJob(inputs=tuple(folders), out=faceset, everybody=True, device="cpu"))
-    people = yield from load_people(faceset, round(MARGIN * SIDE), "cpu")
+    people = yield from gathered_people(job.portraits, job.out / "faces", round(MARGIN * SIDE), "cpu")
     unknown = hold_out(people.persons, seed=0)
     known, strangers = people.some(~unknown).faces, people.some(unknown).faces
 
@@ -97,10 +89,6 @@ def pretrain_occlusion(job: OcclusionJob) -> Run[OcclusionResult]:
         held_out=measure(network, strangers, HELD_OUT),
         sheet=str(picture),
     )
-
-
-def _holds_pictures(folder: Path) -> bool:
-    return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
 
 
 @torch.inference_mode()

@@ -88,24 +88,28 @@ def pretrain(job: PretrainJob) -> Run[PretrainResult]:
     if (job.minutes or job.steps or 0) <= 0 or (job.minutes is not None and job.steps is not None):
         raise ConfigError("pretraining needs one of minutes and steps, above zero", "Add for example --minutes 60")
 
-    faceset = job.out / "faces"
-    folders = [folder for folder in (job.portraits, *sorted(job.portraits.glob("*"))) if _holds_pictures(folder)]
-    if not folders:
-        raise FaceError(f"there are no pictures in {job.portraits}", "Name a folder of portraits")
-
-    yield from extract(ExtractJob(inputs=tuple(folders), out=faceset, everybody=True, device=job.device))
-
     preset = PRESETS[job.preset]
-    people = yield from load_people(faceset, round(MARGIN * preset.size), job.device)
-
+    people = yield from gathered_people(job.portraits, job.out / "faces", round(MARGIN * preset.size), job.device)
     return (yield from learn(job, preset, people))
+
+
+def gathered_people(portraits: Path, faceset: Path, side: int, device: str) -> Run[People]:
+    """The faces of a folder of portraits, or of folders of them, extracted into `faceset`; one face of each picture.
+
+    Raises FaceError if there are none.
+    """
+    folders = [folder for folder in (portraits, *sorted(portraits.glob("*"))) if _holds_pictures(folder)]
+    if not folders:
+        raise FaceError(f"there are no pictures in {portraits}", "Name a folder of portraits")
+    yield from extract(ExtractJob(inputs=tuple(folders), out=faceset, everybody=True, device=device))
+    return (yield from _load_people(faceset, side, device))
 
 
 def _holds_pictures(folder: Path) -> bool:
     return folder.is_dir() and any(is_picture(path) for path in folder.iterdir())
 
 
-def load_people(folder: Path, side: int, device: str) -> Run[People]:
+def _load_people(folder: Path, side: int, device: str) -> Run[People]:
     """All kept faces of a faceset of many people, and who is who."""
     with Faceset.open(folder) as faceset:
         records = faceset.records(kept_only=True)
