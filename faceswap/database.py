@@ -150,6 +150,7 @@ def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
             try:
                 path.touch()
                 wanted = path.stat().st_ino
+
                 # With no timeout, two that ask at the same instant would refuse each other.
                 connection = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False)
                 stack.callback(connection.close)
@@ -159,11 +160,13 @@ def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
                 if path.parent.is_dir():
                     continue
                 raise OutputError(f"the folder {path.parent} does not exist", "Create it or choose another") from None
+
             except (OSError, sqlite3.Error) as error:
                 if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_BUSY:
                     raise taken from None
                 problem = f"{path} cannot be written ({error})"
                 raise OutputError(problem, "Check the folder and the disk's space") from error
+
             if wanted == held:  # otherwise ours was removed by the one who had it, and another one is there
                 stack.pop_all()
                 return connection

@@ -45,6 +45,7 @@ class EvaluateTab:
                     self._stop = gr.Button("Stop", interactive=False, min_width=80)
                 self._card = gr.HTML(elem_id="evaluate-card")
                 self._chosen = gr.Dropdown(label="Reports", elem_id="evaluate-reports")
+
             with gr.Column(scale=9, min_width=480):
                 self._report = gr.HTML(_EMPTY, elem_id="evaluate-report")
 

@@ -70,6 +70,8 @@ class LatentTab:
             "### What the model knows\nEvery face becomes a few hundred numbers, its *code*. Faces with codes alike lie"
             " next to each other on the map: click one to see it. The other buttons ask what the numbers mean."
         )
+
+        # The map, and the face that is clicked.
         with gr.Row():
             self._model = gr.Dropdown(label="Model", min_width=180, elem_id="latent-model")
             self._layout = gr.Radio(list(_LAYOUTS), value="t-SNE", label="Lay out by", min_width=180)
@@ -80,6 +82,8 @@ class LatentTab:
             with gr.Column(scale=4, min_width=300):
                 self._face = gr.Image(label="The face that was clicked", interactive=False, buttons=[], format="png")
                 self._about = gr.Markdown()
+
+        # The other pictures.
         with gr.Row():
             self._tools = {name: gr.Button(name.capitalize(), size="sm", min_width=90) for name in _TOOLS}
         self._said = gr.Textbox(label="What it says", interactive=False, visible=False, lines=4)

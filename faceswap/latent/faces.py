@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-import cv2
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
@@ -17,7 +16,7 @@ from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.faces.quality import Measures, measure
 from faceswap.geometry import Similarity
-from faceswap.latent.codes import Pictures
+from faceswap.latent.codes import Pictures, resized
 from faceswap.media.pictures import read_picture
 from faceswap.types import AlignedFace, Embeddings, Face
 
@@ -63,14 +62,9 @@ def read_faces(folder: Path, side: int, most: int | None = None) -> FaceArrays:
         count = min(len(records), most or len(records))
         records = [records[place] for place in np.linspace(0, len(records) - 1, count).round().astype(int)]
         paths = [faceset.path(record) for record in records]
-        pictures = np.stack(list(pool.map(lambda path: _resized_crop(path, side), paths)))
+        crops = pool.map(lambda path: resized(read_picture(path)[None], side), paths)
+        pictures = np.concatenate(list(crops))
     return _arrays(records, pictures)
-
-
-def _resized_crop(path: Path, side: int) -> np.ndarray:
-    crop = read_picture(path)
-    how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
-    return cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
 
 
 def _arrays(records: Sequence[FaceRecord], pictures: Pictures) -> FaceArrays:

@@ -80,6 +80,7 @@ def split_by_time(sources: Int[np.ndarray, " faces"], seconds: Values) -> Split:
     spared = np.zeros(len(sources), bool)
     blocks = np.zeros(len(sources), int)
     number = 0
+
     for source in np.unique(sources):
         inside = np.flatnonzero(sources == source)
         ordered = inside[np.argsort(seconds[inside], kind="stable")]

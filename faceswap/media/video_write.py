@@ -68,11 +68,14 @@ def open_writer(
     _check_destination(out, source, encoding)
     sound, notes = plan_sound(source.path, out.suffix), lost_tracks(source, out)
     encoding.encoder()  # raises now what it would raise at the first frame
+
+    # What is there of this very work is gone on with.
     size = f"{source.width}x{source.height} {source.time_base}"
     folder = out.with_name(f".{out.name}.partial")
     with _output_errors(out):
         present = open_work_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, present, encoding.kind.segment, source.time_base)
+
     return SegmentedWriter(
         _Plan(
             out=out,

@@ -110,6 +110,8 @@ def strands(rng: np.random.Generator, side: int, _pool: Pool) -> Occluder:
     """Hair that falls into the face: bundles of curved lines of one colour."""
     cover = np.zeros((side, side), np.float32)
     light = np.zeros((side, side), np.float32)
+
+    # Bundles, each of many lines that run beside each other.
     for _ in range(rng.integers(1, 5)):
         start = np.array([rng.uniform(0, side), rng.uniform(-0.2, 0.25) * side])
         end = np.array([rng.uniform(0, side), rng.uniform(0.4, 1.0) * side])
@@ -120,6 +122,7 @@ def strands(rng: np.random.Generator, side: int, _pool: Pool) -> Occluder:
             line = _polyline(side, curve, thick=1)
             light = np.where(line > 0.3, rng.uniform(0.5, 1.5), light)
             cover = np.maximum(cover, line)
+
     tone = np.array([0.35, 0.23, 0.14]) * rng.uniform(0.1, 2.2) * rng.normal(1, 0.1, 3)
     colour = np.clip(tone * light[..., None], 0, 1)
     return Occluder(colour.astype(np.float32), cv2.GaussianBlur(cover, (0, 0), 0.5))
@@ -132,6 +135,8 @@ def cup(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
     narrow = rng.uniform(0.7, 1.0)
     corners = np.array([[-1, -1], [1, -1], [narrow, 1], [-narrow, 1]]) * [width / 2, tall / 2] + middle
     cover = _polygon(side, corners)
+
+    # Round, so that it is darker at its sides; and open at the top.
     across = np.clip((np.arange(side) - middle[0]) / (width / 2), -1, 1)
     shade = np.sqrt(1 - 0.85 * across**2)[None, :] * np.ones((side, 1))
     colour = _texture(rng, side, pool) * shade[..., None]
@@ -142,6 +147,7 @@ def cup(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
         -1,
         cv2.LINE_AA,
     )
+
     colour = colour * (1 - 0.4 * rim[..., None])
     return Occluder(np.clip(colour, 0, 1).astype(np.float32), np.maximum(cover, rim))
 
@@ -231,6 +237,8 @@ def _texture(rng: np.random.Generator, side: int, pool: Pool) -> Image:
     tones = rng.uniform(0, 1, (2, 3))
     if rng.random() < 0.2:
         tones[0] = np.clip(pool.skin * rng.lognormal(0, 0.1), 0, 1)
+
+    # Where it is of the one tone, where of the other.
     match rng.choice(["plain", "gradient", "stripes", "noise", "picture", "picture"]):
         case "plain":
             mix = np.zeros((side, side))
@@ -243,6 +251,7 @@ def _texture(rng: np.random.Generator, side: int, pool: Pool) -> Image:
             mix = np.clip(0.5 + 0.4 * _smooth_noise(rng, side, int(rng.integers(2, side // 2))), 0, 1)
         case _:
             return _piece(rng, side, pool)
+
     mixed = tones[0] + (tones[1] - tones[0]) * mix[..., None]
     return np.asarray(np.clip(mixed + rng.normal(0, rng.uniform(0, 0.04), mixed.shape), 0, 1), np.float32)
 

@@ -39,7 +39,7 @@ _ROUND_THE_FACE = 2.1  # times the face's height
 _ABOVE = 0.52  # share of the side that lies above the face's middle
 _ZOOM = 0.94  # the camera sees so much of it, so that it may sway
 _BLINK = (0.5, 1.0, 1.0, 0.7, 0.35, 0.1)  # frame by frame: how far the lids are closed
-_TEETH = (0.5, 0.5, 0.3, 0.2, 0.5)  # see `paint_mouths`
+_MOUTH = (0.5, 0.5, 0.3, 1.0, 0.5)  # see `paint_mouths`: no teeth, which would be a bar in a picture so large
 _NOISE = 1.5  # levels: what a camera adds
 
 
@@ -159,7 +159,7 @@ def _shot(portrait: Float[Tensor, "1 3 side side"], faces: Portraits, script: _S
     seen = functional.grid_sample(
         portrait, animated.source, mode="bicubic", padding_mode="border", align_corners=False
     ).clamp(0, 1)
-    painted = paint_mouths(seen, animated, torch.tensor([_TEETH]))[0]
+    painted = paint_mouths(seen, animated, torch.tensor([_MOUTH]))[0]
 
     noise = np.random.default_rng(frame).normal(0, _NOISE, (SIZE, SIZE, 1))
     levels = painted.permute(1, 2, 0).numpy() * 255 + noise

@@ -76,12 +76,15 @@ def write_page(
     assert job.out is not None
     source = job.swap.target if job.swap else None
     seal = seal_of(job.models[0], source) if job.models else Sealer(source, None)
+
+    # Of the swap first, then of the model's faces.
     sections = [_head(job, verdicts)]
     if part is not None:
         sections.append(_swap_section(job, part, verdicts, seal))
     sections += [_person_section(person, rebuilt, models, seal) for person, rebuilt in shown.items()]
     if models:
         sections.append(_crops_section(models))
+
     page = _page(_title(job), "\n".join(sections))
     try:
         with replaced(job.out) as fresh:
