@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 
 import numpy as np
 import torch
@@ -141,7 +142,7 @@ def _batches(faces: FacePlanes, seed: int) -> Iterator[Batch]:
     """Batches without end, drawn while the network learns from the ones before."""
     with ThreadPoolExecutor(1) as pool:
         coming = [pool.submit(_batch, faces, seed, step) for step in range(_AHEAD)]
-        for step in range(_AHEAD, 1 << 62):
+        for step in count(_AHEAD):
             coming.append(pool.submit(_batch, faces, seed, step))
             yield coming.pop(0).result()
 
