@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, RIGHT_EYE, rigid
+from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, NOSTRILS, RIGHT_EYE, rigid
 from faceswap.types import MeshPoints
 
 Mask = UInt8[np.ndarray, "size size"]
@@ -28,6 +28,7 @@ _CORNERS = 72
 
 _EYE_ROOM = 0.055  # round the lids: lashes, crease, bags
 _LIP_ROOM = 0.03
+_NOSTRIL_ROOM = 0.015
 _FEATURE_FEATHER = 0.02
 _EYE_FEATHER = 0.01
 
@@ -50,6 +51,13 @@ def feature_mask(points: MeshPoints, size: int) -> Mask:
     room = {LEFT_EYE: _EYE_ROOM, RIGHT_EYE: _EYE_ROOM, LIPS_OUTER: _LIP_ROOM}
     grown = [_grown(points[list(loop), :2], share * height) for loop, share in room.items()]
     return _soft(grown, size, _FEATURE_FEATHER * height)
+
+
+def nostril_mask(points: MeshPoints, size: int) -> Mask:
+    """The lower part of the nose, with its wings."""
+    height = _upright(points)[1]
+    grown = _grown(points[list(NOSTRILS), :2], _NOSTRIL_ROOM * height)
+    return _soft([grown], size, _FEATURE_FEATHER * height)
 
 
 def eye_mask(points: MeshPoints, size: int) -> Mask:

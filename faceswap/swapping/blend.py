@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import cv2
@@ -24,6 +24,7 @@ from faceswap.swapping.detail import grain, sharpened
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
 from faceswap.swapping.seam import closed, pyramid_blended
+from faceswap.swapping.texture import SkinOnFace, laid_out, textured
 from faceswap.types import Picture
 
 FrameBox = tuple[int, int, int, int]
@@ -32,6 +33,7 @@ FrameMask = UInt8[np.ndarray, "_ _"]
 Mask = Float[Tensor, "_ _"]
 Masks = Float[Tensor, "batch _ _"]
 Pictures = Float[Tensor, "batch 3 _ _"]
+Alphas = Float[Tensor, "batch 1 _ _"]
 
 _STEP = 16  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
 _LARGEST_ENLARGEMENT = 4
@@ -47,6 +49,10 @@ class Patch:
     mask: Float[Tensor, "size size"]
     to_crop: Similarity
     box: FrameBox
+    skin: SkinOnFace | None
+    """Its field is as large as `picture`, of another resolution."""
+    skin_amount: float
+    """How far it is laid on."""
     sharpen: float
     """How far it is brought to the sharpness of what it covers."""
     noise: float
@@ -102,6 +108,8 @@ def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
             mask=mask,
             to_crop=swap.to_crop,
             box=box,
+            skin=_scaled(swap.skin, config.scale) if swap.skin and config.skin > 0 else None,
+            skin_amount=config.skin,
             sharpen=config.sharpen,
             noise=config.grain * swap.noise,
             opacity=config.opacity * swap.opacity,
@@ -176,7 +184,11 @@ def paste(
         faces, alphas = _warped([patch for _, patch in group], boxes)
         if blending == "poisson":
             faces = _poisson(faces, below, alphas)
-        faces = sharpened(faces, below, alphas, [patch.sharpen for _, patch in group])
+
+        # Where a face has its own skin, eyes, brows and mouth say how much sharper it has to be: a beard would mislead.
+        detail, known = _skin([patch for _, patch in group], boxes, alphas)
+        faces = sharpened(faces, below, alphas * (1 - known), [patch.sharpen for _, patch in group])
+        faces = textured(faces, below, alphas, detail=detail, known=known)
         alphas = alphas * alphas.new_tensor([patch.opacity for _, patch in group])[:, None, None, None]
 
         # The face over the picture.
@@ -199,7 +211,8 @@ def _groups(patches: Sequence[Sequence[Patch]]) -> list[list[tuple[int, Patch]]]
         for turn, patch in enumerate(here):
             left, top, right, bottom = patch.box
             size = -(-(right - left) // _STEP), -(-(bottom - top) // _STEP)
-            groups[(turn, *size, _enlargement(patch.to_crop), patch.picture.shape[-1])].append((at, patch))
+            kind = _enlargement(patch.to_crop), patch.picture.shape[-1], patch.skin is None
+            groups[(turn, *size, *kind)].append((at, patch))
     return [groups[key] for key in sorted(groups)]  # by turn: the order of an image's own patches
 
 
@@ -220,7 +233,7 @@ def _enlargement(to_crop: Similarity) -> int:
     return min(_LARGEST_ENLARGEMENT, math.ceil(0.5 / to_crop.scale))
 
 
-def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictures, Float[Tensor, "batch 1 h w"]]:
+def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictures, Alphas]:
     """Pictures (0..255) and masks (0..1) of the patches, as they lie in boxes of one size."""
     both = torch.stack([torch.cat([255 * patch.picture, patch.mask[None]]) for patch in patches])
 
@@ -234,18 +247,42 @@ def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictur
     for _ in range(-zoom):
         both = functional.avg_pool2d(both, 2)
 
+    # A picture that is enlarged a little is not to be blurred.
+    smooth = zoom == 1 and patches[0].to_crop.scale < 1
+    both = _in_boxes(both, patches, boxes, "bicubic" if smooth else "bilinear")
+    return both[:, :3], both[:, 3:].clamp(0, 1)
+
+
+def _skin(patches: Sequence[Patch], boxes: Sequence[FrameBox], alphas: Alphas) -> tuple[Alphas, Alphas]:
+    """The detail of the faces' own skin, as it lies in boxes of one size, and how far it is known, 0..1; nothing if it
+    is not: of all patches in a group, or of none."""
+    skins = [patch.skin for patch in patches if patch.skin is not None]
+    if not skins:
+        return torch.zeros_like(alphas), torch.zeros_like(alphas)
+
+    # The fields are smooth, but OpenCV samples in steps of a 32nd pixel: they are enlarged first.
+    side = patches[0].picture.shape[-1]
+    fields = torch.stack([skin.field for skin in skins])
+    fields = functional.interpolate(fields, size=side, mode="bilinear", align_corners=False)
+    fields = _in_boxes(fields, patches, boxes, "bilinear")
+
+    fitting = [skin.texture.level(side / patch.to_crop.scale) for skin, patch in zip(skins, patches, strict=True)]
+    detail, known = laid_out(fitting, fields)
+    return detail * alphas.new_tensor([patch.skin_amount for patch in patches])[:, None, None, None], known
+
+
+def _in_boxes(pictures: Tensor, patches: Sequence[Patch], boxes: Sequence[FrameBox], mode: str) -> Tensor:
+    """Pictures that lie over those of the patches, whatever their resolution, as they lie in boxes of one size."""
+    zoom = Similarity.resize(pictures.shape[-1] / patches[0].picture.shape[-1])
     moves = [
-        Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop).then(Similarity.resize(both.shape[-1] / size))
+        Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop).then(zoom)
         for patch, (left, top, _, _) in zip(patches, boxes, strict=True)
     ]
 
-    shape = boxes[0][3] - boxes[0][1], boxes[0][2] - boxes[0][0]
     # OpenCV does the same, and on a processor takes a quarter of the time.
-    smooth = zoom == 1 and patches[0].to_crop.scale < 1  # a picture that is enlarged a little is not to be blurred
-    sample = sampled_by_opencv if both.device.type == "cpu" else sampled
-
-    both = sample(both, moves, shape, "bicubic" if smooth else "bilinear")
-    return both[:, :3], both[:, 3:].clamp(0, 1)
+    sample = sampled_by_opencv if pictures.device.type == "cpu" else sampled
+    shape = boxes[0][3] - boxes[0][1], boxes[0][2] - boxes[0][0]
+    return sample(pictures, moves, shape, mode)
 
 
 def sampled(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int], mode: str = "bilinear") -> Tensor:
@@ -279,7 +316,7 @@ def _enlarging(size: int, times: int, mode: str) -> Float[Tensor, "larger size"]
     return functional.interpolate(unit, size=(times * size, size), mode=mode, align_corners=False)[0, 0]
 
 
-def _poisson(faces: Pictures, below: Pictures, alphas: Float[Tensor, "batch 1 h w"]) -> Pictures:
+def _poisson(faces: Pictures, below: Pictures, alphas: Alphas) -> Pictures:
     """The faces with the gradients that they have and the colours that the frame has round them.
 
     Perez et al., "Poisson image editing" (2003), by OpenCV, on the processor.
@@ -316,6 +353,11 @@ def _resized(pictures: Float[Tensor, "batch channels h w"], scale: float) -> Flo
     matrix = pictures.new_tensor([[1 / scale, 0, 0], [0, 1 / scale, 0]]).expand(len(pictures), 2, 3)
     where = functional.affine_grid(matrix, list(pictures.shape), align_corners=False)
     return functional.grid_sample(pictures, where, mode="bicubic", padding_mode="border", align_corners=False)
+
+
+def _scaled(skin: SkinOnFace, scale: float) -> SkinOnFace:
+    """The skin of a face that is shown `scale` times as large."""
+    return skin if scale == 1 else replace(skin, field=_resized(skin.field[None], scale)[0])
 
 
 def _eroded(masks: Masks, radius: int) -> Masks:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,10 +15,12 @@ from torch.nn import functional
 from faceswap.errors import ModelError
 from faceswap.faces.masks import eye_mask, face_mask, feature_mask
 from faceswap.faces.occlusion import OcclusionFinder
+from faceswap.faces.skin import Skin, skin_field
 from faceswap.geometry import Similarity
 from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
+from faceswap.swapping.texture import SkinOnFace, Texture
 from faceswap.types import AlignedFace, Picture
 
 
@@ -49,6 +51,8 @@ class Swap:
     visible: Float[Tensor, "side side"] | None = None
     """Where the face is seen and where something lies in front of it, 1 and 0, in a crop of `occlusion.SIDE` px; None
     if nobody looked."""
+    skin: SkinOnFace | None = None
+    """The new person's own; None if it is not known."""
     noise: float = 0.0
     """Of the video round the face: see `detail.noise_level`."""
 
@@ -69,9 +73,11 @@ class _Decoded:
 class Swapper:
     """Turns aligned faces into faces of somebody else, a batch at a time, on the model's device."""
 
-    def __init__(self, model: SwapModel) -> None:
+    def __init__(self, model: SwapModel, skins: Mapping[str, Skin] | None = None) -> None:
+        """`skins` by person; who has none gets the skin that the decoder draws."""
         self._model = model
         self._device = next(model.parameters()).device
+        self._textures = {person: Texture.of(skin, self._device) for person, skin in (skins or {}).items()}
         self._occlusion: OcclusionFinder | None = None  # loaded when it is first asked for
         self.persons = model.config.persons
         self.size = model.config.size
@@ -130,9 +136,16 @@ class Swapper:
                 to_crop=face.to_crop.then(Similarity.resize(one.side / self.size)),
                 track=face.face.track,
                 visible=None if visible is None else visible[i],
+                skin=self._skin(*faces[i]),
             )
             for i, (one, face, tone) in enumerate(zip(decoded, aligned, tones.tolist(), strict=True))
         ]
+
+    def _skin(self, face: AlignedFace, person: str) -> SkinOnFace | None:
+        if person not in self._textures:
+            return None
+        field = torch.from_numpy(skin_field(face.crop_points, self.size)).to(self._device)
+        return SkinOnFace(self._textures[person], field)
 
     def _visible(self, close_ups: Sequence[Picture]) -> Float[Tensor, "faces side side"]:
         if self._occlusion is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from faceswap.faces.skin import read_skins
 from faceswap.model.folder import latest_checkpoint, load_model
 from faceswap.swapping.infer import Swapper
 from faceswap_pipelines.common.analyse import FaceFinder
@@ -29,5 +30,5 @@ class Models:
         checkpoint = latest_checkpoint(model)
         key = checkpoint and checkpoint.resolve(), device
         if self._swapper is None or self._swapper[0] != key:
-            self._swapper = key, Swapper(load_model(model, pick_device(device)))
+            self._swapper = key, Swapper(load_model(model, pick_device(device)), read_skins(model))
         return self._swapper[1]

@@ -8,6 +8,7 @@ from pathlib import Path
 from faceswap.config import to_toml
 from faceswap.errors import FaceError, MediaError, ModelError, OutputError
 from faceswap.faces.selection import Selection, recognise_tracks, select_tracks
+from faceswap.faces.skin import skin_file
 from faceswap.faces.trackfile import Track
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.kinds import is_picture
@@ -61,7 +62,13 @@ def read_by(job: SwapJob) -> list[Path]:
     checkpoint = latest_checkpoint(job.model)
     weights = [checkpoint / "weights.safetensors"] if checkpoint else []
     known = [identity_file(job.model)] if job.settings.map else []
-    return [job.video, *weights, *known, *([picture] if (picture := job.settings.picture) else [])]
+    return [
+        job.video,
+        *weights,
+        skin_file(job.model),
+        *known,
+        *([picture] if (picture := job.settings.picture) else []),
+    ]
 
 
 def open_swapper(job: SwapJob, models: Models) -> Swapper:

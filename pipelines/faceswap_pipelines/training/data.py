@@ -14,6 +14,8 @@ import torch
 from faceswap.errors import FaceError
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
+from faceswap.faces.occlusion import SIDE, OcclusionFinder
+from faceswap.faces.skin import Skin, View, best_views, unwrapped
 from faceswap.geometry import Similarity
 from faceswap.media.pictures import read_picture
 from faceswap.training.bank import FacePlanes, Sample, allocate
@@ -49,6 +51,30 @@ def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
             if (who := faceset.person) is not None:
                 known[person] = who
     return known
+
+
+def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, Skin]]:
+    """The persons' own skin, from the best faces of their facesets."""
+    finder = OcclusionFinder(device)
+    found = {}
+    for number, (person, folder) in enumerate(facesets.items()):
+        yield Progress(title="Taking the skin from the best pictures", done=number, total=len(facesets), unit="persons")
+        with Faceset.open(folder) as faceset:
+            records = faceset.records(kept_only=True)
+            if records:
+                best = best_views([record.measures for record in records])
+                found[person] = unwrapped([_view(faceset, records[at], finder) for at in best])
+    return found
+
+
+def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
+    crop = read_picture(faceset.path(record))
+    small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    return View(
+        crop=crop,
+        points=record.face.points_after(record.to_crop),
+        visible=finder.visible([small.astype(np.uint8, copy=False)])[0].cpu().numpy(),
+    )
 
 
 def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Run[FacePlanes]:

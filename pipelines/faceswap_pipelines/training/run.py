@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor
 
+from faceswap.faces.skin import write_skins
 from faceswap.model.base_weights import load_base
 from faceswap.model.folder import read_config
 from faceswap.model.identities import write_identities
@@ -26,7 +27,7 @@ from faceswap.training.step import Metrics
 from faceswap.training.step import train as train_steps
 from faceswap_pipelines.common.devices import pick_device
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.training.data import MARGIN, identities, load_faces, place_for
+from faceswap_pipelines.training.data import MARGIN, identities, load_faces, place_for, skins
 from faceswap_pipelines.training.job import TrainJob, TrainResult
 from faceswap_pipelines.training.prepare import budget_of, open_state, prepared_folder
 from faceswap_pipelines.training.record import Recorder, recording
@@ -57,6 +58,7 @@ def train(job: TrainJob) -> Run[TrainResult]:
         if ranks.first:
             stack.enter_context(prepared_folder(job, device, ranks))
             write_identities(job.model, identities(job.facesets))
+            write_skins(job.model, (yield from skins(job.facesets, device)))
         ranks.broadcast_value(0.0, device)  # the others wait until the folder is there
         state, begun = open_state(job, wanted, device, ranks)
         stack.enter_context(clear_about_memory(state.config))
