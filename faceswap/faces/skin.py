@@ -35,7 +35,7 @@ FIELD = 32
 """Side of the grid on which the way from a crop to the texture is written down; it is smooth in between."""
 
 Plane = Float[np.ndarray, "height width"]
-Field = Float[np.ndarray, "3 grid grid"]
+Field = Float[np.ndarray, "values grid grid"]
 Spots = Float[np.ndarray, "points 2"]
 Values = Float[np.ndarray, "points values"]
 Shares = Float[np.ndarray, " points"]
@@ -49,6 +49,7 @@ _FINE = (
     0.012  # of the crop's side: standard deviation of the Gaussian that is taken away; a decoder draws what it leaves
 )
 _EDGE = 6.0  # times the strength of skin's detail: more is the edge of something else
+_NOTHING = 1e-4  # of such strength: rounding
 _SURELY_SKIN = 0.9  # of 1
 _OFFSET = 2.0  # of 255 levels, so that black has a logarithm
 _ROOM = 1.25  # rows of the texture for each of the crop's: nothing is lost on the way there
@@ -170,7 +171,7 @@ def _detail(view: View) -> tuple[Plane, Plane]:
     brightness = np.log(cv2.cvtColor(view.crop, cv2.COLOR_RGB2GRAY).astype(np.float32) + _OFFSET)
     rough = np.abs(brightness - cv2.GaussianBlur(brightness, (0, 0), _FINE * side))[skin > _SURELY_SKIN]
     strength = 1.4826 * float(np.median(rough)) if rough.size else 0.0
-    if strength == 0:
+    if strength < _NOTHING:
         return np.zeros_like(skin), skin
 
     base = cv2.bilateralFilter(brightness, d=-1, sigmaColor=_EDGE * strength, sigmaSpace=_FINE * side)
@@ -205,7 +206,7 @@ def _in_crop(points: MeshPoints, side: int) -> Spots:
     return (points[:, :2].astype(np.float64) + 0.5) / side
 
 
-def _fitted(spots: Spots, values: Values, weights: Shares, grid: int) -> Float[np.ndarray, "values grid grid"]:
+def _fitted(spots: Spots, values: Values, weights: Shares, grid: int) -> Field:
     """Values known at scattered spots, at the middles of a grid's cells: an affine map and smooth bumps upon it, by
     weighted least squares with a little punishment of the bumps (a regression spline)."""
     basis = _basis(spots)
@@ -226,7 +227,7 @@ def _grid_basis(grid: int) -> Float[np.ndarray, "cells terms"]:
     return _basis(_lattice((np.arange(grid) + 0.5) / grid))
 
 
-def _lattice(ticks: Shares) -> Spots:
+def _lattice(ticks: Float[np.ndarray, " ticks"]) -> Spots:
     return np.stack(np.meshgrid(ticks, ticks), axis=-1).reshape(-1, 2)
 
 

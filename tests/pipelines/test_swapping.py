@@ -12,9 +12,11 @@ import cv2
 import numpy as np
 import pytest
 
+from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
 from faceswap.faces.selection import Selection, select_tracks, selected_faces
+from faceswap.faces.skin import read_skins
 from faceswap.faces.track import Tracker
 from faceswap.faces.trackfile import Track
 from faceswap.geometry import Similarity
@@ -421,3 +423,19 @@ def test_two_swaps_of_a_picture_do_not_write_one_output(studio: Studio, tmp_path
     with locked_outputs(job), pytest.raises(OutputError, match="being written"):
         run(swap(job))
     assert not out.exists()
+
+
+def test_training_takes_the_persons_skin_and_swapping_lays_it_on(studio: Studio, tmp_path: Path) -> None:
+    skins = read_skins(studio.model)
+    assert sorted(skins) == ["a", "b"]
+    assert all((skin.known > 0.5).mean() > 0.1 for skin in skins.values())
+
+    pictures = {}
+    for amount in (1, 0):
+        settings = SwapSettings(look=SwapConfig(skin=amount, occlusion=0.0))
+        job = SwapJob(
+            video=studio.clips["a"], model=studio.model, out=tmp_path / str(amount), frames=(0, 2), settings=settings
+        )
+        run(swap(job))
+        pictures[amount] = read_picture(sorted((tmp_path / str(amount)).glob("*.png"))[0])
+    assert (pictures[1.0] != pictures[0.0]).any()
