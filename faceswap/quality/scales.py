@@ -170,6 +170,13 @@ SWAP: dict[str, Scale] = {
         fair=(0.5, 1.7),
         aim="near 1: as far as in the video",
     ),
+    "gaze": Scale(
+        title="Gaze follows",
+        meaning="correlation over time of where the irises lie between the corners of the eyes",
+        good=(0.8, 1),
+        fair=(0.5, 1),
+        aim="above 0.8; less where the eyes hardly move",
+    ),
     "delay": Scale(
         title="Delay",
         meaning="shift in time at which mouth, eyes and pose fit best; negative is early",

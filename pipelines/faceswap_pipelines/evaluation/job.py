@@ -85,6 +85,7 @@ class SwapQuality:
     mouth_gain: float
     eyes: float
     eyes_gain: float
+    gaze: float
     delay: int
     trembling: float
     boiling: float

@@ -20,6 +20,7 @@ from faceswap.faces.trackfile import TrackFile
 from faceswap.media.kinds import is_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.quality import likeness, looks, motion
+from faceswap.quality.gaze import gaze
 from faceswap.quality.looks import FrameLooks, frame_looks, missing_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.streams import batched
@@ -49,6 +50,8 @@ class SwapFrames:
     scenes: motion.Scenes
     before: Gestures
     after: Gestures
+    gazes: tuple[Series, Series]
+    """Where the eyes look, in the video and in the swap: see `gaze`."""
     looks: list[FrameLooks]
     swapped: Embeddings
     """Whose face the swap shows; NaN where nobody has looked."""
@@ -96,6 +99,7 @@ class _Known:
     before: Face | None = None
     after: Face | None = None
     """The two faces, both looked for where the video's was followed to: what the network adds is the same in both."""
+    gazes: tuple[float, float] = (np.nan, np.nan)
     who: tuple[Embedding, Embedding] | None = None
     """Who they are; None for most frames."""
 
@@ -147,6 +151,7 @@ def _together(files: SwapFiles, known: Sequence[_Known], compared: list[FrameLoo
         scenes=np.cumsum([one.cut for one in known]),
         before=gestures(faces),
         after=gestures([one.after for one in known]),
+        gazes=(np.array([one.gazes[0] for one in known]), np.array([one.gazes[1] for one in known])),
         looks=compared,
         swapped=np.array([nobody if one.who is None else one.who[1] for one in known]),
         replaced=typical(np.array([replaced for replaced, _ in known_people])),
@@ -172,7 +177,8 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
                 faces = [(pair.before, five_points(before.points)), (pair.after, five_points(after.points))]
                 replaced, swapped = identifier.embed(faces)
                 who = replaced, swapped
-            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, who=who)
+            gazes = gaze(pair.before, before.points), gaze(pair.after, after.points)
+            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=gazes, who=who)
 
 
 def _looks(pair: _Pair, previous: tuple[Picture, Picture] | None) -> FrameLooks:
@@ -236,6 +242,7 @@ def summarise(frames: SwapFrames, wanted: Wanted | None, gallery: Mapping[str, E
         mouth_gain=motion.gain(before.mouth, after.mouth),
         eyes=motion.correlation(before.eyes, after.eyes),
         eyes_gain=motion.gain(before.eyes, after.eyes),
+        gaze=motion.correlation(*frames.gazes),
         delay=motion.delay(before.channels, after.channels),
         trembling=motion.trembling(*shakes),
         boiling=looks.boiling(seen),
