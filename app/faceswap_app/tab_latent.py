@@ -23,7 +23,9 @@ _MOST = 600  # faces on a map: it is there in seconds
 _SIDE = 700  # pixels of the map
 _LARGE = 256  # pixels of the face that was clicked
 _LAYOUTS = ("t-SNE", "PCA")
-_TOOLS = ("walk", "spectrum", "cluster", "sample")
+_TOOLS = ("walk", "spectrum", "cluster", "sample", "probe")
+_TOLD = ("person", "yaw", "pitch", "mouth", "eyes", "brightness")  # what a probe can be asked for
+_ENDS = {"first": "Begin a morph here", "last": "End it here"}
 _BUSY = {"concurrency_limit": 1, "concurrency_id": "preview", **RAW}
 """One visitor at a time: each look encodes hundreds of faces."""
 
@@ -58,6 +60,14 @@ class _Shown:
     map: ThumbnailMap
 
 
+@dataclass(frozen=True)
+class _Spot:
+    """A face that somebody clicked."""
+
+    person: str
+    file: str
+
+
 class LatentTab:
     """Its parts, and what its buttons do."""
 
@@ -82,10 +92,20 @@ class LatentTab:
             with gr.Column(scale=4, min_width=300):
                 self._face = gr.Image(label="The face that was clicked", interactive=False, buttons=[], format="png")
                 self._about = gr.Markdown()
+                self._clicked, self._ends = gr.State(), {end: gr.State() for end in _ENDS}
+                with gr.Row():
+                    self._mark = {end: gr.Button(title, size="sm", min_width=90) for end, title in _ENDS.items()}
+                self._share = gr.Slider(
+                    0, 1, value=0.5, step=0.02, label="Morph", info="From the first face to the last.", visible=False
+                )
+                self._morph = gr.Image(
+                    label="Between the two", interactive=False, buttons=[], format="png", visible=False
+                )
 
         # The other pictures.
         with gr.Row():
             self._tools = {name: gr.Button(name.capitalize(), size="sm", min_width=90) for name in _TOOLS}
+            self._target = gr.Dropdown(list(_TOLD), value="yaw", label="What to probe for", min_width=140)
         self._said = gr.Textbox(label="What it says", interactive=False, visible=False, lines=4)
         self._picture = gr.Image(label="Picture", interactive=False, buttons=[], format="png", visible=False)
 
@@ -93,11 +113,18 @@ class LatentTab:
         """Says what happens when."""
         chosen = [project, self._model, self._layout]
         self._draw.click(warns(self._show_map), chosen, [self._map, self._about], **_BUSY)
-        self._map.select(warns(self._show_face), chosen, [self._face, self._about], **_BUSY)
+        self._map.select(warns(self._show_face), chosen, [self._face, self._about, self._clicked], **_BUSY)
+
+        ends = [self._ends[end] for end in _ENDS]
+        for end, button in self._mark.items():
+            marked = button.click(lambda spot: spot, self._clicked, self._ends[end], **RAW)
+            marked.then(warns(self._between), [*chosen, *ends, self._share], [self._share, self._morph], **_BUSY)
+        self._share.release(warns(self._between), [*chosen, *ends, self._share], [self._share, self._morph], **_BUSY)
+
         for name, button in self._tools.items():
             button.click(
                 warns(functools.partial(self._use, name)),
-                [project, self._model],
+                [project, self._model, self._target],
                 [self._picture, self._said],
                 **_BUSY,
             )
@@ -139,16 +166,36 @@ class LatentTab:
         measures = ", ".join(f"{key} {values[face]:.2f}" for key, values in shown.coded.factors.items())
         whose = shown.coded.names[shown.coded.persons[face]]
         about = f"**{whose}**, {faces.seconds[face]:.2f} s, `{faces.files[face]}`\n\n{measures}"
-        return [resized(faces.pictures[face][None], _LARGE)[0], about]
+        return [resized(faces.pictures[face][None], _LARGE)[0], about, _Spot(whose, faces.files[face])]
 
-    def _use(self, tool: str, name: str | None, model: object) -> list[Any]:
+    def _between(
+        self, name: str | None, model: object, layout: object, first: _Spot | None, last: _Spot | None, share: object
+    ) -> list[Any]:
+        """The face that lies between two that were clicked, drawn as somebody between their persons."""
+        from faceswap.latent.codes import decode_between, interpolate, is_variational, resized
+
+        if first is None or last is None:
+            return [gr.skip(), gr.skip()]
+        coded = self._shown(name, model, layout).coded
+        places = [coded.of(spot.person) for spot in (first, last)]
+        codes = [_code_of(coded, at, spot) for at, spot in zip(places, (first, last), strict=True)]
+
+        shares = np.array([min(max(number(share) or 0.0, 0.0), 1.0)])
+        code = interpolate(*codes, shares, spherical=is_variational(coded.model))
+        [picture] = decode_between(coded.model, code, (first.person, last.person), shares)
+        label = f"{first.person} {first.file} to {last.person} {last.file}"
+        return [gr.Slider(visible=True), gr.Image(resized(picture[None], _LARGE)[0], label=label, visible=True)]
+
+    def _use(self, tool: str, name: str | None, model: object, target: object = "yaw") -> list[Any]:
         """The picture that a command makes, and what it says."""
         from faceswap.media.pictures import read_picture
         from faceswap_pipelines.latent.faces import latent_folder
 
         inputs = self._inputs(name, model)
         out = latent_folder(inputs.model) / f"{tool}.png"
-        text = _run(tool, inputs, out).rpartition("\n")[0]  # the last line says where the picture lies
+        text = _run(tool, inputs, out, one_of(target, _TOLD, "thing to probe for")).rpartition("\n")[
+            0
+        ]  # the last line says where the picture lies
         return [gr.Image(read_picture(out), visible=True), gr.Textbox(text, visible=True)]
 
 
@@ -160,7 +207,15 @@ def _clicked(index: object) -> tuple[float, float]:
     return x, y
 
 
-def _run(tool: str, inputs: LatentInputs, out: Path) -> str:
+def _code_of(coded: CodedFaces, places: Any, spot: _Spot) -> Any:
+    """The code of a face that was clicked. Raises ConfigError if it is not on the map any more."""
+    found = [place for place in places.tolist() if coded.faces.files[place] == spot.file]
+    if not found:
+        raise ConfigError(f"{spot.file} is not on this map", "Click another face")
+    return coded.codes[found[0]]
+
+
+def _run(tool: str, inputs: LatentInputs, out: Path, target: str) -> str:
     """Run one of the tools as its command does; what that says."""
     from faceswap.model.folder import read_config
     from faceswap_pipelines.common.progress import run
@@ -180,6 +235,10 @@ def _run(tool: str, inputs: LatentInputs, out: Path) -> str:
 
             prior = read_config(inputs.model).model.latent in ("vae", "vq", "vq2")
             return run(sample_faces(SampleJob(model=inputs.model, fit=None if prior else inputs), out)).text
+        case "probe":
+            from faceswap_pipelines.latent.probe import ProbeJob, probe
+
+            return run(probe(ProbeJob(inputs=inputs, target=target), out)).text
         case _:
             from faceswap_pipelines.latent.spectrum import spectrum
 

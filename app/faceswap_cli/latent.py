@@ -39,6 +39,9 @@ def _picture(name: str) -> object:
 def latent_map(
     model: Model,
     facesets: Facesets = None,
+    umap: Annotated[
+        bool, typer.Option("--umap", help="Lay them out by UMAP, too: uv sync --extra umap installs it.")
+    ] = False,
     most: Most = 1000,
     out: Annotated[Path | None, _picture("map")] = None,
     device: Device = "auto",
@@ -46,10 +49,11 @@ def latent_map(
 ) -> None:
     """Draw all faces in two dimensions, coloured by person, pose, mouth, eyes, brightness and time."""
     with job_errors():
-        from faceswap_pipelines.latent.map import map_faces
+        from faceswap_pipelines.latent.map import USUAL, map_faces
 
         inputs = _inputs(model, facesets, most, device)
-        result = run_with_progress(map_faces(inputs, out or _place(model, "map.png")), quiet=json)
+        layouts = [*USUAL, "UMAP"] if umap else USUAL
+        result = run_with_progress(map_faces(inputs, out or _place(model, "map.png"), layouts), quiet=json)
     print_result(result, json, result.text)
 
 

@@ -1,4 +1,4 @@
-"""Codes in fewer numbers: principal components for all that is linear, t-SNE for who lies next to whom."""
+"""Codes in fewer numbers: principal components for all that is linear, t-SNE and UMAP for who lies next to whom."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from jaxtyping import Float
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
+from faceswap.errors import ConfigError
 from faceswap.latent.codes import Code, Codes
 
 Map = Float[np.ndarray, "faces 2"]
 
 _KEPT = 50  # principal components that t-SNE looks at, as its authors advise
 _PERPLEXITY = 30.0  # about how many neighbours t-SNE keeps together
+_NEIGHBOURS = 15  # and UMAP
+_FEWEST_FOR_UMAP = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +67,29 @@ def neighbour_map(codes: Codes, seed: int = 0) -> Map:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where all codes are the same
         places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(start.coordinates(codes))
+    return np.asarray(places, np.float64)
+
+
+def manifold_map(codes: Codes, seed: int = 0) -> Map:
+    """UMAP (McInnes, Healy & Melville, 2018): neighbours stay neighbours, and groups that are alike lie nearer than
+    with t-SNE.
+
+    Faces too few for it are laid out by `principal_map`. Raises ConfigError if the package is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what compiling it says is of no use to anybody here
+            from umap import UMAP
+    except ImportError as error:
+        raise ConfigError(
+            "UMAP is not installed", "Install it with: uv sync --extra umap; or choose another layout"
+        ) from error
+    if len(codes) < _FEWEST_FOR_UMAP:
+        return principal_map(codes)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit = UMAP(n_neighbors=_NEIGHBOURS, random_state=seed, n_jobs=1)
+        places = fit.fit_transform(principal_components(codes, _KEPT).coordinates(codes))
     return np.asarray(places, np.float64)
 
 

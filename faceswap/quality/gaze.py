@@ -58,7 +58,7 @@ def _darkness(picture: Picture, lids: Outline) -> Curve:
     grey = cv2.GaussianBlur(cv2.cvtColor(patch, cv2.COLOR_RGB2GRAY), (0, 0), 1).astype(np.float32)
     between = np.zeros_like(grey)
     cv2.fillPoly(between, [np.round(to_patch.apply(lids)).astype(np.int32)], 1.0)
-    between = cv2.erode(between, np.ones((2 * _LASHES + 1, 1), np.uint8))
+    between = cv2.erode(between, np.ones((2 * _LASHES + 1, 1), np.uint8)).astype(np.float32, copy=False)
     dark = (grey.max() - grey) * between
 
     seen, darkness = (cv2.filter2D(plane, -1, _disc(), borderType=cv2.BORDER_CONSTANT) for plane in (between, dark))
@@ -73,4 +73,4 @@ def _disc() -> Grey:
     reach = int(np.ceil(radius))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     disc = (np.hypot(x, y) <= radius).astype(np.float32)
-    return disc / disc.sum()
+    return np.asarray(disc / disc.sum())

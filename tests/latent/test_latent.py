@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import shutil
 import types
 from contextlib import closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from faceswap.latent.clusters import METHODS, agreement, clustered
 from faceswap.latent.disentanglement import dci, mutual_information_gaps
 from faceswap.latent.gaussian import fit_gaussian
 from faceswap.latent.probes import Target, label_counts, labelled, score, split_by_time
-from faceswap.latent.projection import neighbour_map, principal_components
+from faceswap.latent.projection import manifold_map, neighbour_map, principal_components
 from faceswap.latent.spectrum import BookUse, active_units, book_use, evidence, kl_by_number
 from faceswap.latent.walk import number_directions, picture_changes, walk
 from faceswap.media.pictures import read_picture
@@ -197,6 +199,18 @@ def test_principal_components_are_at_right_angles_and_leave_nothing_out() -> Non
     np.testing.assert_allclose(principal.mean + principal.coordinates(codes) @ principal.directions, codes, atol=1e-9)
     assert principal.explained.sum() == pytest.approx(1)
     assert (np.diff(principal.deviations) <= 0).all()
+
+
+def test_umap_keeps_neighbours_or_says_how_to_get_it() -> None:
+    kinds = np.repeat([0, 1], 30)
+    codes = (np.random.default_rng(0).standard_normal((60, 10)) + 20 * kinds[:, None]).astype(np.float32)
+    if find_spec("umap") is None:
+        with pytest.raises(ConfigError, match="--extra umap"):
+            manifold_map(codes)
+        return
+    places = manifold_map(codes)
+    apart = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e9 * np.eye(60)
+    assert (kinds[apart.argmin(axis=1)] == kinds).all()
 
 
 def test_neighbours_stay_neighbours_on_a_map_and_thumbnails_lie_where_their_faces_do() -> None:
@@ -409,12 +423,23 @@ def test_a_click_on_the_pages_map_shows_the_face_that_lies_there(studio: Studio,
     shown = tab._shown(*chosen)
     for face in (0, 60):
         click = types.SimpleNamespace(index=shown.map.places[face].tolist())
-        large, about = tab._show_face(*chosen, click)  # type: ignore[arg-type]
+        large, about, spot = tab._show_face(*chosen, click)  # type: ignore[arg-type]
         assert large.shape == (256, 256, 3)
         assert shown.coded.faces.files[face] in about
     with pytest.raises(ConfigError):
         tab._show_face(*chosen, types.SimpleNamespace(index=["a", None]))  # type: ignore[arg-type]
 
+    spots = [
+        tab._show_face(*chosen, types.SimpleNamespace(index=shown.map.places[face].tolist()))[2] for face in (0, 60)
+    ]  # type: ignore[arg-type]
+    ends = [tab._between(*chosen, *spots, share)[1].value for share in (0.0, 0.5, 1.0)]
+    assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(ends))
+    assert not tab._between(*chosen, spots[0], None, 0.5)[0].get("visible")
+    with pytest.raises(ConfigError, match="not on this map"):
+        tab._between(*chosen, spots[0], dataclasses.replace(spots[1], file="gone.jpg"), 0.5)
+
+    _, told = tab._use("probe", "pair", "model", "mouth")
+    assert "mouth" in told.value
     image, said = tab._use("spectrum", "pair", "model")
     assert image.visible
     assert str(tmp_path) not in said.value

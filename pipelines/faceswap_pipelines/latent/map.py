@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,15 +12,16 @@ from threadpoolctl import threadpool_limits
 
 from faceswap.latent.codes import Codes
 from faceswap.latent.faces import FACTORS
-from faceswap.latent.projection import Map, neighbour_map, principal_components, principal_map
+from faceswap.latent.projection import Map, manifold_map, neighbour_map, principal_components, principal_map
 from faceswap.media.pictures import write_picture
 from faceswap.types import Picture
 from faceswap.visuals.plots import Colouring, ThumbnailMap, scatter_panels, thumbnail_map
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.latent.faces import CodedFaces, LatentInputs, coded_faces
 
-LAYOUTS = {"PCA": principal_map, "t-SNE": neighbour_map}
-"""By name, how faces are laid out."""
+LAYOUTS = {"PCA": principal_map, "t-SNE": neighbour_map, "UMAP": manifold_map}
+"""By name, how faces are laid out; UMAP is an extra, to be installed."""
+USUAL = ("PCA", "t-SNE")
 
 _SIDE = 800  # pixels of a map with thumbnails
 _BAND = 36  # pixels above it, for its title
@@ -50,12 +52,15 @@ class MapResult:
         )
 
 
-def map_faces(inputs: LatentInputs, out: Path) -> Run[MapResult]:
-    """Lay all faces out by principal components and by t-SNE, coloured by person, pose, mouth, brightness and time."""
+def map_faces(inputs: LatentInputs, out: Path, layouts: Sequence[str] = USUAL) -> Run[MapResult]:
+    """Lay all faces out by some of LAYOUTS, coloured by person, pose, mouth, brightness and time.
+
+    Raises ConfigError for a layout that is not installed.
+    """
     coded = yield from coded_faces(inputs)
     places = {}
-    for done, name in enumerate(LAYOUTS):
-        yield Progress(title="Laying faces out", done=done, total=len(LAYOUTS), unit="maps", note=name)
+    for done, name in enumerate(layouts):
+        yield Progress(title="Laying faces out", done=done, total=len(layouts), unit="maps", note=name)
         places[name] = laid_out(coded.codes, name)
 
     # Thumbnails above, one panel for each colouring below.
