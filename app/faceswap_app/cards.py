@@ -30,7 +30,8 @@ def card(job: QueuedJob | None, report: ProgressReport | None, result: dict[str,
     if job.status == FAILED:
         return f'<div class="job failed" role="alert">{title} failed. {html.escape(job.reason)}</div>'
     if job.status in _WORDS:
-        return f'<div class="job {job.status}">{title} {_WORDS[job.status]}</div>'
+        words = html.escape(job.reason) or _WORDS[job.status]
+        return f'<div class="job {job.status}">{title} {words}</div>'
     return f'<div class="job running">{title}{progress(report)}</div>'
 
 
