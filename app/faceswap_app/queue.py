@@ -129,7 +129,7 @@ class Queue:
         with self._lock:
             job = self._known(key)
             if job.status == WAITING:
-                self._keep(replace(job, status=HALTED, ended=time.time()))
+                self._keep(replace(job, status=HALTED, reason="", ended=time.time()))
             elif job.status == RUNNING:  # asked twice, it would not save
                 process = self._alive(job)
                 if process is not None:

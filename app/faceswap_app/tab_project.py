@@ -117,9 +117,7 @@ class ProjectTab:
         return gr.Dropdown(choices=self._desk.projects.names(), value=_DEMO)
 
     def _add(self, name: str | None) -> None:
-        project = self._desk.projects.open(name)
-        key = KEYS[min(len(project.persons()), len(KEYS) - 1)]
-        project.change(key, name=f"Person {key.upper()}")
+        self._desk.projects.open(name).add_person()
 
     def _rename(self, key: str, name: str | None, text: str) -> str:
         project = self._desk.projects.open(name)

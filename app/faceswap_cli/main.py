@@ -22,6 +22,7 @@ from faceswap_cli.extract import extract
 from faceswap_cli.faces import faces_app
 from faceswap_cli.latent import latent_app
 from faceswap_cli.page import page
+from faceswap_cli.project import project_app
 from faceswap_cli.swap import swap
 from faceswap_cli.train import train
 from faceswap_cli.verify import verify
@@ -38,6 +39,7 @@ for command in (demo, extract, train, swap, batch, evaluate, verify):
 app.command("app")(page)
 app.add_typer(faces_app, name="faces")
 app.add_typer(latent_app, name="latent")
+app.add_typer(project_app, name="project")
 
 
 def main() -> None:

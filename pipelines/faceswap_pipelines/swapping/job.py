@@ -12,6 +12,7 @@ from faceswap.errors import ConfigError
 from faceswap.faces.selection import check_choice
 from faceswap.media.codecs import Encoding
 from faceswap_pipelines.common.inputs import FrameRange
+from faceswap_pipelines.swapping.origin import ORIGIN
 
 _PARTS: dict[str, Any] = {"look": SwapConfig, "encoding": Encoding}
 """The parts of SwapSettings."""
@@ -95,6 +96,7 @@ def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings
     Raises ConfigError.
     """
     values = read_toml(file) if file else {}
+    values.pop(ORIGIN, None)
 
     for name, value in changes.items():
         part = next((part for part, kind in _PARTS.items() if name in kind.__dataclass_fields__), None)

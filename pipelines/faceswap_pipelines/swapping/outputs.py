@@ -10,13 +10,15 @@ from typing import Any
 from faceswap.config import to_toml
 from faceswap.database import lock
 from faceswap.errors import OutputError
-from faceswap.files import sweep
+from faceswap.files import replaced, sweep
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
+from faceswap.model.folder import latest_checkpoint
 from faceswap.swapping.convert import Converted
 from faceswap.types import Frame, Picture, Seal
 from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.origin import Origin, with_origin
 from faceswap_pipelines.swapping.prepare import signature_of
 
 
@@ -122,10 +124,19 @@ def images_of(made: Converted) -> Iterator[Picture]:
 
 
 def write_settings(job: SwapJob) -> str:
-    """The settings beside the output; the file's path. Raises OutputError."""
+    """The settings beside the output, and what it was made from; the file's path. Raises OutputError."""
     path = job.out.with_name(f"{job.out.stem}.settings.toml")
+    checkpoint = latest_checkpoint(job.model)
+    origin = Origin(
+        video=job.video.name,
+        model=job.model.name,
+        steps=int(checkpoint.name) if checkpoint else 0,
+        first=job.frames[0],
+        stop=job.frames[1],
+    )
     try:
-        path.write_text(to_toml(job.settings), encoding="utf-8")
+        with replaced(path) as fresh:
+            fresh.write_text(with_origin(to_toml(job.settings), origin), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error
     return str(path)
