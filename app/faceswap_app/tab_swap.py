@@ -143,7 +143,6 @@ class SwapTab:
             Live(self._clip, lambda p: (p.name, p.clips()), _clips),
             Live(self._model, lambda p: (p.name, p.models()), _models),
             Live(self._face, lambda p: (p.name, p.persons()), _faces),
-            Live(self._to, lambda p: (p.name, p.persons()), _targets),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
             Live(self._results, lambda p: [path.name for path in p.finished()], _results),

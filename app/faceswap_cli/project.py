@@ -54,10 +54,9 @@ def list_(
         total = size_of(known.folder)
 
     lines = [f"{one.kind:8} {in_words(one.bytes):>8}  {one.name}" for one in held]
-    lines += [
-        f"bin {entry.id} {in_words(bin_.size(entry)):>8}  {entry.title} ({entry.project}), for {entry.days_left:.0f} days"
-        for entry in thrown
-    ]
+    for entry in thrown:
+        size = in_words(bin_.size(entry))
+        lines.append(f"bin {entry.id} {size:>8}  {entry.title} ({entry.project}), for {entry.days_left:.0f} days more")
     lines.append(f"All projects: {in_words(total)} in {known.folder}")
 
     result = {

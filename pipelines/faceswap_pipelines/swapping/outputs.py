@@ -27,7 +27,8 @@ def locked_outputs(job: SwapJob) -> Iterator[None]:
     """Keeps every other process from writing the same outputs meanwhile. Raises OutputError if one does so already."""
     with ExitStack() as stack:
         for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
-            stack.enter_context(_only_one(place, job.out))
+            taken = OutputError(f"{job.out} is being written already", "Wait for that to end, or stop it first")
+            stack.enter_context(only_one(place, taken))
         sweep(job.out.parent, job.out.stem)
         yield
 
@@ -38,8 +39,9 @@ def _lock_of(out: Path) -> Path:
 
 
 @contextmanager
-def _only_one(place: Path, out: Path) -> Iterator[None]:
-    held = lock(place, OutputError(f"{out} is being written already", "Wait for that to end, or stop it first"))
+def only_one(place: Path, taken: OutputError) -> Iterator[None]:
+    """Holds the lock file `place`, which is gone in the end. Raises `taken` if another process holds it."""
+    held = lock(place, taken)
     try:
         yield
     finally:

@@ -21,6 +21,9 @@ from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.swapping.job import SwapJob
 
+_LONGEST_STEM = 100  # bytes of a video's name in that of its track file
+_DIGITS = 12  # of the fingerprint, in the same
+
 
 def check_output(job: SwapJob) -> None:
     """Raises OutputError if an output is there already, has no folder, is the input itself, or is not what the input
@@ -55,6 +58,17 @@ def signature_of(job: SwapJob) -> str:
     """
     read = "\n".join(fingerprint(path) for path in read_by(job) if path.is_file())
     return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face} marked"
+
+
+def track_file(job: SwapJob) -> Path:
+    """Where it is kept which faces are where in the job's frames: beside the output, and for all outputs there that
+    are made from the same frames of the same video."""
+    before = job.out.with_name(f"{job.out.stem}.tracks.db")  # as versions before called it
+    if before.is_file():
+        return before
+    stem = job.video.stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
+    known = fingerprint(job.video, job.frames, job.min_face)
+    return job.out.with_name(f"{stem}.{known[:_DIGITS]}.tracks.db")
 
 
 def read_by(job: SwapJob) -> list[Path]:
