@@ -94,19 +94,42 @@ def steps(marks: list[tuple[str, str, bool]]) -> str:
     return f'<ol class="steps">{"".join(items)}</ol>'
 
 
-def player(path: Path) -> str:
-    """A result to look at and to download; the browser reads a video as it plays, however large it is."""
-    # Relative to the page: right behind a proxy, too. The time tells the browser that it is another file.
-    source = f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
-    if is_picture(path):
-        view = f'<img src="{source}" alt="The swapped picture">'
-    elif path.suffix.lower() in _PLAYABLE:
-        view = f'<video controls preload="metadata" src="{source}#t=0.01"></video>'
-    else:
-        view = '<p class="note">Browsers cannot play this kind of video. Download it.</p>'
+def player(result: Path, beside: Path | None, start: float) -> str:
+    """A result to look at and to download, beside another file if that is there.
+
+    The browser reads a video as it plays, however large it is. What is beside it follows it: `start` is the time there,
+    in seconds, at the result's first frame.
+    """
+    shown = [_view(result, "after", "Swapped")]
+    if beside is not None:
+        shown.insert(0, _view(beside, "before", "Beside it" if beside.parent == result.parent else "As filmed"))
+    size = f"{result.stat().st_size / 1e6:.1f} MB"
+    name = html.escape(result.name)
+    download = f'<a class="download" href="{_address(result)}" download="{name}">Download {name} ({size})</a>'
+    return f'<div class="pair" data-start="{start:.3f}">{"".join(shown)}</div>{download}'
+
+
+def link(path: Path, text: str) -> str:
+    """A file to download."""
+    return f'<a href="{_address(path)}" download="{html.escape(path.name)}">{html.escape(text)}</a>'
+
+
+def _view(path: Path, role: str, title: str) -> str:
+    """A picture or a video with its title; what is `before` is silent, and led by what is `after`."""
     name = html.escape(path.name)
-    return f'{view}<a class="download" href="{source}" download="{name}">Download {name} ({size})</a>'
+    if is_picture(path):
+        view = f'<img src="{_address(path)}" alt="{name}">'
+    elif path.suffix.lower() in _PLAYABLE:
+        led = 'muted tabindex="-1"' if role == "before" else "controls"
+        view = f'<video {led} playsinline preload="auto" class="{role}" src="{_address(path)}#t=0.01"></video>'
+    else:
+        view = '<p class="note">Browsers cannot play this kind of video.</p>'
+    return f"<figure>{view}<figcaption>{title}: {name}</figcaption></figure>"
+
+
+def _address(path: Path) -> str:
+    """Relative to the page: right behind a proxy, too. The time tells the browser that it is another file."""
+    return f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
 
 
 def duration(seconds: float) -> str:

@@ -44,6 +44,21 @@ _REMEMBER_TAB = """() => setTimeout(() => {
     window.history.replaceState(null, '', here);
 })"""
 
+# What is shown beside a result follows it: one slider moves both. Events of media do not bubble, but can be captured.
+_FOLLOW_FILM = """() => {
+    const follow = ({target}) => {
+        const pair = target.matches?.('video.after') ? target.closest('.pair') : null;
+        const other = pair?.querySelector('video.before');
+        if (!other) return;
+        const wanted = target.currentTime + Number(pair.dataset.start);
+        if (Math.abs(other.currentTime - wanted) > (target.paused ? 0.01 : 0.15)) other.currentTime = wanted;
+        other.playbackRate = target.playbackRate;
+        if (target.paused !== other.paused) target.paused ? other.pause() : other.play();
+    };
+    for (const name of ['play', 'pause', 'seeking', 'seeked', 'timeupdate', 'ratechange', 'loadeddata'])
+        document.addEventListener(name, follow, true);
+}"""
+
 _POLL_EVERY = 2.0  # seconds; after a click the page looks at once
 Seen = dict[int | str, Any]
 """What each live part was last shown for, by its number; and the open "project" and the "pill" of the page's head."""
@@ -83,6 +98,7 @@ class _Page:
 
         self._faces_tab.lay_out_hidden()
         self._queue_tab.lay_out_hidden()
+        self._swap_tab.lay_out_hidden()
 
         with gr.Tabs() as self._tabs:
             with gr.Tab("1 Project", id="project"):
@@ -122,6 +138,7 @@ class _Page:
         refresh = {"fn": self._refresh, "inputs": [self._seen, project], "outputs": everything, **QUICK}
 
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
+        blocks.load(None, None, None, js=_FOLLOW_FILM, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
 

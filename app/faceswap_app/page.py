@@ -50,9 +50,11 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
         page = build(known, queue)
         serve(page, known, host, port, login)
         print(f"Open http://{_in_url(host)}:{port} in a browser. Ctrl-C ends the page.", file=sys.stderr)
-        threading.Thread(target=_load_the_rest, daemon=True).start()
+        loader = threading.Thread(target=_load_the_rest, daemon=True)
+        loader.start()
         _wait_for_the_end()
         page.close(verbose=False)
+        loader.join()  # a program that ends while torch is being loaded is aborted, with a word from C++
     finally:
         queue.close()
 

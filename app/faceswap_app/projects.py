@@ -141,8 +141,9 @@ class Project:
         return [path.name for path in sorted(own, key=lambda path: path.stat().st_mtime)]
 
     def known_to(self, model: str) -> tuple[str, ...]:
-        """The persons, by key, that a model has learnt; none if its config.toml cannot be read."""
+        """The persons, by key, that a model has learnt; none of what is no model here, or cannot be read."""
         try:
+            self.model(model)
             persons = read_toml(self.folder / model / "config.toml")["model"]["persons"]
         except (ConfigError, KeyError, TypeError):
             return ()

@@ -99,6 +99,8 @@ footer { display: none !important; }
 .verdict li { margin: 4px 0; } .verdict li.part { padding-left: 1.6em; }
 .verdict span { color: var(--body-text-color-subdued); margin-right: .6em; }
 .note { color: var(--body-text-color-subdued); font-size: .9rem; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 10px; }
+.pair figure { margin: 0; } .pair figcaption { font-size: .82rem; color: var(--body-text-color-subdued); }
 #player video, #player img { width: 100%; max-height: 380px; border-radius: 8px; background: #000; }
 #player img { object-fit: contain; }
 a.download { display: block; text-align: center; margin-top: 8px; padding: 8px 14px; border-radius: 8px;

@@ -10,7 +10,7 @@ import gradio as gr
 
 from faceswap.errors import ConfigError
 from faceswap_app.bin import Entry
-from faceswap_app.components import TOLD, Desk, Live, warns
+from faceswap_app.components import TOLD, Desk, Live, warns, warns_only
 from faceswap_app.holdings import PERSON, PROJECT, Holding, holding, holdings, in_words, showing, size_of
 from faceswap_app.keeper import Keeper
 from faceswap_app.projects import Project
@@ -63,7 +63,7 @@ class Tidy:
             self._rename.click(warns(self._give_name), renamed, [project, self._new], **TOLD),
             self._delete.click(warns(self._throw_away), chosen, [project, self._how], **TOLD),
             self._back.click(warns(self._take_back), [project, self._thrown], project, **TOLD),
-            self._gone.click(warns(self._delete_thrown), self._thrown, None, **TOLD),
+            self._gone.click(warns_only(self._delete_thrown), self._thrown, None, **TOLD),
         ]
 
     @property
