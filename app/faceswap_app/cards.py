@@ -57,14 +57,20 @@ def progress(report: ProgressReport | None) -> str:
     )
 
 
-def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int) -> str:
-    """What is going on, in the page's head."""
+def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int, last: QueuedJob | None) -> str:
+    """What is going on, or what came of the `last` job, in the page's head; `data-title` is for the window's title."""
     if job is None:
-        return '<div class="pill idle">nothing is running</div>'
-    share = report.share if report else None
+        said = f"{last.title}: {last.status}" if last else ""
+        text = " · ".join(part for part in ("nothing is running", said and html.escape(said)) if part)
+        return f'<div class="pill idle" data-title="{html.escape(said)}">{text}</div>'
+
+    share, left = (report.share, report.seconds_left) if report else (None, None)
     far = "" if share is None else f" {100 * share:.0f} %"
     more = f" · {waiting} waiting" if waiting else ""
-    return f'<div class="pill"><i></i>{html.escape(job.project)}: {html.escape(job.title)}{far}{more}</div>'
+    time_left = "" if left is None else f", {duration(left)} left"
+    title = html.escape(f"{far.strip()} {job.title}{time_left}".strip())
+    text = f"{html.escape(job.project)}: {html.escape(job.title)}{far}{time_left}{more}"
+    return f'<div class="pill" data-title="{title}"><i></i>{text}</div>'
 
 
 def trouble(text: str) -> str:

@@ -44,6 +44,11 @@ _REMEMBER_TAB = """() => setTimeout(() => {
     window.history.replaceState(null, '', here);
 })"""
 
+# What runs, or how it ended, is the window's title: seen while another one is in front.
+_TITLE = """(pill) => {
+    const said = new DOMParser().parseFromString(pill || '', 'text/html').querySelector('.pill')?.dataset.title;
+    document.title = said ? `${said} · faceswap` : 'faceswap';
+}"""
 # What is shown beside a result follows it: one slider moves both. Events of media do not bubble, but can be captured.
 _FOLLOW_FILM = """() => {
     const follow = ({target}) => {
@@ -139,6 +144,7 @@ class _Page:
 
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
         blocks.load(None, None, None, js=_FOLLOW_FILM, **QUICK)
+        self._pill.change(None, self._pill, None, js=_TITLE, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
 
@@ -156,9 +162,11 @@ class _Page:
         """Everything on the page whose place on the disk has changed since this window last looked."""
         queue = self._desk.queue
 
-        running = next((job for job in queue.jobs() if job.status in (RUNNING, STOPPING)), None)
-        waiting = sum(job.status == WAITING for job in queue.jobs())
-        pill = cards.pill(running, queue.report(running) if running else None, waiting)
+        jobs = queue.jobs()
+        running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
+        waiting = sum(job.status == WAITING for job in jobs)
+        last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
+        pill = cards.pill(running, queue.report(running) if running else None, waiting, last)
 
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)

@@ -241,5 +241,8 @@ def _preview(project: Project, _fresh: bool) -> Any:
 def _before(project: Project, _fresh: bool) -> str:
     if _picture(project).is_file():
         names = "; ".join(f"{key}: {html.escape(who.name)}" for key, who in project.persons().items())
-        return f'<p class="note">Each person as filmed, rebuilt, and as the other one. {names}.</p>'
+        return (
+            '<p class="note">Each person as filmed, with the face of the other one, and rebuilt: given back as they are.'
+            f" Last the masks, white where pixels are replaced. {names}.</p>"
+        )
     return '<p class="note">While it trains, the loss and faces are drawn here: the first ones after half a minute.</p>'
