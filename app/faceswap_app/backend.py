@@ -5,6 +5,7 @@ Loads torch: imported when it is first asked for, so that the page opens at once
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +18,10 @@ from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
-from faceswap.media.video import probe
+from faceswap.media.video import probe, sample_frames
 from faceswap.model.folder import latest_checkpoint, read_config
 from faceswap.types import Picture
+from faceswap.visuals.sheets import fit
 from faceswap_app.charts import Points, histogram
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.curation.curate import restore_faces
@@ -147,10 +149,12 @@ class ModelFacts:
 def model(folder: Path) -> ModelFacts:
     """Raises ModelError."""
     config = read_config(folder).model
-    text = f"{config.size} px, {config.latent} latent, {config.decoder} decoder{'s' * (config.decoder == 'separate')}"
+    text = f"makes faces of {config.output_size} px"
+    text += "" if config.latent == "plain" else f", {config.latent} latent"
+    text += "" if config.decoder == "separate" else ", one decoder for all"
     lines = read_stats(folder / "stats.jsonl")
     if lines:
-        text += f"; {lines[-1]['step']:,} steps in {lines[-1]['seconds'] / 60:.1f} minutes so far"
+        text += f"; trained for {lines[-1]['seconds'] / 60:.1f} minutes, {lines[-1]['step']:,} steps"
     return ModelFacts(text, config.persons, latest_checkpoint(folder) is not None)
 
 
@@ -167,6 +171,35 @@ def losses(folder: Path, names: Mapping[str, str]) -> dict[str, Points]:
 def frame_count(clip: Path) -> int:
     """How many frames a video has, or might have; a picture has one. Raises MediaError."""
     return 1 if is_picture(clip) else max(1, probe(clip).frame_count or 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """A clip at a glance."""
+
+    picture: Picture
+    caption: str
+
+
+def thumbnail(clip: Path) -> Thumbnail:
+    """The middle of a clip, and how long and large it is; a grey picture of one that cannot be read."""
+    return _thumbnail(clip, clip.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=512)
+def _thumbnail(clip: Path, _changed: int) -> Thumbnail:
+    try:
+        if is_picture(clip):
+            picture = read_picture(clip)
+            height, width = picture.shape[:2]
+            return Thumbnail(picture=fit(picture, _SIDE), caption=f"{width}x{height} · {clip.name}")
+        info, [middle] = probe(clip), sample_frames(clip, 1)
+    except (FaceswapError, ValueError) as error:
+        return Thumbnail(picture=np.full((_SIDE, _SIDE, 3), 128, np.uint8), caption=f"{clip.name}: {error}")
+
+    seconds = float(info.duration or 0)
+    caption = f"{seconds // 60:.0f}:{seconds % 60:02.0f} · {clip.name} · {info.width}x{info.height}"
+    return Thumbnail(picture=fit(middle.image, _SIDE), caption=caption)
 
 
 def timecode(clip: Path, index: int) -> str:

@@ -115,6 +115,11 @@ def player(result: Path, beside: Path | None, start: float) -> str:
     return f'<div class="pair" data-start="{start:.3f}">{"".join(shown)}</div>{download}'
 
 
+def clip(path: Path) -> str:
+    """A clip to look at."""
+    return f'<div class="pair">{_view(path, "after", "Clip")}</div>'
+
+
 def link(path: Path, text: str) -> str:
     """A file to download."""
     return f'<a href="{_address(path)}" download="{html.escape(path.name)}">{html.escape(text)}</a>'
@@ -124,7 +129,7 @@ def _view(path: Path, role: str, title: str) -> str:
     """A picture or a video with its title; what is `before` is silent, and led by what is `after`."""
     name = html.escape(path.name)
     if is_picture(path):
-        view = f'<img src="{_address(path)}" alt="{name}">'
+        view = f'<img class="{role}" src="{_address(path)}" alt="{name}">'
     elif path.suffix.lower() in _PLAYABLE:
         led = 'muted tabindex="-1"' if role == "before" else "controls"
         view = f'<video {led} playsinline preload="auto" class="{role}" src="{_address(path)}#t=0.01"></video>'

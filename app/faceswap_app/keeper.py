@@ -173,9 +173,9 @@ class Keeper:
         for entry in entries:
             self.bin.delete(entry)
             self.queue.forget(self.projects.folder / place for place in entry.places)
-        # What browsers were shown: gradio keeps it for a day.
-        for shown in self.projects.folder.glob(".uploads/*/image.*"):
-            shutil.rmtree(shown.parent, ignore_errors=True)
+            # Pictures that browsers were shown, perhaps of this: gradio keeps them for a day.
+            for shown in self.projects.folder.glob(".uploads/*/image.*"):
+                shutil.rmtree(shown.parent, ignore_errors=True)
 
     def _unused(self, wanted: Iterable[Holding]) -> ExitStack:
         """While it is open no job begins. Raises ConfigError for what lies elsewhere, or what somebody is using."""

@@ -108,7 +108,7 @@ class _Page:
         with gr.Tabs() as self._tabs:
             with gr.Tab("1 Project", id="project"):
                 self._project_tab.lay_out()
-            with gr.Tab("2 Faces", id="faces"):
+            with gr.Tab("2 Faces", id="faces") as self._faces:
                 self._faces_tab.lay_out()
             with gr.Tab("3 Train", id="train"):
                 self._train_tab.lay_out()
@@ -127,7 +127,7 @@ class _Page:
         """Says what happens when."""
         project = self._project
 
-        events = [*self._project_tab.connect(project), *self._faces_tab.connect(project)]
+        events = [*self._project_tab.connect(project), *self._faces_tab.connect(project, self._faces.select)]
         events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
         events += self._evaluate_tab.connect(project)
         self._verify_tab.connect(project)

@@ -185,7 +185,7 @@ def _consent_of(key: str, project: Project) -> str:
 
 def _progress(project: Project) -> Any:
     """What the steps depend on."""
-    changed = [path.stat().st_mtime // 3 for path in project.folder.glob("faces/*/faceset.db")]
+    changed = [path.stat().st_mtime_ns for path in sorted(project.folder.glob("faces/*/faceset.db*"))]
     return changed, project.clips(), project.models(), len(project.finished()), project.persons()
 
 

@@ -17,7 +17,19 @@ from faceswap.config import BLENDINGS, COLOURS
 from faceswap.errors import FaceswapError
 from faceswap.media.kinds import is_picture
 from faceswap_app import cards, commands
-from faceswap_app.components import RAW, TOLD, Desk, Live, check_payload, number, one_of, text_of, warns, warns_only
+from faceswap_app.components import (
+    RAW,
+    TOLD,
+    Desk,
+    Live,
+    check_payload,
+    number,
+    one_of,
+    text_of,
+    uploads,
+    warns,
+    warns_only,
+)
 from faceswap_app.holdings import mask_of
 from faceswap_app.projects import KEYS, Project
 from faceswap_app.results import Results
@@ -81,6 +93,8 @@ class SwapTab:
 
     def _lay_out_choices(self) -> None:
         self._clip = gr.Dropdown(label="Clip", elem_id="clip")
+        with gr.Accordion("Add a clip that is only to be swapped", open=False):
+            self._upload = uploads(label="Nobody learns from it", height=110, elem_id="upload-swap")
         self._model = gr.Dropdown(label="Model", elem_id="swap-model")
 
         self._face = gr.Dropdown(FACES, label="In the clip: the face that is replaced", elem_id="face")
@@ -178,6 +192,7 @@ class SwapTab:
 
         inputs = [project, *self._inputs(WRITTEN)]
         return [
+            self._upload.upload(warns(self._take), [project, self._upload], [self._upload, self._clip], **TOLD),
             self._start.click(warns_only(self._render), inputs, None, **TOLD),
             self._stop.click(warns_only(self._end), project, None, **TOLD),
         ]
@@ -193,6 +208,12 @@ class SwapTab:
             Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
             *self._finished.live,
         ]
+
+    def _take(self, name: str | None, files: Any) -> list[Any]:
+        """Put uploaded files among the clips, and choose the last."""
+        project = self._desk.projects.open(name)
+        taken = [project.add_clip(Path(file["path"]), file.get("orig_name") or "") for file in files or []]
+        return [None, gr.Dropdown(choices=project.clips(), value=taken[-1]) if taken else gr.skip()]
 
     def _offer(self, name: str | None, clip: str | None, model: str | None, face: object, to: object) -> list[Any]:
         """Whom this model knows, and to begin with somebody who is not seen in this clip."""
