@@ -106,13 +106,13 @@ class SwapTab:
 
         with gr.Accordion("Only a part of the clip, small faces", open=False):
             with gr.Row():
-                self._first = gr.Number(label="First frame", info="Empty: the clip's.", min_width=90, elem_id="first")
-                self._last = gr.Number(label="Last frame", info="Empty: the clip's.", min_width=90, elem_id="last")
+                self._first = gr.Number(0, label="First frame", info="0: the clip's.", min_width=90, elem_id="first")
+                self._last = gr.Number(0, label="Last frame", info="0: the clip's.", min_width=90, elem_id="last")
             with gr.Row():
                 self._here_first = gr.Button("Begin at this frame", size="sm", min_width=90, elem_id="begin-here")
                 self._here_last = gr.Button("End at this frame", size="sm", min_width=90, elem_id="end-here")
             self._least = gr.Number(
-                label="Smallest face, pixels wide", info="Empty: an eighth of the picture's height.", elem_id="least"
+                0, label="Smallest face, pixels wide", info="0: an eighth of the picture's height.", elem_id="least"
             )
 
         with gr.Accordion("How the face fits in", open=False):
@@ -288,7 +288,7 @@ class SwapTab:
             wanted = wanted_swap(project, folder.name, said)
             mapping = [f"{source}={target}" for source, target in wanted.mapping.items()]
             settings = {**wanted.settings, "face": wanted.face, "to": [wanted.to], "map": mapping}
-            least = None if wanted.min_face is None else int(wanted.min_face)
+            least = int(wanted.min_face) if wanted.min_face else None
             shown = backend.before_and_after(file, folder, settings, index, least)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
@@ -297,7 +297,9 @@ class SwapTab:
         place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(file, index)}. " if count > 1 else ""
         note = place + faces_in_words(shown.faces, names)
         before = backend.outlined(shown) if outline else shown.before
-        slider = gr.Slider(minimum=1, maximum=max(2, count), value=index + 1, visible=count > 1)
+        # A slider that was moved on meanwhile stays where it is.
+        place_again = {} if number(frame) == index + 1 else {"value": index + 1}
+        slider = gr.Slider(minimum=1, maximum=max(2, count), visible=count > 1, **place_again)
         return [(before, shown.after), slider, html.escape(note)]
 
     def _render(self, name: str | None, *values: object) -> None:
@@ -313,12 +315,12 @@ class SwapTab:
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]
         out = project.free_result(file, "_".join(givers), _suffix(file, codec), reserved)
-        first, last = number(said["first"]), number(said["last"])
+        first, last = int(number(said["first"]) or 1), int(number(said["last"]) or 0)
         wanted = commands.Swap(
             **{
                 **vars(wanted),
-                "first": int(first or 1) - 1,
-                "stop": None if last is None else int(last),
+                "first": first - 1,
+                "stop": last or None,
                 "mask_out": mask_of(out) if said["masks"] else None,
                 "codec": codec,
                 "crf": number(said["crf"]) or 0,

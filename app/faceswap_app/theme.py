@@ -107,9 +107,10 @@ footer { display: none !important; }
 .pair video, .pair img { width: 100%; max-height: 380px; border-radius: 8px; background: #000; object-fit: contain; }
 @media (max-width: 640px) {
     .gradio-container { padding: 6px 4px !important; }
-    #head { gap: 6px; } #head .form { width: 100%; max-width: none; }
+    #head { flex-direction: column; align-items: stretch; gap: 4px; } #head > * { width: 100% !important; }
     .pill { float: none; display: inline-block; white-space: normal; border-radius: 8px; }
-    .tab-container button { padding: 0 6px !important; font-size: .88rem; }
+    .tab-container button { padding: 0 4px !important; font-size: .82rem !important; }
+    #clips .grid-container { grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important; }
 }
 a.download { display: block; text-align: center; margin-top: 8px; padding: 8px 14px; border-radius: 8px;
              background: var(--button-primary-background-fill); color: var(--button-primary-text-color) !important;
