@@ -23,7 +23,7 @@ from faceswap.config import from_dict
 from faceswap.documents import parse_json
 from faceswap.errors import ConfigError
 from faceswap.files import replaced
-from faceswap_pipelines.common.protocol import ERROR, STOPPED
+from faceswap_pipelines.common.protocol import ERROR, ERROR_KEY, STOPPED
 
 WAITING, RUNNING, STOPPING, DONE, FAILED, HALTED = "waiting", "running", "stopping", "done", "failed", "stopped"
 OVER = (DONE, FAILED, HALTED)
@@ -138,7 +138,8 @@ def process_of(job: QueuedJob) -> psutil.Process | None:
 
 def outcome(folder: Path) -> tuple[str, str]:
     """How a job whose process is gone has ended: its status, and why it failed."""
-    if _read_json(folder / "stdout") is not None:
+    said_last = _read_json(folder / "stdout")
+    if said_last is not None and ERROR_KEY not in said_last:
         return DONE, ""
     log = folder / "stderr"
     said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""

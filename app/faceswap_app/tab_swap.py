@@ -183,7 +183,7 @@ class SwapTab:
         gr.on([opened, self._frame.input, self._frame.release, *changed], trigger_mode="always_last", **view)
 
         told = [project, self._face, self._to, self._clip, self._model, *self._maps]
-        for part in (self._clip, self._model, self._face, self._to, *self._maps):
+        for part in (self._cast, self._clip, self._model, self._face, self._to, *self._maps):
             part.change(warns(self._in_words), told, self._who, **TOLD)
 
         for button, place in ((self._here_first, self._first), (self._here_last, self._last)):

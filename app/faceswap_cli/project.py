@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceswap.errors import ConfigError, OutputError
+from faceswap.errors import OutputError
 from faceswap_cli.options import Json
-from faceswap_cli.terminal import job_errors, print_result
+from faceswap_cli.terminal import UsageError, job_errors, print_result
 
 if TYPE_CHECKING:  # they take a moment to load: not for --help
     from faceswap_app.keeper import Keeper
@@ -42,7 +42,7 @@ def list_(
     json: Json = False,
 ) -> None:
     """Show what there is, what lies in the bin, and how much disk each uses."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_app.bin import Bin
         from faceswap_app.holdings import holdings, in_words, size_of
 
@@ -82,7 +82,7 @@ def rename(
     json: Json = False,
 ) -> None:
     """Rename a project, or something in it."""
-    with job_errors(), _keeper(projects) as keeper:
+    with job_errors(json), _keeper(projects) as keeper:
         project = keeper.projects.open(name)
         kind, what = _chosen(project, person=person, clip=clip, model=model, result=result)
         called = keeper.rename(project, kind, what, new)
@@ -108,7 +108,7 @@ def delete(
     json: Json = False,
 ) -> None:
     """Throw a project, or something in it, into the bin, which empties after a week."""
-    with job_errors(), _keeper(projects) as keeper:
+    with job_errors(json), _keeper(projects) as keeper:
         project = keeper.projects.open(name)
         kind, what = _chosen(project, person=person, clip=clip, faces=faces, model=model, result=result)
         entries = keeper.throw_away(project, kind, what, everything=everything)
@@ -128,7 +128,7 @@ def restore(
     json: Json = False,
 ) -> None:
     """Take something back from the bin."""
-    with job_errors(), _keeper(projects) as keeper:
+    with job_errors(json), _keeper(projects) as keeper:
         entry = keeper.bin.entry(key)
         keeper.take_back(entry)
     print_result({"restored": entry.title, "project": entry.project}, json, f"Taken back: {entry.title}.")
@@ -141,7 +141,7 @@ def purge(
     json: Json = False,
 ) -> None:
     """Empty the bin for good."""
-    with job_errors(), _keeper(projects) as keeper:
+    with job_errors(json), _keeper(projects) as keeper:
         entries = [keeper.bin.entry(key) for key in keys] if keys else keeper.bin.entries()
         keeper.delete(entries)
     titles = [entry.title for entry in entries]
@@ -173,10 +173,10 @@ def _keeper(folder: Path) -> Iterator[Keeper]:
 
 
 def _chosen(project: Project, **options: str | None) -> tuple[str, str]:
-    """Kind and name of what the options name: the project, if they name nothing. Raises ConfigError."""
+    """Kind and name of what the options name: the project, if they name nothing. Raises UsageError."""
     named = {kind: name for kind, name in options.items() if name is not None}
     if len(named) > 1:
-        raise ConfigError(f"{' and '.join(named)} are named, which are two things", "Name one")
+        raise UsageError(f"{' and '.join(named)} are named, which are two things", "Name one")
     if not named:
         return "project", project.name
 

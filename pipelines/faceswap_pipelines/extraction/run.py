@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 
 from faceswap.database import lock
-from faceswap.errors import FaceError, MediaError, OutputError
+from faceswap.errors import FaceError, FaceswapError, MediaError, OutputError
 from faceswap.faces.align import align, natural_side
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
@@ -44,6 +45,30 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
     Raises FaceError if no face is kept at all.
     """
     inputs, others = list_media(job.inputs), other_files(job.inputs)
+    before = set(job.out.iterdir()) if job.out.is_dir() else None
+    try:
+        return (yield from _extract(job, models, inputs, others))
+    except FaceswapError:
+        _leave_nothing(job.out, before)
+        raise
+
+
+def _leave_nothing(out: Path, before: set[Path] | None) -> None:
+    """Remove what an extraction has made that found nothing at all; `before`: what was in its folder, if that was."""
+    if out.is_symlink() or not (out / "faceset.db").is_file() or (before and out / "faceset.db" in before):
+        return
+    with Faceset.open(out) as faceset:
+        if faceset.records():
+            return
+    for path in set(out.iterdir()) - (before or set()):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    if before is None:
+        out.rmdir()
+
+
+def _extract(
+    job: ExtractJob, models: Models | None, inputs: Sequence[Path], others: Sequence[Path]
+) -> Run[ExtractResult]:
     finder = (models or Models()).finder(job.device, job.min_face)
 
     frames, start = 0, time.monotonic()
