@@ -41,7 +41,7 @@ from faceswap_pipelines.demo.actors import CAST, Stage, perform
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.swapping.run import swap
 from faceswap_pipelines.training import prepare as train_setup
-from support.commands import command, refused
+from support.commands import command, misused, refused
 from support.studio import CLIP_FRAMES, Studio
 
 RNG = np.random.default_rng(0)
@@ -314,7 +314,7 @@ def test_training_ends_by_itself_when_held_out_faces_get_no_better(
     assert budget.start_step < state.held_out[-1][0] <= budget.start_step + settling
     assert said["held_out"] == min(loss for _, loss in state.held_out)
     assert state.held_out[-1][1] < state.held_out[0][1]
-    refused(command(*words, "--until-plateau", "--steps", 3), "one of minutes, steps")
+    misused(command(*words, "--until-plateau", "--steps", 3), "one of minutes, steps")
 
 
 def test_a_layer_after_the_other_then_all(studio: Studio, tmp_path: Path) -> None:
@@ -435,12 +435,12 @@ def test_wrong_devices_and_values(studio: Studio, tmp_path: Path) -> None:
     words = ("extract", studio.clips["a"], "--out", tmp_path / "f")
     refused(command(*words, "--device", "cuda:63"), "cuda:63", "--device cpu")
     refused(command(*words, "--device", "abacus"), "not a device")
-    refused(command(*words, "--frames", "9:3"), "not a range")
+    misused(command(*words, "--frames", "9:3"), "not a range")
     train = (*studio.training, "--model", tmp_path / "m")
-    refused(command(*train, "--minutes", 0), "above zero")
+    misused(command(*train, "--minutes", 0), "above zero")
     refused(command(*train, "--preset", "huge"), "nano, base, large")
     refused(command(*train, "--size", 70), "multiple of 16")
-    refused(command(*train, "--person", "carol"), "NAME=FACESET")
+    misused(command(*train, "--person", "carol"), "NAME=FACESET")
     assert command("extract").exit_code == 2
 
 

@@ -35,7 +35,7 @@ from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
 from faceswap_pipelines.swapping.outputs import locked_outputs
 from faceswap_pipelines.swapping.run import swap
 from support.clips import UNSTEADY, copy, gradients, images, make_clip, times, worst
-from support.commands import command, refused
+from support.commands import command, misused, refused
 from support.heads import head
 from support.studio import CLIP_FRAMES, Studio
 
@@ -101,7 +101,7 @@ class TestWhichFace:
         refused(command(*words, "--map", "a"), "--map a=b")
         refused(command(*words, "--map", "a=b", "--map", "a=a"), "each a once")
         refused(command(*words, "--map", "carol=b"), "no person 'carol'")
-        refused(command(*words, "--from", "a", "--map", "a=b"), "--map says already")
+        misused(command(*words, "--from", "a", "--map", "a=b"), "--map says already")
         assert not list(tmp_path.iterdir())
         refused(command(*words, "--face", f"like={tmp_path / 'none.png'}"), "none.png")
 
