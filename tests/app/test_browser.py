@@ -160,7 +160,7 @@ def add_a_person_and_think_again(page: Page) -> None:
     page.locator("#face input").click()
     page.get_by_role("option", name="the largest").click()
     page.locator("#to input").click()
-    expect(page.get_by_role("option")).to_have_text(["Bruno", "Ada"])
+    expect(page.get_by_role("option")).to_contain_text(["Bruno", "Ada"])
     page.get_by_role("option", name="Ada").click()
     expect(page.locator("#preview-note")).to_contain_text("The face gets that of Ada", timeout=PATIENCE)
 
