@@ -71,7 +71,8 @@ class Bin:
         """One of them. Raises ConfigError."""
         found = next((entry for entry in self.entries() if entry.id == key), None)
         if found is None:
-            raise ConfigError(f"the bin holds no '{key}'", "Look at what it holds")
+            problem = f"the bin holds no '{key}'" if key else "nothing in the bin is chosen"
+            raise ConfigError(problem, "Look at what it holds")
         return found
 
     def size(self, entry: Entry) -> int:

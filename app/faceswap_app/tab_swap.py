@@ -253,6 +253,8 @@ class SwapTab:
         if not name or not clip or not model:
             return ""
         project = self._desk.projects.open(name)
+        if model not in project.models():
+            return ""
         names = {key: person.name for key, person in project.persons().items()}
         missing = [names[key] for key in names if key not in known_persons(project, str(model))]
         unknown = f" This model does not know {' and '.join(missing)}: for that, train a new one." if missing else ""

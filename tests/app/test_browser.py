@@ -184,6 +184,7 @@ def tidy_up(page: Page, project: Project) -> None:
     press(page, "tidy-delete")
     expect_message(page, "In the bin for a week: the model model")
     assert not (project.folder / "model").exists()
+    expect(page.locator("#bin input")).to_have_value(re.compile("the model model"), timeout=PATIENCE)
     press(page, "take-back")
     expect_message(page, "Taken back: the model model")
     assert (project.folder / "model" / "config.toml").is_file()
