@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from faceswap.config import SwapConfig, read_toml
+from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError
 from faceswap_app import cards
 from faceswap_app.components import TOLD, Desk, Live, warns
 from faceswap_app.holdings import mask_of, settings_of
 from faceswap_app.projects import Project
-from faceswap_pipelines.swapping.origin import ORIGIN, Origin, origin_of
+from faceswap_app.swap_choices import DEFAULT, WHO
+from faceswap_pipelines.swapping.origin import Origin, origin_of
 
 _CLIP, _ALONE = "", "/"  # what is shown beside a result: no file can be called so
-_DEFAULT = SwapConfig()
 
 
 class Results:
@@ -57,7 +59,8 @@ class Results:
         for path in (swapped, mask_of(swapped), settings_of(swapped), *([other] if other else [])):
             if path.is_file():
                 self._desk.projects.serve(path)
-        return cards.player(swapped, other, start) + _facts(swapped, origin)
+        names = {key: person.name for key, person in project.persons().items()}
+        return cards.player(swapped, other, start) + _facts(swapped, origin, names)
 
     def _other(self, project: Project, origin: Origin | None, beside: str | None) -> tuple[Path | None, float]:
         """What is shown beside a result, and its time at the result's first frame, in seconds."""
@@ -73,22 +76,23 @@ class Results:
         return clip, backend.seconds_at(clip, origin.first)
 
 
-def in_words(settings: Path) -> str:
-    """How a result was made, where that is not as by default."""
+def in_words(file: Path, names: Mapping[str, str]) -> str:
+    """Who became whom in a result, how it was made where that is not as by default, and the kind of file."""
+    from faceswap_pipelines.swapping.job import settings_from
+
     try:
-        values = read_toml(settings)
+        settings = settings_from(file, {})
     except ConfigError:
-        return "its settings cannot be read"
-    values.pop(ORIGIN, None)
+        return "they cannot be read"
 
-    look = {name: value for name, value in values.pop("look", {}).items() if value != getattr(_DEFAULT, name, None)}
-    codec = values.pop("encoding", {}).get("codec", "")
-    who = ", ".join(f"{one.replace('=', ' becomes ')}" for one in values.get("map", []))
-    parts = [who or f"face: {values.get('face', 'main')}", *(f"{name} {value}" for name, value in look.items()), codec]
-    return "; ".join(part for part in parts if part)
+    look = {field.name: getattr(settings.look, field.name) for field in fields(SwapConfig)}
+    changed = [f"{name} {value}" for name, value in look.items() if value != getattr(DEFAULT, name)]
+    mapping = settings.mapping or {WHO.get(settings.face, settings.face): settings.to[0]}
+    who = ", ".join(f"{names.get(one, one)} gets the face of {names.get(to, to)}" for one, to in mapping.items())
+    return "; ".join([who, *changed, settings.encoding.codec])
 
 
-def _facts(result: Path, origin: Origin | None) -> str:
+def _facts(result: Path, origin: Origin | None, names: Mapping[str, str]) -> str:
     """What a result was made from and how, and what else can be downloaded."""
     made = ""
     if origin is not None:
@@ -99,7 +103,7 @@ def _facts(result: Path, origin: Origin | None) -> str:
 
     links = [(mask_of(result), "Masks"), (settings_of(result), "Settings")]
     more = " · ".join(cards.link(path, text) for path, text in links if path.is_file())
-    return f'<p class="note">{html.escape(f"{made}Settings: {in_words(settings_of(result))}.")} {more}</p>'
+    return f'<p class="note">{html.escape(f"{made}Settings: {in_words(settings_of(result), names)}.")} {more}</p>'
 
 
 def _named(project: Project, result: object) -> Path | None:

@@ -142,7 +142,7 @@ def swap_a_part_and_compare(page: Page) -> None:
     expect(page).to_have_title("Swap Bruno.mp4: face of Ada: done · faceswap", timeout=PATIENCE)
     told = page.locator("#player")
     expect(told).to_contain_text("From Bruno.mp4, frames 4 to 9, with model after 30 steps.")
-    expect(told).to_contain_text("Settings: a becomes b; h264.")
+    expect(told).to_contain_text("Settings: Bruno gets the face of Ada; h264.")
     expect(told.locator("a", has_text="Masks")).to_be_visible()
 
     # One slider for both: the part begins at the clip's fourth frame.
