@@ -21,7 +21,7 @@ from faceswap.config import from_dict
 from faceswap.documents import parse_json
 from faceswap.errors import ConfigError, OutputError
 from faceswap.files import replaced
-from faceswap_app.holdings import size_of
+from faceswap_app.holdings import PROJECT, size_of
 from faceswap_app.projects import Person
 
 KEPT_FOR = 7 * 86_400.0
@@ -92,12 +92,22 @@ class Bin:
 
             folder = self._folder / taken.id
             folder.mkdir()
-            with replaced(folder / _ENTRY) as fresh:
-                fresh.write_text(json.dumps(asdict(taken), indent=1), encoding="utf-8")
+            self._write(taken)
             _move_all([(path, folder / str(number)) for number, path in enumerate(paths)])
         except OSError as error:
             raise OutputError(f"{entry.title} cannot be moved ({error.strerror})", "Check the folder") from error
         return taken
+
+    def rename_project(self, before: str, after: str) -> None:
+        """Have what was thrown away go back to a project by its new name. Raises OSError."""
+        for entry in self.entries():
+            if entry.project == before and entry.kind != PROJECT:
+                places = tuple(f"{after}/{place.partition('/')[2]}" for place in entry.places)
+                self._write(replace(entry, project=after, places=places))
+
+    def _write(self, entry: Entry) -> None:
+        with replaced(self._folder / entry.id / _ENTRY) as fresh:
+            fresh.write_text(json.dumps(asdict(entry), indent=1), encoding="utf-8")
 
     def give_back(self, entry: Entry) -> None:
         """Move everything to where it lay. Raises ConfigError if something lies there now, or OutputError."""

@@ -30,7 +30,7 @@ from faceswap_app.holdings import (
     settings_of,
     showing,
 )
-from faceswap_app.projects import Project, Projects, can_be_named, is_unnamed
+from faceswap_app.projects import Project, Projects, can_be_model, is_unnamed
 from faceswap_app.queue import Queue
 from faceswap_pipelines.swapping.origin import origin_of, rename_origin
 
@@ -62,7 +62,9 @@ class Keeper:
         with self._unused([one]):
             try:
                 if kind == PROJECT:
-                    return self._move(project.folder, self.projects.free(new)).name
+                    place = self._move(project.folder, self.projects.free(new))
+                    self.bin.rename_project(name, place.name)
+                    return place.name
                 if kind == MODEL:
                     return self._rename_model(project, name, new)
                 return self._rename_clip(project, name, new) if kind == CLIP else self._rename_result(one, new)
@@ -71,7 +73,7 @@ class Keeper:
 
     def _rename_model(self, project: Project, name: str, new: str) -> str:
         new = new.strip()
-        if not can_be_named(new):
+        if not can_be_model(new):
             raise ConfigError(f"'{new}' cannot be a model's name", "Use up to 60 letters, digits, spaces, - and _")
         self._move(project.folder / name, project.folder / new)
         for result in project.finished():
@@ -89,9 +91,6 @@ class Keeper:
         facesets = [project.faceset(key) for key in project.persons() if project.faceset(key).is_dir()]
         content = Faceset.content_of(before)
         self._move(before, after)
-        for folder in facesets:
-            with Faceset.open(folder) as faceset:
-                faceset.rename_source(content, after)
 
         called = after.relative_to(project.folder).as_posix()
         for key, person in project.persons().items():
@@ -99,6 +98,10 @@ class Keeper:
                 project.change(key, clips=tuple(called if clip == name else clip for clip in person.clips))
         for result in project.finished():
             _rename_in_origin(result, "video", before.name, after.name)
+
+        for folder in facesets:
+            with Faceset.open(folder) as faceset:
+                faceset.rename_source(content, after)
         return called
 
     def _rename_result(self, one: Holding, new: str) -> str:
@@ -197,7 +200,7 @@ def _locks_of(path: Path) -> list[Path]:
         beside = path.with_name(f".{path.stem}.lock")
         return [beside] if beside.is_file() else []
     patterns = (".lock", "*/.lock", "*/*/.lock", "results/.*.lock")
-    return [place for pattern in patterns for place in path.glob(pattern) if not place.is_symlink()]
+    return [place for pattern in patterns for place in path.glob(pattern) if place.resolve() == place]
 
 
 def _check_free(place: Path) -> None:

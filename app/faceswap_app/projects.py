@@ -136,7 +136,7 @@ class Project:
 
     def models(self) -> list[str]:
         """Names of models that training has begun, the newest last."""
-        found = [path for path in self.folder.glob("*/config.toml") if can_be_named(path.parent.name)]
+        found = [path for path in self.folder.glob("*/config.toml") if can_be_model(path.parent.name)]
         own = [path.parent for path in found if not path.parent.is_symlink()]
         return [path.name for path in sorted(own, key=lambda path: path.stat().st_mtime)]
 
@@ -224,7 +224,7 @@ class Projects:
 
     def names(self) -> list[str]:
         """Of all projects: folders that hold anything a project has."""
-        found = [path for path in self.folder.iterdir() if path.is_dir() and can_be_named(path.name)]
+        found = [path for path in self.folder.iterdir() if path.is_dir() and can_be_project(path.name)]
         return sorted(path.name for path in found if path.resolve().parent == self.folder)
 
     def last(self) -> str | None:
@@ -255,7 +255,7 @@ class Projects:
         """Where a project of this name would lie. Raises ConfigError if it cannot be called so, or one is."""
         name = name.strip()
 
-        if not can_be_named(name):
+        if not can_be_project(name):
             raise ConfigError(f"'{name}' cannot be a project's name", "Use up to 60 letters, digits, spaces, - and _")
         if (self.folder / name).exists():
             raise ConfigError(f"there is a project '{name}' already", "Choose another name, or open it at the top")
@@ -267,8 +267,13 @@ class Projects:
             self.served.append(str(result))
 
 
-def can_be_named(name: str) -> bool:
-    """Whether a project or a model can be called so."""
+def can_be_project(name: str) -> bool:
+    """Whether a project can be called so."""
+    return _NAME.fullmatch(name) is not None and name != "results"
+
+
+def can_be_model(name: str) -> bool:
+    """Whether a model can be called so, beside the other folders of its project."""
     return _NAME.fullmatch(name) is not None and name not in _RESERVED
 
 

@@ -81,14 +81,14 @@ class Tidy:
         gr.Info(html.escape(f"In the bin: {entry.title}. Tidy up, below, takes that back."), title="")
 
     def _changes(self, project: Project) -> Any:
-        """What the use of the disk depends on; while a job runs it is looked at once a minute."""
+        """What the use of the disk depends on; while a job runs it is looked at every ten minutes."""
         jobs = [(job.id, job.status) for job in self._desk.queue.jobs()]
         return (
             project.name,
             [one.title for one in holdings(project)],
             jobs,
             self._keeper.bin.entries(),
-            time.time() // 60,
+            time.time() // 600,
         )
 
     def _disk_use(self, project: Project) -> str:

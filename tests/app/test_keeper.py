@@ -172,6 +172,14 @@ def test_names_change_everywhere(keeper: Keeper, project: Project, studio: Studi
     assert settings_from(duo.results / "final.settings.toml", {}) == SwapSettings()
 
 
+def test_what_was_thrown_away_goes_back_to_a_project_by_its_new_name(keeper: Keeper, project: Project) -> None:
+    [entry] = keeper.throw_away(project, "model", "model")
+    keeper.rename(project, "project", "pair", "duo")
+    keeper.take_back(keeper.bin.entry(entry.id))
+    assert keeper.projects.names() == ["duo"]
+    assert keeper.projects.open("duo").models() == ["model"]
+
+
 def test_a_clip_by_another_name_is_not_collected_twice(keeper: Keeper, project: Project) -> None:
     with Faceset.open(project.faceset("a")) as faceset:
         before = len(faceset.records())
