@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -260,8 +261,9 @@ class SwapTab:
         unknown = f" This model does not know {' and '.join(missing)}: for that, train a new one." if missing else ""
 
         if face == EACH:
-            pairs = [(key, target) for key, target in zip(KEYS, maps, strict=True) if key in names and target in names]
-            said = "; ".join(f"{names[key]} gets the face of {names[str(target)]}" for key, target in pairs)
+            pairs = [(key, str(target)) for key, target in zip(KEYS, maps, strict=True)]
+            told = [(key, target) for key, target in pairs if key in names and target in names]
+            said = "; ".join(f"{names[key]} gets the face of {names[target]}" for key, target in told)
             return f'<p class="note">{html.escape((said or "Everybody stays as filmed") + "." + unknown)}</p>'
 
         seen = [person.name for person in project.persons().values() if clip in person.clips]
@@ -318,16 +320,14 @@ class SwapTab:
         reserved = [job.out for job in queue.jobs() if not job.over]
         out = project.free_result(file, "_".join(givers), _suffix(file, codec), reserved)
         first, last = int(number(said["first"]) or 1), int(number(said["last"]) or 0)
-        wanted = commands.Swap(
-            **{
-                **vars(wanted),
-                "first": first - 1,
-                "stop": last or None,
-                "mask_out": mask_of(out) if said["masks"] else None,
-                "codec": codec,
-                "crf": number(said["crf"]) or 0,
-                "label": bool(said["label"]),
-            }
+        wanted = replace(
+            wanted,
+            first=first - 1,
+            stop=last or None,
+            mask_out=mask_of(out) if said["masks"] else None,
+            codec=codec,
+            crf=number(said["crf"]) or 0,
+            label=bool(said["label"]),
         )
         words = commands.swap(file, folder, wanted)
         queue.add(project.name, f"Swap {file.name}: face of {' and '.join(givers)}", words, str(out))
