@@ -15,10 +15,12 @@ import pytest
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import page
 from faceswap_app.projects import Projects
+from faceswap_app.swap_choices import LOOKS
 from support.visit import Site, free_port, open_site
 
 # Model, face, giver, smallest face, colours and seam, mapping, looks, and what the file is to be.
-SWAP = ["model", "main", "b", None, "linear", "pyramid", *[""] * 4, *[1] * 9, None, None, "h264", 18, False, False]
+HOW, FILE = [None, "linear", "pyramid", *[""] * 4, *[1] * len(LOOKS)], [0, 0, "h264", 18, False, False]
+SWAP = ["model", "main", "b", *HOW, *FILE]
 
 
 @pytest.fixture(scope="module")
