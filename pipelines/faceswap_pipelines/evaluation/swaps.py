@@ -20,7 +20,7 @@ from faceswap.faces.trackfile import TrackFile
 from faceswap.media.kinds import is_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.quality import likeness, looks, motion
-from faceswap.quality.gaze import gaze
+from faceswap.quality.gaze import STILL, gaze
 from faceswap.quality.looks import FrameLooks, frame_looks, missing_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.streams import batched
@@ -242,7 +242,7 @@ def summarise(frames: SwapFrames, wanted: Wanted | None, gallery: Mapping[str, E
         mouth_gain=motion.gain(before.mouth, after.mouth),
         eyes=motion.correlation(before.eyes, after.eyes),
         eyes_gain=motion.gain(before.eyes, after.eyes),
-        gaze=motion.correlation(*frames.gazes),
+        gaze=motion.correlation(*frames.gazes) if np.nanstd(frames.gazes[0]) > STILL else None,
         delay=motion.delay(before.channels, after.channels),
         trembling=motion.trembling(*shakes),
         boiling=looks.boiling(seen),
