@@ -12,6 +12,7 @@ import torch
 
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.detect import MTCNNDetector
+from faceswap.faces.full_range import FullRangeDetector
 from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.steady import stabilised
@@ -36,13 +37,13 @@ class FaceFinder:
     """The networks that find, follow and know faces, loaded once for all inputs of a job."""
 
     def __init__(self, device: torch.device, min_face: int | None = None) -> None:
-        self._detector = MTCNNDetector(device, min_face)
+        self._detector, self._second = MTCNNDetector(device, min_face), FullRangeDetector(device)
         self._mesh, self._identifier = FaceMesh(device), Identifier(device)
         self.min_face = min_face
 
     def tracker(self, state: bytes | None = None) -> Tracker:
         """One that begins a video, or goes on where another one was in `state`."""
-        return Tracker(self._detector, self._mesh, self._identifier, state)
+        return Tracker(self._detector, self._mesh, self._identifier, self._second, state)
 
     def look_at(self, images: Sequence[Picture]) -> tuple[list[Track], list[tuple[Frame, FrameFaces]]]:
         """The faces in single pictures, each a scene of its own: as if they had been followed through a video."""
