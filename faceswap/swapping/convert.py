@@ -53,6 +53,7 @@ class _Cut:
 
     face: AlignedFace
     target: Target
+    opacity: float
     noise: float
     close_up: Picture | None
     """Of `occlusion.SIDE` px, if it is to be looked for what lies in front of the face."""
@@ -65,16 +66,17 @@ def converted(
 
     Holds a batch of frames and those of `config.smooth` seconds before and after one. All frames are of one size.
     """
-    cut = ((frame, [_cut(frame, target, swapper.size, config) for target in targets]) for frame, targets in frames)
+    cut = ((frame, [_cut(frame, target, swapper, config) for target in targets]) for frame, targets in frames)
     decoded = (pair for some in batched(cut, BATCH) for pair in _decoded(some, swapper))
     for some in batched(smoothed_over_time(decoded, config.smooth), BATCH):
         yield from _pasted(some, config, with_masks)
 
 
-def _cut(frame: Frame, target: Target, size: int, config: SwapConfig) -> _Cut:
+def _cut(frame: Frame, target: Target, swapper: Swapper, config: SwapConfig) -> _Cut:
     return _Cut(
-        face=align(frame.image, target.face, size),
+        face=align(frame.image, target.face, swapper.size),
         target=target,
+        opacity=target.opacity * max(config.profiles, swapper.familiarity(target.face, target.person)),
         noise=noise_level(frame.image, target.face.box) if config.grain > 0 else 0.0,
         close_up=align(frame.image, target.face, SIDE).image if config.occlusion > 0 else None,
     )
@@ -87,7 +89,7 @@ def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -
     faces = [(cut.face, cut.target.person) for cut in cuts]
     swaps = iter(swapper.swap(faces, close_ups))
     for frame, here in frames:
-        yield frame, [replace(next(swaps), opacity=cut.target.opacity, noise=cut.noise) for cut in here]
+        yield frame, [replace(next(swaps), opacity=cut.opacity, noise=cut.noise) for cut in here]
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ from faceswap.errors import FaceError
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.occlusion import SIDE, OcclusionFinder
-from faceswap.faces.skin import Skin, View, best_views, unwrapped
+from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
 from faceswap.media.pictures import read_picture
 from faceswap.training.bank import FacePlanes, Sample, allocate
@@ -62,8 +62,9 @@ def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, S
         with Faceset.open(folder) as faceset:
             records = faceset.records(kept_only=True)
             if records:
-                best = best_views([record.measures for record in records])
-                found[person] = unwrapped([_view(faceset, records[at], finder) for at in best])
+                measures = [record.measures for record in records]
+                views = [_view(faceset, records[at], finder) for at in best_views(measures)]
+                found[person] = unwrapped(views, seen_turns(measures))
     return found
 
 
