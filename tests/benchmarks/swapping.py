@@ -31,6 +31,7 @@ from faceswap.config import SwapConfig
 from faceswap.faces.align import align, crop_transform
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.selection import Selection, selected_faces
+from faceswap.faces.skin import read_skins, skin_file
 from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video import probe, read_frames
@@ -66,7 +67,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=250)
     arguments = parser.parse_args()
     keep_freed_memory()
-    swapper = Swapper(load_model(arguments.model, _CPU))
+    swapper = Swapper(load_model(arguments.model, _CPU), read_skins(arguments.model))
     print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {torch.get_num_threads()} cores, {swapper.size} px")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -173,8 +174,9 @@ def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: P
 
 
 def without_detail(model: Path, out: Path) -> Path:
-    """The same model as it would be without its detail stage."""
+    """The same model as it would be without its detail stage, and without skin."""
     shutil.copytree(model, out)
+    skin_file(out).unlink(missing_ok=True)
     shutil.rmtree(out / "checkpoint")
     known = read_config(model)
     config = dataclasses.replace(known.model, detail=0)
@@ -203,24 +205,26 @@ def copy(video: Path, out: Path, frames: int) -> None:
 def print_where(targets: Roles, swapper: Swapper) -> None:
     """Milliseconds of a frame by what they are spent on, by switching parts off."""
     config = SwapConfig()
-    plain = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "smooth": 0.0}
-    steps: list[tuple[str, dict[str, float | str]]] = [
-        ("cut out, decode, paste", plain),
-        ("+ colour", {**plain, "colour": config.colour}),
-        ("+ seam", {**plain, "colour": config.colour, "blending": config.blending}),
-        (
-            "+ sharpness, grain",
-            {**plain, "colour": config.colour, "blending": config.blending, "sharpen": 1.0, "grain": 1.0},
-        ),
-        ("+ settling over time", {}),
-    ]
+    none = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "skin": 0.0}
+    look: dict[str, float | str] = {**none, "smooth": 0.0, "occlusion": 0.0}
+    steps = [("cut out, decode, paste", look)]
+    for name, *switched_on in (
+        ("colour", "colour"),
+        ("seam", "blending"),
+        ("sharpness, grain", "sharpen", "grain"),
+        ("skin", "skin"),
+        ("what lies in front", "occlusion"),
+        ("settling over time", "smooth"),
+    ):
+        look = look | {setting: getattr(config, setting) for setting in switched_on}
+        steps.append((f"+ {name}", look))
     print("\n| all cores | ms a frame |")
     print("|---|---|")
     network = best(lambda: through_network(targets, swapper)) / len(targets)
     print(f"| network alone | {network * 1e3:.1f} |")
     for name, changes in steps:
-        look = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
-        seconds = best(lambda look=look: sum(1 for _ in converted(targets, swapper, look)))
+        config = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
+        seconds = best(lambda config=config: sum(1 for _ in converted(targets, swapper, config)))
         print(f"| {name} | {seconds / len(targets) * 1e3:.1f} |")
 
 
