@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
-from faceswap.faces.follow import SAME, followed, is_face, overlap
+from faceswap.faces.follow import SAME, followed, inside, is_face, overlap
 from faceswap.faces.identity import SAME_PERSON, Identifier, distance
-from faceswap.faces.landmarks import FaceMesh, five_points, input_square, pose
+from faceswap.faces.landmarks import FaceMesh, distortion, five_points, input_square, pose
 from faceswap.faces.scenes import CutFinder
 from faceswap.geometry import Similarity
 from faceswap.types import Detection, Embedding, Face, Frame, FrameFaces
@@ -36,7 +36,8 @@ _ROUNDS = 6  # looks at a newcomer, each from where the last one saw it, until i
 
 _SEARCHED = 50  # frames after losing a face in which each is searched for it
 _REMEMBERED = 250  # frames after which a lost face is not expected back in this scene
-_SURE = 0.98  # presence that a mesh has as a rule; of less, the second detector is asked as well
+_ON_ANOTHER = 0.4  # of the smaller of two meshes that lie on one face
+_BENT = 0.04  # distortion that a mesh has as a rule at most; of more, the second detector is asked as well
 _UNCONFIRMED = 2 * DETECT_EVERY  # frames that a face is followed without the detector seeing it too...
 _TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
 _DOUBT = 0.1  # by which two people's embeddings have to fit better the other way round to be exchanged
@@ -192,8 +193,8 @@ class Tracker:
 
         faces = self._located(frame, unknown)
         nobody = not faces and not self._live
-        if self._second is not None and (nobody or any(face.presence < _SURE for face in faces)):
-            faces = _surest([*faces, *self._located(frame, self._second.detect([frame.image])[0])])
+        if self._second is not None and (nobody or any(distortion(face.points) > _BENT for face in faces)):
+            faces = _straightest([*faces, *self._located(frame, self._second.detect([frame.image])[0])])
         return [
             self._welcomed(face, frame)
             for face in faces
@@ -352,12 +353,12 @@ class Tracker:
         self._live, self._lost = tracks[:live], tracks[live:]
 
 
-def _surest(faces: Sequence[Face]) -> list[Face]:
-    """Of faces that are one face, the one of which the mesh network is surest: an upside-down one can be read as an
-    upright one, but less surely."""
+def _straightest(faces: Sequence[Face]) -> list[Face]:
+    """Of faces that are one face, the one whose mesh is bent least: one that stands on its head can be read as an
+    upright one, but its shape is not quite a face's."""
     kept: list[Face] = []
-    for face in sorted(faces, key=lambda face: -face.presence):
-        if all(overlap(face.box, other.box) < SAME for other in kept):
+    for face in sorted(faces, key=lambda face: distortion(face.points)):
+        if all(inside(face.box, other.box) < _ON_ANOTHER for other in kept):
             kept.append(face)
     return kept
 

@@ -14,7 +14,7 @@ import torch
 from faceswap.errors import FaceError
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
-from faceswap.faces.occlusion import SIDE, OcclusionFinder
+from faceswap.faces.occlusion import OcclusionFinder, reduced
 from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
 from faceswap.media.pictures import read_picture
@@ -70,11 +70,10 @@ def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, S
 
 def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
     crop = read_picture(faceset.path(record))
-    small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return View(
         crop=crop,
         points=record.face.points_after(record.to_crop),
-        visible=finder.visible([small.astype(np.uint8, copy=False)])[0].cpu().numpy(),
+        visible=finder.visible([reduced(crop)])[0].cpu().numpy(),
     )
 
 
