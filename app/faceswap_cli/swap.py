@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceswap.errors import ConfigError
-from faceswap_cli.batch import BATCH_STATE, run_batch
+from faceswap_cli.batch import BATCH_STATE, run_batch, tell_passed_over
 from faceswap_cli.options import Device, Frames, Json, MinFace, mapping, settings
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # it loads torch; only its types are needed here
 
 def swap(
     videos: Annotated[
-        list[Path], typer.Argument(help="A video, or a picture; several with --out-dir.", metavar="VIDEO...")
+        list[Path],
+        typer.Argument(help="A video, or a picture; several, or folders, with --out-dir.", metavar="VIDEO..."),
     ],
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")],
     out: Annotated[
@@ -148,9 +149,12 @@ def _preview(job: SwapJob, count: int, as_json: bool) -> None:
 
 def _swap_many(videos: Sequence[Path], job: SwapJob, out_dir: Path, as_json: bool) -> None:
     from faceswap_pipelines.batching.plan import swap_plan
+    from faceswap_pipelines.common.inputs import other_files
 
+    tasks = swap_plan(videos, job, out_dir)
+    tell_passed_over(other_files(videos))
     run_batch(
-        swap_plan(videos, job, out_dir),
+        tasks,
         state=out_dir / BATCH_STATE,
         workers=None,
         device=job.device,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,9 @@ from faceswap.types import Frame
 
 FrameRange = tuple[int, int | None]
 """The first frame, and the one to stop before."""
+
+_OWN = {"faceset.db", "checkpoint"}
+"""What lies in every faceset, and in every model."""
 
 
 def frame_range(text: str) -> FrameRange:
@@ -47,23 +51,47 @@ def count_frames(path: Path, frames: FrameRange) -> int | None:
 
 
 def list_media(inputs: Sequence[Path]) -> list[Path]:
-    """The videos and pictures among `inputs`, folders opened (not those inside them), in the order of their names."""
-    found: list[Path] = []
+    """The videos and pictures among `inputs`, folders opened and those inside them, in the order of their names.
+
+    Raises MediaError for a folder that holds none.
+    """
+    listed: list[Path] = []
     for path in inputs:
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if is_picture(p) or is_video(p))
-            if not inside:
-                raise MediaError(f"the folder {path} holds no videos or pictures", "Name a folder that does")
-            found += inside
-        else:
-            found.append(path)
-    return found
+        if not path.is_dir():
+            listed.append(path)
+            continue
+
+        inside = [file for file in files_inside(path) if is_media(file)]
+        if not inside:
+            raise MediaError(f"the folder {path} holds no videos or pictures", "Name a folder that does")
+        listed += inside
+    return listed
 
 
 def other_files(inputs: Sequence[Path]) -> list[Path]:
     """What lies in the folders among `inputs` and is passed over: neither hidden nor a video nor a picture."""
-    inside = (path for folder in inputs if folder.is_dir() for path in sorted(folder.iterdir()))
-    return [p for p in inside if p.is_file() and not p.name.startswith(".") and not (is_picture(p) or is_video(p))]
+    return [file for folder in inputs if folder.is_dir() for file in files_inside(folder) if not is_media(file)]
+
+
+def is_media(path: Path) -> bool:
+    """Whether it is a video or a picture."""
+    return is_picture(path) or is_video(path)
+
+
+def files_inside(folder: Path) -> list[Path]:
+    """The files in a folder and in those inside it, in the order of their names.
+
+    Without hidden ones, which systems leave beside photos, and without facesets and models: what this program has made
+    of footage is none.
+    """
+    files: list[Path] = []
+    for place, folders, names in os.walk(folder):
+        if _OWN.isdisjoint([*folders, *names]):
+            files += [Path(place, name) for name in names if not name.startswith(".")]
+            folders[:] = [name for name in folders if not name.startswith(".")]
+        else:
+            folders.clear()
+    return sorted(files)
 
 
 def named_facesets(texts: Iterable[str], known: Mapping[str, Path] | None = None) -> dict[str, Path]:
