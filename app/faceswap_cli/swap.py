@@ -11,7 +11,7 @@ import typer
 
 from faceswap.errors import ConfigError
 from faceswap_cli.batch import BATCH_STATE, run_batch, tell_passed_over
-from faceswap_cli.options import Device, Frames, Json, MinFace, mapping, settings
+from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, mapping, settings
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
@@ -79,12 +79,14 @@ def swap(
     label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
     min_face: MinFace = None,
+    frame_rate: FrameRate = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
     with job_errors():
         from faceswap_pipelines.common.inputs import frame_range
+        from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.swapping.job import SwapJob, settings_from
 
         _check_outputs(videos, out, out_dir, alone=bool(preview or mask_out))
@@ -108,6 +110,7 @@ def swap(
             out=out or Path(),
             settings=settings_from(settings_file, settings(set_ or []) | changed),
             frames=frame_range(frames),
+            frame_rate=parsed_rate(frame_rate),
             overwrite=overwrite,
             mask_out=mask_out,
             min_face=min_face,

@@ -44,6 +44,12 @@ class Codec:
 # Against medium, veryfast takes 0.4 times as long at the same rate factor, makes files as large, and loses 1 dB of 42.
 _X26_PRESETS = ("veryfast", "ultrafast", "superfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
+_LARGE, _HUGE = 8_000_000, 16_000_000  # pixels: from 4K on, and beyond it
+_FEW_AHEAD = {"rc-lookahead": "5"}
+_IN_SLICES = {"x264-params": "sliced-threads=1"}
+"""Of x264, for large frames: it keeps forty megabytes of each 4K frame that it looks ahead at, or that a thread
+works on."""
+
 CODECS = {
     "h264": Codec(
         encoder="libx264",
@@ -120,8 +126,9 @@ class Encoding:
         """What it is a setting of."""
         return CODECS[self.codec]
 
-    def encoder(self) -> tuple[str, dict[str, str]]:
-        """FFmpeg's encoder and its options. Raises OutputError if it is not to be had here."""
+    def encoder(self, pixels: int = 0) -> tuple[str, dict[str, str]]:
+        """FFmpeg's encoder and its options, for frames of so many pixels. Raises OutputError if it is not to be had
+        here."""
         codec = self.kind
         if self.hardware:
             return self._nvenc(), {"rc": "vbr", "cq": str(codec.crf if self.crf is None else self.crf)}
@@ -134,6 +141,9 @@ class Encoding:
             options["crf"] = str(codec.crf if self.crf is None else self.crf)
         if codec.presets:
             options[codec.preset_option] = self.preset or codec.presets[0]
+        if codec.encoder == "libx264" and self.preset is None:
+            options |= _FEW_AHEAD if pixels > _LARGE else {}
+            options |= _IN_SLICES if pixels > _HUGE else {}
         return codec.encoder, options
 
     def _nvenc(self) -> str:

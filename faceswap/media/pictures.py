@@ -90,8 +90,9 @@ def read_extras(path: Path) -> Extras:
     """What is to be kept of a picture that `read_picture` has read."""
     with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
         tags = picture.getexif()
-        upright = ImageOps.exif_transpose(picture)
-        alpha = np.array(upright.convert("RGBA").getchannel("A")) if upright.has_transparency_data else None
+        alpha = None
+        if picture.has_transparency_data:
+            alpha = np.array(ImageOps.exif_transpose(picture).convert("RGBA").getchannel("A"))
         tags.pop(ExifTags.Base.Orientation, None)
         return Extras(alpha, tags.tobytes() if len(tags) else b"")
 

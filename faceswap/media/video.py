@@ -96,6 +96,11 @@ class VideoInfo:
     zero: Fraction = Fraction(0)
     """What the clocks of the file's other streams show then, in seconds."""
 
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is no file but a folder of numbered pictures: there is nothing besides these."""
+        return self.path.is_dir()
+
 
 def probe(path: Path) -> VideoInfo:
     """What is in the video at `path`; decodes its first frame to be sure that it can be read.

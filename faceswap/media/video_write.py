@@ -66,7 +66,7 @@ def open_writer(
         OutputError: `out` has another suffix, is the source itself, cannot hold this codec, or cannot be written.
     """
     _check_destination(out, source, encoding)
-    sound, notes = plan_sound(source.path, out.suffix), lost_tracks(source, out)
+    sound, notes = ([], []) if source.is_folder else (plan_sound(source.path, out.suffix), lost_tracks(source, out))
     encoding.encoder()  # raises now what it would raise at the first frame
 
     # What is there of this very work is gone on with.
@@ -267,7 +267,7 @@ class _SegmentEncoder:
         # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
         options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else _exact_times(source)
 
-        encoder, settings = encoding.encoder()
+        encoder, settings = encoding.encoder(source.width * source.height)
         self._container = av.open(str(path), "w", format=muxer, options=options)
         stream = self._container.add_stream(
             encoder,

@@ -100,7 +100,8 @@ class Sealer:
             try:
                 with source.open("rb") as opened:
                     builder.add_ingredient(about, source.suffix[1:].lower(), opened)
-            except C2paError:  # a kind of file that C2PA does not know, or a damaged record: only its name is kept
+            except (C2paError, IsADirectoryError):
+                # A kind of file that C2PA does not know, a damaged record, or a folder: only its name is kept.
                 builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
 
             archive = io.BytesIO()

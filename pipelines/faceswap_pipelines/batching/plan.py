@@ -42,7 +42,14 @@ from faceswap.errors import ConfigError, OutputError
 from faceswap.media.codecs import Codec
 from faceswap.media.kinds import is_picture
 from faceswap.provenance.consent import resolve_consent
-from faceswap_pipelines.common.inputs import files_inside, frame_range, is_media, other_files
+from faceswap_pipelines.common.inputs import (
+    files_inside,
+    film_of,
+    frame_range,
+    frame_rate,
+    is_media,
+    other_files,
+)
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.swapping.job import SwapJob, settings_from
 from faceswap_pipelines.training.job import TrainJob
@@ -83,6 +90,7 @@ class _Extract:
     min_face: int | None = None
     person: str | None = None
     skip_similar: float = 0.0
+    frame_rate: float | str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +120,7 @@ class _Swap:
     frames: str = ""
     mask_out: str | None = None
     min_face: int | None = None
+    frame_rate: float | str | None = None
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -198,7 +207,7 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
             f"{folder} cannot be used as a folder ({error.strerror})", "Choose another --out-dir"
         ) from error
 
-    files = matching_files([str(video) for video in videos], Path())
+    files = matching_files([str(video) for video in videos], Path(), as_frames=job.frame_rate is not None)
     opened = {video.resolve() for video in videos if video.is_dir()}
     if folder.resolve() in opened:
         raise ConfigError(f"the results would lie among the inputs, in {folder}", "Choose another --out-dir")
@@ -210,7 +219,8 @@ def swap_plan(videos: Sequence[Path], job: SwapJob, folder: Path) -> Callable[[]
     stems = _stems_apart(files, lambda _, stem: folder / stem)
     tasks = []
     for video in files:
-        one = replace(job, video=video, out=folder / f"{stems[video]}.{_suffix(video, job.settings.encoding.kind)}")
+        suffix = "" if video.is_dir() else f".{_suffix(video, job.settings.encoding.kind)}"
+        one = replace(job, video=video, out=folder / f"{stems[video]}{suffix}")
         tasks.append(Task(f"swap {video} into {one.out}", one))
     _unique(tasks, "the inputs")
 
@@ -228,15 +238,20 @@ def _stems_apart(files: Sequence[Path], place: Callable[[Path, str], Path]) -> d
     """What {stem} stands for, by input: its stem. But where results would take the same `place` (of an input and its
     stem), as those of a phone's photo and the video beside it, their suffixes come behind it; where those are the same,
     too, their folders before it."""
-    suffixed = {file: f"{file.stem}_{file.suffix[1:]}" for file in files}
+    suffixed = {file: f"{_stem(file)}_{file.suffix[1:]}".removesuffix("_") for file in files}
     foldered = {file: "_".join([*folders, suffixed[file]]) for file, folders in _folders_apart(files).items()}
 
-    stems = {file: file.stem for file in files}
+    stems = {file: _stem(file) for file in files}
     for longer in (suffixed, foldered):
         places = {file: str(place(file, stem)).casefold() for file, stem in stems.items()}  # some disks know no case
         counts = Counter(places.values())
         stems = {file: longer[file] if counts[places[file]] > 1 else stem for file, stem in stems.items()}
     return stems
+
+
+def _stem(file: Path) -> str:
+    """Of a folder, all of its name, without what would look like a suffix."""
+    return file.name.replace(".", "_") if file.is_dir() else file.stem
 
 
 def _folders_apart(files: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
@@ -247,12 +262,18 @@ def _folders_apart(files: Sequence[Path]) -> dict[Path, tuple[str, ...]]:
 
 
 def matching_files(
-    patterns: Iterable[str], folder: Path, unchanged_for: float = 0.0, open_folders: bool = True
+    patterns: Iterable[str],
+    folder: Path,
+    unchanged_for: float = 0.0,
+    *,
+    open_folders: bool = True,
+    as_frames: bool = False,
 ) -> list[Path]:
     """The videos and pictures that some globs name, and folders if these are opened; a plain name stands for itself,
     there or not.
 
-    Of what a glob or a folder names, that which was changed within the last `unchanged_for` seconds is left out.
+    Of what a glob or a folder names, that which was changed within the last `unchanged_for` seconds is left out; with
+    `as_frames` the pictures in a folder are those of a film: it stands for them.
     """
     paths: list[Path] = []
     for pattern in patterns:
@@ -266,8 +287,11 @@ def matching_files(
         else:
             matches = sorted(glob(pattern, root_dir=folder, recursive=True))  # noqa: PTH207  absolute ones, too
             candidates = [folder / match for match in matches]
+            if as_frames:  # a glob may name their folders, too
+                candidates = [file for path in candidates for file in (files_inside(path) if path.is_dir() else [path])]
 
-        wanted = (path for path in candidates if is_media(path) and _is_unchanged(path, unchanged_for))
+        media = (path for path in candidates if is_media(path) and _is_unchanged(path, unchanged_for))
+        wanted = dict.fromkeys(film_of(path) if as_frames else path for path in media)
         paths += [path for path in wanted if path not in paths]
 
     return paths
@@ -285,14 +309,17 @@ def _expanded(spec: _Extract | _Train | _Swap, folder: Path, unchanged_for: floa
 
 def _extract(spec: _Extract, folder: Path, unchanged_for: float) -> list[Task]:
     each = any(f"{{{name}}}" in spec.out for name in ("stem", "suffix", "parent"))
-    inputs = matching_files(spec.inputs, folder, unchanged_for, open_folders=each)
+    rate = frame_rate(spec.frame_rate)
+    inputs = matching_files(
+        spec.inputs, folder, unchanged_for, open_folders=each or rate is not None, as_frames=rate is not None
+    )
     person = None if spec.person is None else folder / spec.person
     sets = [(path,) for path in inputs] if each else [tuple(inputs)] if inputs else []
 
     def place(path: Path, stem: str) -> Path:
         return folder / _filled(spec.out, path, stem=stem, suffix=path.suffix[1:], model="")
 
-    stems = _stems_apart(inputs, place) if each else {path: path.stem for path in inputs}
+    stems = _stems_apart(inputs, place) if each else dict.fromkeys(inputs, "")
     tasks = []
     for some in sets:
         out = place(some[0], stems[some[0]])
@@ -304,6 +331,7 @@ def _extract(spec: _Extract, folder: Path, unchanged_for: float) -> list[Task]:
             min_face=spec.min_face,
             person=person,
             skip_similar=spec.skip_similar,
+            frame_rate=rate,
         )
         tasks.append(Task(f"extract {out}", job))
     return tasks
@@ -335,7 +363,8 @@ def _swap(spec: _Swap, folder: Path, unchanged_for: float) -> list[Task]:
         way = settings.face.partition("=")[0]
         settings = replace(settings, face=f"{way}={folder / settings.picture}")
 
-    videos = matching_files(spec.inputs, folder, unchanged_for)
+    rate = frame_rate(spec.frame_rate)
+    videos = matching_files(spec.inputs, folder, unchanged_for, as_frames=rate is not None)
 
     def place(template: str, video: Path, stem: str) -> Path:
         suffix = _suffix(video, settings.encoding.kind)
@@ -359,6 +388,7 @@ def _swap(spec: _Swap, folder: Path, unchanged_for: float) -> list[Task]:
             frames=frame_range(spec.frames),
             mask_out=mask_out,
             min_face=spec.min_face,
+            frame_rate=rate,
         )
         tasks.append(Task(f"swap {video} into {out}", job))
 

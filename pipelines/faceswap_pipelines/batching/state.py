@@ -19,6 +19,7 @@ from faceswap_pipelines.common.inputs import list_media
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.swapping.prepare import read_by
+from faceswap_pipelines.training.job import TrainJob
 
 _VERSION = 1
 _ANEW = "Remove it, and those outputs that are to be made anew"
@@ -112,12 +113,14 @@ def key_of(job: AnyJob) -> str:
 
 
 def _contents(job: AnyJob) -> list[str]:
+    rate = [] if isinstance(job, TrainJob) or job.frame_rate is None else [str(job.frame_rate)]
     if isinstance(job, ExtractJob):
         shown = [job.person] if job.person else []
-        return [fingerprint(path) for path in [*list_media(job.inputs), *shown] if path.is_file()]
+        inputs = list_media(job.inputs, as_frames=job.frame_rate is not None)
+        return [*rate, *(fingerprint(path) for path in [*inputs, *shown] if path.exists())]
 
     if isinstance(job, SwapJob):
-        return [fingerprint(path) for path in read_by(job) if path.is_file()]
+        return [*rate, *(fingerprint(path) for path in read_by(job) if path.exists())]
 
     kept = []
     for folder in job.facesets.values():

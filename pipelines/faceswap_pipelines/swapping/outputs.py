@@ -62,7 +62,13 @@ class Outputs(AbstractContextManager["Outputs"]):
 
         interlaced = ("the video was interlaced: its frames are whole ones now",) if info.interlaced else ()
         writer = self._files[0].writer
-        self.notes: tuple[str, ...] = (*interlaced, *(writer.notes if isinstance(writer, SegmentedWriter) else ()))
+        gaps = job.footage.gaps
+        missing = (f"of the pictures between the first and the last {gaps} are missing",) if gaps else ()
+        self.notes: tuple[str, ...] = (
+            *interlaced,
+            *missing,
+            *(writer.notes if isinstance(writer, SegmentedWriter) else ()),
+        )
         """What the user should know of the film."""
 
     @property
@@ -107,7 +113,8 @@ class _Output(AbstractContextManager["_Output"]):
 
 def _open(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:
     if not path.suffix:
-        return SequenceWriter(path, signature_of(job), seal)
+        originals, is_film = job.footage.originals, seal is not None
+        return SequenceWriter(path, signature_of(job), seal, originals, with_extras=is_film)
     excerpt = job.frames != (0, None)
     return open_writer(
         path, info, encoding=job.settings.encoding, excerpt=excerpt, signature=signature_of(job), seal=seal
