@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
@@ -366,6 +368,18 @@ def test_odd_footage(kind: str, studio: Studio, tmp_path: Path) -> None:
         ].mean()
         > 3
     )
+
+
+def test_a_damaged_track_file_is_made_anew_with_a_word(studio: Studio, tmp_path: Path) -> None:
+    job = SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / "o.mp4", frames=(0, 6), device="cpu")
+    run(swap(job))
+    with closing(sqlite3.connect(tmp_path / "o.tracks.db")) as tracks, tracks:
+        tracks.execute("UPDATE face SET points = zeroblob(4) WHERE frame = 4")
+    before = images(job.out)
+    result = run(swap(dataclasses.replace(job, overwrite=True)))
+    assert any("damaged" in note for note in result.notes)
+    np.testing.assert_array_equal(images(job.out), before)
+    assert not run(swap(dataclasses.replace(job, overwrite=True))).notes
 
 
 def test_an_8k_picture(studio: Studio, tmp_path: Path) -> None:

@@ -20,7 +20,6 @@ from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
 from faceswap.faces.quality import Measures, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.files import sweep
-from faceswap.media.pictures import read_picture
 from faceswap.streams import batched
 from faceswap.types import AlignedFace, Embedding, Face, Frame, FrameFaces, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse, batch_of, followed_frames
@@ -142,7 +141,7 @@ class _Cutter:
         last = faceset.last_kept(self._source)
         self._before: Picture | None = None
         if last and job.skip_similar and faceset.path(last).is_file():  # it may have been deleted by hand
-            self._before = read_picture(faceset.path(last))
+            self._before = faceset.picture(last)
 
     def cut(self) -> Run[int]:
         """Work through all frames; how many there were."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import dropwhile, takewhile
 
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.selection import Selection, selected_faces
-from faceswap.faces.trackfile import Analysis, TrackFile
+from faceswap.faces.trackfile import Analysis, DamagedTracksError, TrackFile
 from faceswap.media.pictures import read_extras, read_picture, write_picture
 from faceswap.media.video import VideoInfo
 from faceswap.swapping.convert import Converted, Target, batch_size, converted
@@ -42,7 +43,11 @@ def swap(job: SwapJob, models: Models | None = None) -> Run[SwapResult]:
         check_output(job)  # another one may have ended just now
         if job.footage.is_picture:
             return (yield from _swap_picture(job, swapper, finder, reference))
-        return (yield from _swap_video(job, swapper, finder, reference))
+        try:
+            return (yield from _swap_video(job, swapper, finder, reference))
+        except DamagedTracksError:
+            result = yield from _swap_video(job, swapper, finder, reference)
+            return replace(result, notes=(*result.notes, "the track file was damaged: faces were looked for anew"))
 
 
 def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: Embedding | None) -> Run[SwapResult]:
