@@ -30,6 +30,8 @@ class Codec:
     """What trades speed for size, or names a profile; the first one is the default."""
     preset_option: str = "preset"
     options: dict[str, str] = field(default_factory=dict)
+    alpha: tuple[str, dict[str, str]] | None = None
+    """How pixels are kept where they have an opacity, and what the encoder is told then; None: it keeps none."""
     nvenc: str | None = None
     """NVIDIA's hardware encoder for it."""
     segment: str = "nut"
@@ -84,9 +86,16 @@ CODECS = {
         presets=("hq", "proxy", "lt", "standard"),
         preset_option="profile",
         options={"vendor": "apl0"},
+        alpha=("yuva444p10le", {"profile": "4444"}),
         segment="mov",
     ),
-    "ffv1": Codec(encoder="ffv1", pixels="bgr0", suffixes=(".mkv",), options={"level": "3", "g": "1", "slicecrc": "1"}),
+    "ffv1": Codec(
+        encoder="ffv1",
+        pixels="bgr0",
+        suffixes=(".mkv",),
+        options={"level": "3", "g": "1", "slicecrc": "1"},
+        alpha=("bgra", {}),
+    ),
 }
 """By the name that a user gives: H.264 for everybody, H.265 and AV1 for less space, ProRes for editing, FFV1 for a copy
 without any loss."""

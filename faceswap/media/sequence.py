@@ -16,8 +16,8 @@ from types import TracebackType
 
 from faceswap.errors import OutputError
 from faceswap.files import open_work_folder
-from faceswap.media.pictures import read_extras, write_picture
-from faceswap.types import Picture, Seal
+from faceswap.media.pictures import Extras, read_extras, write_picture
+from faceswap.types import Alpha, Picture, Seal
 
 _SIGNATURE = "signature"
 
@@ -59,10 +59,10 @@ class SequenceWriter:
         self.frames_done = sum(1 for _ in takewhile(present.__contains__, self._names()))
         """How many frames are written."""
 
-    def write(self, image: Picture, time: Fraction) -> None:
-        """Writes the next frame; pictures know no time. Raises OutputError."""
+    def write(self, image: Picture, time: Fraction, alpha: Alpha | None = None) -> None:
+        """Writes the next frame, with its opacity; pictures know no time. Raises OutputError."""
         del time
-        name, extras = f"{self.frames_done:06d}.png", None
+        name, extras = f"{self.frames_done:06d}.png", None if alpha is None else Extras(alpha, b"")
         if self._originals:
             original = self._originals[self.frames_done]
             name, extras = f"{original.stem}.png", read_extras(original) if self._with_extras else None

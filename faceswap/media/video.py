@@ -29,8 +29,8 @@ from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
 from faceswap.media.kinds import is_video
-from faceswap.media.pictures import MAX_PIXELS
-from faceswap.types import Frame, Picture
+from faceswap.media.pictures import MAX_PIXELS, on_black
+from faceswap.types import Alpha, Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
 _NO_VIDEO_FORMATS = {"image2", "tty", "hls", "dash", "concat", "sdp"}
@@ -55,6 +55,8 @@ _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
 _WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
 """Of BT.2020, DCI-P3 and Display P3: shown as if they were BT.709's, colours are a fifth too dull."""
 
+_TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that know transparency, by the codec."""
 _UNTIMED = 8  # pictures before the first that has a time
 
 
@@ -89,6 +91,8 @@ class VideoInfo:
     """Whether the stored picture is to be exchanged left and right before it is turned."""
     interlaced: bool = False
     """Whether its frames are stored as two fields, of two moments: `read_frames` makes whole ones of them."""
+    has_alpha: bool = False
+    """Whether it is transparent somewhere."""
     first_tick: int = 0
     """What the stream's own clock shows at its first frame."""
     zero_tick: int = 0
@@ -142,6 +146,7 @@ def probe(path: Path) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             mirrored=mirrored,
             interlaced=first.interlaced_frame,
+            has_alpha=_has_alpha(first),
             first_tick=first_tick,
             zero_tick=zero_tick,
             # Pictures alone wait for being decoded.
@@ -168,8 +173,7 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
         reformatter = VideoReformatter()
         for index, (picture, ticks) in enumerate(islice(_timed(_whole(container, stream, info), stream), stop)):
             if index >= start:
-                image = _upright_rgb(picture, info, reformatter)
-                yield Frame(image=image, index=index, time=(ticks - info.zero_tick) * info.time_base)
+                yield _frame(picture, index, ticks, info, reformatter)
 
 
 def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
@@ -193,8 +197,7 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
                 yield from _picked(path, wanted[number:])
                 return
             picture, ticks = sought
-            time = (ticks - info.zero_tick) * info.time_base
-            yield Frame(_upright_rgb(picture, info, reformatter), index, time)
+            yield _frame(picture, index, ticks, info, reformatter)
 
 
 def _sought(
@@ -227,8 +230,7 @@ def _picked(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
         pictures = islice(_timed(_whole(container, stream, info), stream), wanted[-1] + 1)
         for index, (picture, ticks) in enumerate(pictures):
             if index in wanted:
-                time = (ticks - info.zero_tick) * info.time_base
-                yield Frame(_upright_rgb(picture, info, reformatter), index, time)
+                yield _frame(picture, index, ticks, info, reformatter)
 
 
 def open_video(path: Path) -> InputContainer:
@@ -341,16 +343,28 @@ def _packet_count(path: Path, _changed: int) -> int:
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Every picture that can be decoded, in presentation order; damaged packets are passed over."""
-    dts_clock = _is_dts_clock(container)
+    dts_clock, decoder = _is_dts_clock(container), _decoder(stream)
     for packet in _packets(container, stream):
         try:
-            pictures = stream.decode(packet)
+            pictures = decoder.decode(packet)
         except (av.FFmpegError, ValueError):
             continue
         for picture in pictures:
             if dts_clock:
                 picture.pts = picture.dts
             yield picture
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's own; where VP8 or VP9 is transparent, Google's, since FFmpeg's passes over that."""
+    name = _TRANSPARENT.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.thread_type = "AUTO"
+    return decoder
 
 
 def _is_dts_clock(container: InputContainer) -> bool:
@@ -426,9 +440,42 @@ def _ticks(picture: av.VideoFrame, stream: VideoStream) -> int:
     return round(picture.pts * (picture.time_base or _time_base(stream)) / _time_base(stream))
 
 
+def _frame(picture: av.VideoFrame, index: int, ticks: int, info: VideoInfo, reformatter: VideoReformatter) -> Frame:
+    image, alpha = _upright_rgb(picture, info, reformatter), None
+    if info.has_alpha:
+        alpha = _turned(_alpha(picture, info), info)
+        image = on_black(image, alpha)
+    return Frame(image, index, (ticks - info.zero_tick) * info.time_base, alpha)
+
+
+def _has_alpha(picture: av.VideoFrame) -> bool:
+    """Whether it can be transparent; of formats that have no other kind, whether it is."""
+    if not any(component.is_alpha for component in picture.format.components):
+        return False
+    return not picture.format.is_rgb or bool(picture.to_ndarray(format="rgba")[..., 3].min() < 255)
+
+
+def _alpha(picture: av.VideoFrame, info: VideoInfo) -> Alpha:
+    """Its opacity, as it is stored."""
+    width, height = _stored_size(info)
+    alpha: Alpha = picture.to_ndarray(format="rgba", width=width, height=height)[..., 3]
+    return alpha
+
+
+def _stored_size(info: VideoInfo) -> tuple[int, int]:
+    """Width and height before rotation."""
+    return (info.height, info.width) if info.rotation in (90, 270) else (info.width, info.height)
+
+
+def _turned(values: np.ndarray, info: VideoInfo) -> np.ndarray:
+    """A stored picture as it is displayed."""
+    values = values[:, ::-1] if info.mirrored else values
+    return np.ascontiguousarray(np.rot90(values, -info.rotation // 90))
+
+
 def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoReformatter) -> Picture:
     """The picture as full-range RGB, as displayed."""
-    sideways = info.rotation in (90, 270)
+    width, height = _stored_size(info)
     is_hdr = picture.color_trc in _HDR_TRANSFERS
     if is_hdr and picture.color_primaries == ColorPrimaries.UNSPECIFIED:
         picture.color_primaries = ColorPrimaries.BT2020  # there is no other HDR
@@ -436,8 +483,8 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
 
     rgb = reformatter.reformat(
         picture,
-        width=info.height if sideways else info.width,
-        height=info.width if sideways else info.height,
+        width=width,
+        height=height,
         format="rgb24",
         src_colorspace=None if picture.format.is_rgb else _matrix(picture),
         dst_color_range=ColorRange.JPEG,
@@ -445,9 +492,7 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
         dst_color_primaries=ColorPrimaries.BT709 if is_hdr or is_wide else None,
         interpolation=_ACCURATE if is_hdr or is_wide else _EXACT_CHROMA,
     )
-    image = rgb.to_ndarray().astype(np.uint8, copy=False)
-    image = image[:, ::-1] if info.mirrored else image
-    return np.ascontiguousarray(np.rot90(image, -info.rotation // 90))
+    return _turned(rgb.to_ndarray().astype(np.uint8, copy=False), info)
 
 
 def _matrix(picture: av.VideoFrame) -> Colorspace:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
 from faceswap.swapping.convert import Converted
-from faceswap.types import Frame, Picture, Seal
+from faceswap.types import Alpha, Frame, Picture, Seal
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.swapping.prepare import signature_of
 
@@ -57,7 +58,8 @@ class Outputs(AbstractContextManager["Outputs"]):
         with ExitStack() as stack:
             self._files = [stack.enter_context(_Output(_open(job, job.out, info, seal), first))]
             if job.mask_out:
-                self._files.append(stack.enter_context(_Output(_open(job, job.mask_out, info, None), first)))
+                masks = _open(job, job.mask_out, replace(info, has_alpha=False), None)
+                self._files.append(stack.enter_context(_Output(masks, first)))
             self._stack = stack.pop_all()
 
         interlaced = ("the video was interlaced: its frames are whole ones now",) if info.interlaced else ()
@@ -78,8 +80,9 @@ class Outputs(AbstractContextManager["Outputs"]):
 
     def write(self, made: Converted) -> None:
         """A frame, and its mask, where they are not yet written."""
-        for file, image in zip(self._files, images_of(made), strict=False):
-            file.take(made.frame, image)
+        opacities = (made.frame.alpha, None)
+        for file, image, alpha in zip(self._files, images_of(made), opacities, strict=False):
+            file.take(made.frame, image, alpha)
 
     def complete(self) -> None:
         """Join and sign all: they are whole before the first one gets its name on leaving."""
@@ -101,10 +104,10 @@ class _Output(AbstractContextManager["_Output"]):
     def __init__(self, writer: SegmentedWriter | SequenceWriter, first: int) -> None:
         self.writer, self.next = writer, first + writer.frames_done
 
-    def take(self, frame: Frame, image: Picture) -> None:
+    def take(self, frame: Frame, image: Picture, alpha: Alpha | None) -> None:
         """Writes the picture of a frame, unless it has that already."""
         if frame.index == self.next:
-            self.writer.write(image, frame.time)
+            self.writer.write(image, frame.time, alpha)
             self.next += 1
 
     def __exit__(self, *error: Any) -> None:
