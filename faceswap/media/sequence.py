@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faceswap.errors import OutputError
-from faceswap.files import open_work_folder
+from faceswap.files import beside, open_work_folder
 from faceswap.media.pictures import Extras, read_extras, write_picture
 from faceswap.types import Alpha, Picture, Seal
 
@@ -42,7 +42,7 @@ class SequenceWriter:
         self._out = out
         self._seal = seal
         self._originals, self._with_extras = originals, with_extras
-        self._folder = out.with_name(f".{out.name}.partial")
+        self._folder = beside(out, ".partial", prefix=".")
 
         if out.exists() and not self._is_sequence(out):
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")

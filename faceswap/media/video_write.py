@@ -25,7 +25,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from faceswap.errors import OutputError
-from faceswap.files import open_work_folder, replaced
+from faceswap.files import beside, open_work_folder, replaced
 from faceswap.media.codecs import CONTAINERS, Encoding
 from faceswap.media.pictures import with_alpha
 from faceswap.media.sound import SoundTrack, plan_sound
@@ -74,7 +74,7 @@ def open_writer(
 
     # What is there of this very work is gone on with.
     size = f"{source.width}x{source.height} {source.time_base}"
-    folder = out.with_name(f".{out.name}.partial")
+    folder = beside(out, ".partial", prefix=".")
     with _output_errors(out):
         present = open_work_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, present, encoding.kind.segment, source.time_base)

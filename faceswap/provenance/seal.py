@@ -15,6 +15,7 @@ from c2pa import Builder, C2paError, C2paSignerInfo, Context, Signer
 
 import faceswap
 from faceswap.errors import OutputError
+from faceswap.files import beside
 from faceswap.provenance.consent import Consent
 from faceswap.provenance.credentials import CONSENT, OFFLINE, uninterrupted
 from faceswap.provenance.keys import signing_key
@@ -45,7 +46,7 @@ class Sealer:
         suffix = Path(name).suffix.lower()
         if suffix not in SIGNABLE:
             return
-        signed = file.with_name(f"{file.name}.signed")
+        signed = beside(file, ".signed")
 
         try:
             add_source_type(file, suffix)

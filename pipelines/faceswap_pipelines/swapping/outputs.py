@@ -11,7 +11,7 @@ from typing import Any
 from faceswap.config import to_toml
 from faceswap.database import lock
 from faceswap.errors import OutputError
-from faceswap.files import sweep
+from faceswap.files import beside, sweep
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
@@ -33,7 +33,7 @@ def locked_outputs(job: SwapJob) -> Iterator[None]:
 
 def _lock_of(out: Path) -> Path:
     """By the stem, after which tracks, sheet and settings are called, too."""
-    return out.with_name(f".{out.stem}.lock")
+    return beside(out.with_suffix(""), ".lock", prefix=".")
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def images_of(made: Converted) -> Iterator[Picture]:
 
 def write_settings(job: SwapJob) -> str:
     """The settings beside the output; the file's path. Raises OutputError."""
-    path = job.out.with_name(f"{job.out.stem}.settings.toml")
+    path = beside(job.out.with_suffix(""), ".settings.toml")
     try:
         path.write_text(to_toml(job.settings), encoding="utf-8")
     except OSError as error:

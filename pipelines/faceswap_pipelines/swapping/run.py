@@ -11,6 +11,7 @@ from itertools import dropwhile, takewhile
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.selection import Selection, selected_faces
 from faceswap.faces.trackfile import Analysis, DamagedTracksError, TrackFile
+from faceswap.files import beside
 from faceswap.media.pictures import read_extras, read_picture, write_picture
 from faceswap.media.video import VideoInfo
 from faceswap.swapping.convert import Converted, Target, batch_size, converted
@@ -55,7 +56,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
     info, seal = job.footage.info, seal_of(job.model, job.video)
     with ExitStack() as stack:
         outputs = stack.enter_context(Outputs(job, info, seal))
-        tracks = stack.enter_context(TrackFile(job.out.with_name(f"{job.out.stem}.tracks.db")))
+        tracks = stack.enter_context(TrackFile(beside(job.out.with_suffix(""), ".tracks.db")))
 
         # First pass: who is where, and who becomes whom.
         analysis = yield from analyse(job.footage, tracks, finder)

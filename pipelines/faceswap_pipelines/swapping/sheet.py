@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from faceswap.files import beside
 from faceswap.swapping.convert import Converted
 from faceswap.types import Picture, Seal
 from faceswap.visuals.sheets import fit, sheet
@@ -53,4 +54,4 @@ def close_up(made: Converted) -> list[Picture]:
 
 def sheet_path(out: Path) -> Path:
     """Where the sheet of an output lies."""
-    return out.with_name(f"{out.stem}.sheet.png")
+    return beside(out.with_suffix(""), ".sheet.png")
