@@ -37,7 +37,7 @@ from faceswap.database import (
     reading,
     transaction,
 )
-from faceswap.documents import parse_json
+from faceswap.documents import parse_json, storable
 from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.align import natural_side
 from faceswap.faces.quality import Measures
@@ -271,7 +271,7 @@ class Faceset(AbstractContextManager["Faceset"]):
             self._db.execute(
                 "INSERT INTO source (path, fingerprint, next_frame, content) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (str(path), key, frames[0], content),
+                (storable(path), key, frames[0], content),
             )
 
         with self._reading():
@@ -334,7 +334,7 @@ class Faceset(AbstractContextManager["Faceset"]):
                 self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", [(_SUPERSEDED, file) for file in own])
 
         states = dict.fromkeys(others, _SUPERSEDED) | dict.fromkeys(own)
-        self.mark(f"extract {source.path.name} with other settings", states)
+        self.mark(storable(f"extract {source.path.name} with other settings"), states)
 
     def records(self, kept_only: bool = False) -> list[FaceRecord]:
         """All faces in the order of their sources and frames; those whose picture was deleted by hand left out."""

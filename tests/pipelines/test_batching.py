@@ -411,6 +411,15 @@ class TestState:
         with State(tmp_path / "state.db") as state:
             assert state.entry(task) == Entry(status="failed", key="k", reason="no face", seconds=2.0)
 
+    def test_names_need_not_be_text(self, studio: Studio, tmp_path: Path) -> None:
+        job = SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+        task = Task(f"swap into {job.out}", job)
+        with State(tmp_path / "state.db") as state:
+            state.note(task, Entry(status="failed", key="k", reason=f"{job.out} is there"))
+            entry = state.entry(task)
+        assert entry is not None
+        assert entry.reason.endswith("caf\\xe9.mp4 is there")
+
     def test_two_processes_cannot_have_it(self, tmp_path: Path) -> None:
         with State(tmp_path / "state.db"), pytest.raises(OutputError, match="in use"):
             State(tmp_path / "state.db")

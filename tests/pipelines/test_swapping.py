@@ -370,6 +370,19 @@ def test_odd_footage(kind: str, studio: Studio, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_names_as_long_as_file_systems_take_them(studio: Studio, tmp_path: Path, letter: str) -> None:
+    stem = letter * (250 // len(letter.encode()))
+    video = tmp_path / f"{stem}.mp4"
+    video.write_bytes(studio.clips["a"].read_bytes())
+    (tmp_path / "out").mkdir()
+    job = SwapJob(video=video, model=studio.model, out=tmp_path / "out" / video.name, frames=(0, 3), device="cpu")
+    result = run(swap(job))
+    assert result.frames == 3
+    assert {Path(name).is_file() for name in (result.out, result.sheet, result.settings)} == {True}
+    assert not list((tmp_path / "out").glob(".*"))
+
+
 def test_a_damaged_track_file_is_made_anew_with_a_word(studio: Studio, tmp_path: Path) -> None:
     job = SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / "o.mp4", frames=(0, 6), device="cpu")
     run(swap(job))

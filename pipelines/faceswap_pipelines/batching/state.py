@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faceswap.database import create_database, lock, of_kind, open_database, reading, transaction
+from faceswap.documents import storable
 from faceswap.errors import FaceswapError, OutputError
 from faceswap.faces.faceset import Faceset
 from faceswap.media.fingerprint import fingerprint
@@ -79,7 +80,7 @@ class State(AbstractContextManager["State"]):
         """What is known of `task`; None: nothing yet."""
         with reading(self._damaged, str(self._path)):
             row = self._db.execute(
-                "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (task.name,)
+                "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (storable(task.name),)
             ).fetchone()
 
             if row is None:
@@ -97,11 +98,11 @@ class State(AbstractContextManager["State"]):
     def note(self, task: Task, entry: Entry) -> None:
         """Keep what has become of `task`."""
         with transaction(self._db, f"the state {self._path}"):
-            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", (task.name, *_row(entry)))
+            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", _row(task.name, entry))
 
 
-def _row(entry: Entry) -> tuple[object, ...]:
-    return tuple(asdict(entry).values())
+def _row(name: str, entry: Entry) -> tuple[object, ...]:
+    return tuple(storable(value) if isinstance(value, str) else value for value in (name, *asdict(entry).values()))
 
 
 def key_of(job: AnyJob) -> str:

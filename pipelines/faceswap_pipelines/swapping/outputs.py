@@ -10,6 +10,7 @@ from typing import Any
 
 from faceswap.config import to_toml
 from faceswap.database import lock
+from faceswap.documents import storable
 from faceswap.errors import OutputError
 from faceswap.files import beside, sweep
 from faceswap.media.sequence import SequenceWriter
@@ -135,7 +136,7 @@ def write_settings(job: SwapJob) -> str:
     """The settings beside the output; the file's path. Raises OutputError."""
     path = beside(job.out.with_suffix(""), ".settings.toml")
     try:
-        path.write_text(to_toml(job.settings), encoding="utf-8")
+        path.write_text(storable(to_toml(job.settings)), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error
     return str(path)
