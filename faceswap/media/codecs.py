@@ -48,7 +48,7 @@ _X26_PRESETS = ("veryfast", "ultrafast", "superfast", "faster", "fast", "medium"
 
 _LARGE, _HUGE = 8_000_000, 16_000_000  # pixels: from 4K on, and beyond it
 _FEW_AHEAD = {"rc-lookahead": "5"}
-_IN_SLICES = {"x264-params": "sliced-threads=1"}
+_NONE_AHEAD = {"rc-lookahead": "0", "bf": "0", "x264-params": "sliced-threads=1:sync-lookahead=0"}
 """Of x264, for large frames: it keeps forty megabytes of each 4K frame that it looks ahead at, or that a thread
 works on."""
 
@@ -151,8 +151,7 @@ class Encoding:
         if codec.presets:
             options[codec.preset_option] = self.preset or codec.presets[0]
         if codec.encoder == "libx264" and self.preset is None:
-            options |= _FEW_AHEAD if pixels > _LARGE else {}
-            options |= _IN_SLICES if pixels > _HUGE else {}
+            options |= _NONE_AHEAD if pixels > _HUGE else _FEW_AHEAD if pixels > _LARGE else {}
         return codec.encoder, options
 
     def _nvenc(self) -> str:

@@ -308,7 +308,9 @@ class _SegmentEncoder:
         # Codecs that want even sides get a border.
         height, width = image.shape[:2]
         room = ((0, height % 2 * self._even[1]), (0, width % 2 * self._even[0]), (0, 0))
-        frame = av.VideoFrame.from_ndarray(np.pad(stored, room, mode="edge"), kind)
+        if height % 2 or width % 2:
+            stored = np.pad(stored, room, mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), kind)
 
         if self._yuv:
             frame = self._reformatter.reformat(

@@ -68,7 +68,7 @@ def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, S
 
 
 def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
-    crop = read_picture(faceset.path(record))
+    crop = faceset.picture(record)
     small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
     return View(
         crop=crop,
