@@ -8,7 +8,7 @@ its beginning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -168,9 +168,8 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
         MediaError: on the first `next`, as `probe` does.
     """
     info = probe(path)
-    with open_video(path) as container:
+    with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
-        reformatter = VideoReformatter()
         for index, (picture, ticks) in enumerate(islice(_timed(_whole(container, stream, info), stream), stop)):
             if index >= start:
                 yield _frame(picture, index, ticks, info, reformatter)
@@ -188,9 +187,8 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
     span = max(0, min(known, known if stop is None else stop) - start)
     wanted = sorted({start + int(span * (i + 0.5) / count) for i in range(count if span else 0)})
 
-    with open_video(path) as container:
+    with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
-        reformatter = VideoReformatter()
         for number, index in enumerate(wanted):
             sought = _sought(container, stream, info, index)
             if sought is None:  # there is no index to find frames by
@@ -224,9 +222,8 @@ def _sought(
 def _picked(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
     """The frames of these numbers, which increase, by decoding all before them."""
     info = probe(path)
-    with open_video(path) as container:
+    with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
-        reformatter = VideoReformatter()
         pictures = islice(_timed(_whole(container, stream, info), stream), wanted[-1] + 1)
         for index, (picture, ticks) in enumerate(pictures):
             if index in wanted:
@@ -438,6 +435,26 @@ def _ticks(picture: av.VideoFrame, stream: VideoStream) -> int:
     """Its time in ticks of the stream: filters count in ticks of their own."""
     assert picture.pts is not None
     return round(picture.pts * (picture.time_base or _time_base(stream)) / _time_base(stream))
+
+
+@contextmanager
+def _reformatter(info: VideoInfo) -> Iterator[VideoReformatter]:
+    """One that nobody uses just now and that has, if possible, read such a video before: for HDR and wide primaries
+    swscale prepares itself for seconds."""
+    idle = _idle(info.width, info.height, info.bit_depth, info.color_matrix)
+    try:
+        reformatter = idle.pop()
+    except IndexError:
+        reformatter = VideoReformatter()
+    try:
+        yield reformatter
+    finally:
+        idle.append(reformatter)
+
+
+@lru_cache(maxsize=4)
+def _idle(*_kind: object) -> list[VideoReformatter]:
+    return []
 
 
 def _frame(picture: av.VideoFrame, index: int, ticks: int, info: VideoInfo, reformatter: VideoReformatter) -> Frame:
