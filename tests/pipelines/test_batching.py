@@ -21,7 +21,7 @@ from faceswap.errors import ConfigError, OutputError
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap_pipelines.batching import run as engine
-from faceswap_pipelines.batching.plan import Task, read_plan, swap_plan
+from faceswap_pipelines.batching.plan import Task, matching_files, read_plan, swap_plan
 from faceswap_pipelines.batching.state import Entry, State, key_of
 from faceswap_pipelines.common.inputs import list_media
 from faceswap_pipelines.swapping.job import SwapJob
@@ -207,6 +207,16 @@ class TestPlan:
         tasks = read_plan(swaps(tmp_path, studio), watching=True)
         assert [task.job.video for task in tasks if isinstance(task.job, SwapJob)] == [old]
         assert new.exists()
+
+        # Of a film's pictures, the newest one says whether somebody still writes.
+        frames = [tmp_path / "in" / "shot" / f"{number}.png" for number in range(2)]
+        frames[0].parent.mkdir()
+        for frame in frames:
+            frame.write_bytes(b"\x89PNG\r\n\x1a\n")
+        os.utime(frames[0], (time.time() - 60, time.time() - 60))
+        assert matching_files(["in/shot"], tmp_path, 5.0, as_frames=True) == []
+        os.utime(frames[1], (time.time() - 60, time.time() - 60))
+        assert matching_files(["in/shot"], tmp_path, 5.0, as_frames=True) == [frames[0].parent]
 
     def test_the_plan_in_the_manual_is_one(self, tmp_path: Path) -> None:
         manual = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")

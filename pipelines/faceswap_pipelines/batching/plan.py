@@ -290,9 +290,9 @@ def matching_files(
             if as_frames:  # a glob may name their folders, too
                 candidates = [file for path in candidates for file in (files_inside(path) if path.is_dir() else [path])]
 
-        media = (path for path in candidates if is_media(path) and _is_unchanged(path, unchanged_for))
-        wanted = dict.fromkeys(film_of(path) if as_frames else path for path in media)
-        paths += [path for path in wanted if path not in paths]
+        films = {path: film_of(path) if as_frames else path for path in candidates if is_media(path)}
+        growing = {film for path, film in films.items() if not _is_unchanged(path, unchanged_for)}
+        paths += [film for film in dict.fromkeys(films.values()) if film not in growing and film not in paths]
 
     return paths
 
