@@ -40,13 +40,14 @@ from faceswap.model.detail import is_detail
 from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.streams import batched
 from faceswap.swapping.color import to_lab
-from faceswap.swapping.convert import BATCH, Converted, Target, converted
+from faceswap.swapping.convert import Converted, Target, batch_size, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.state import Budget, start_training
 from faceswap.types import Face, Frame, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse, followed_frames
 from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
 from faceswap_pipelines.swapping.run import swap
@@ -81,9 +82,9 @@ def main() -> None:
 def follow(video: Path, frames: int, person: str, folder: Path) -> Roles:
     """The video's first frames with the face that is seen most."""
     with TrackFile(folder / "follow.tracks.db") as tracks:
-        analysis = run(analyse(video, (0, frames), tracks, FaceFinder(_CPU)))
+        analysis = run(analyse(Footage(path=video, frames=(0, frames)), tracks, FaceFinder(_CPU)))
         part = Selection((tracks.tracks(analysis)[0].number,), person)
-        followed = followed_frames(video, (0, frames), tracks, analysis, 0)
+        followed = followed_frames(Footage(path=video, frames=(0, frames)), tracks, analysis, 0)
         return [(frame, [Target(*pair) for pair in selected_faces([part], faces.faces)]) for frame, faces in followed]
 
 
@@ -119,7 +120,8 @@ def place(frame: Frame, role: Target, width: int, height: int, high: float = _FA
 @torch.inference_mode()
 def through_network(targets: Roles, swapper: Swapper) -> None:
     """The network's share of the work: as many faces, of the same sizes, in the same batches."""
-    for some in batched(targets, BATCH):
+    height, width = targets[0][0].image.shape[:2]
+    for some in batched(targets, batch_size(width, height)):
         faces = [align(frame.image, role.face, swapper.size) for frame, here in some for role in here]
         if faces:
             pictures = torch.rand(len(faces), 3, swapper.size, swapper.size)

@@ -18,7 +18,7 @@ from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
 from faceswap.faces.occlusion import OcclusionFinder, reduced
 from faceswap.faces.person import STRANGER
 from faceswap.geometry import Similarity
-from faceswap.media.pictures import read_picture, write_picture
+from faceswap.media.pictures import write_picture
 from faceswap.streams import batched
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.analyse import FaceFinder
@@ -186,7 +186,7 @@ def _covered(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Ru
     shares: list[float] = []
     for records in batched(kept, _AT_ONCE):
         yield Progress(title="Looking what covers faces", done=len(shares), total=len(kept), unit="faces")
-        crops = [read_picture(faceset.path(record)) for record in records]
+        crops = [faceset.picture(record) for record in records]
         visible = finder.visible([reduced(crop) for crop in crops]).cpu().numpy()
         for record, crop, seen in zip(records, crops, visible, strict=True):
             to_small = record.to_crop.then(Similarity.resize(OCCLUSION_SIDE / crop.shape[0]))

@@ -27,6 +27,7 @@ from faceswap.streams import batched
 from faceswap.types import Embedding, Embeddings, Face, FrameFaces, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse
 from faceswap_pipelines.common.cpu import one_thread_each
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.prefetch import depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.evaluation.job import SwapFiles, SwapLikeness, SwapQuality
@@ -107,7 +108,7 @@ class _Known:
 def watch_swap(files: SwapFiles, finder: FaceFinder, device: torch.device) -> Run[SwapFrames]:
     """Look at every frame of a swap and of its video. Raises FaceError if the video shows nobody."""
     with TemporaryDirectory() as folder, TrackFile(Path(folder) / "tracks.db") as tracks:
-        analysis = yield from analyse(files.target, files.frames, tracks, finder)
+        analysis = yield from analyse(Footage(path=files.target, frames=files.frames), tracks, finder)
         found = tracks.tracks(analysis)
         person = dominant_identity(found)
         if person is None:

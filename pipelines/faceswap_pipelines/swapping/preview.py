@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
-from faceswap.media.kinds import is_picture
-from faceswap.media.pictures import read_picture
-from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.infer import Swapper
-from faceswap.types import Frame, FrameFaces, Picture
+from faceswap.types import Frame, FrameFaces
 from faceswap_pipelines.common.marks import marked_frames, seal_of
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run
@@ -51,7 +47,7 @@ def preview(job: SwapJob, count: int) -> Run[PreviewResult]:
     title = f"Preview of {job.video.name}"
     yield Progress(title=title, done=0, total=count, unit="frames")
 
-    found, frames = finder.look_at(_looks(job.video, count, *job.frames))
+    found, frames = finder.look_at([frame.image for frame in job.footage.sample(count)])
     selections = selections_of(job, found, reference, lambda: [faces for _, faces in frames])
     taken = []
 
@@ -69,7 +65,7 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
     Raises MediaError if there is no such frame.
     """
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
-    images = _looks(job.video, 1, index, index + 1)
+    images = [frame.image for frame in replace(job, frames=(index, index + 1)).footage.sample(1)]
     if not images:
         raise MediaError(f"{job.video} has no frame {index}", "Choose an earlier one")
     found, frames = finder.look_at(images)
@@ -77,13 +73,6 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
         selections_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
     )
     return next(_each(frames, selections, swapper, job))
-
-
-def _looks(file: Path, count: int, first: int, stop: int | None) -> list[Picture]:
-    """The picture, if it is one; else `count` frames of the video, evenly from those from `first` to before `stop`."""
-    if is_picture(file):
-        return [read_picture(file)]
-    return [frame.image for frame in sample_frames(file, count, first, stop)]
 
 
 def _each(

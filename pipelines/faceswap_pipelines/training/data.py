@@ -17,7 +17,6 @@ from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.occlusion import OcclusionFinder, reduced
 from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
-from faceswap.media.pictures import read_picture
 from faceswap.training.bank import FacePlanes, Sample, allocate
 from faceswap.training.memory import free_memory
 from faceswap.types import Embedding
@@ -69,7 +68,7 @@ def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, S
 
 
 def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
-    crop = read_picture(faceset.path(record))
+    crop = faceset.picture(record)
     return View(
         crop=crop,
         points=record.face.points_after(record.to_crop),
@@ -96,7 +95,7 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
         faces = allocate((len(records), 5, side, side), place)
 
         def load(number: int, record: FaceRecord) -> None:
-            crop = read_picture(faceset.path(record))
+            crop = faceset.picture(record)
             points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
             how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
             picture = cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
