@@ -214,13 +214,16 @@ class SwapConfig:
     """How far what lies in front of the face (hands, hair, a cup) stays there; 0 paints over it."""
     fade: float = 0.12
     """Seconds in which a swap comes and goes where a face is found or lost."""
+    profiles: float = 0.0
+    """How much of the swap is left where the head is turned further than the new person's footage shows: 0 fades it
+    out, since of a profile that a decoder has never seen it makes a smear; 1 swaps it all the same."""
 
     def __post_init__(self) -> None:
         _one_of("colour", self.colour, COLOURS)
         _one_of("blending", self.blending, BLENDINGS)
         ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
         ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1), "occlusion": (0, 1)}
-        ranges |= {"skin": (0, 1)}
+        ranges |= {"skin": (0, 1), "profiles": (0, 1)}
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")

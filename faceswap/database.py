@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
+import os
 import re
 import sqlite3
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, TypeVar
@@ -28,6 +33,8 @@ _NO_DAMAGE = {
     sqlite3.SQLITE_FULL,
 }
 _FRACTION = re.compile(r"-?[0-9]{1,40}(/[0-9]{1,40})?")
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+_LONGEST_PATH = 480  # bytes: SQLite takes 512, with what it puts behind it
 _PATIENCE = 0.5  # seconds
 _FARTHEST = 1e6  # pixels: no picture has as many in a row
 
@@ -41,7 +48,8 @@ def create_database(path: Path, schema: str, version: int, *first: tuple[str, tu
     for suffix in (".fresh", "-wal", "-shm"):  # left by a kill, or by a database that was there before
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
-    database = sqlite3.connect(fresh)
+    _check_length(path)
+    database = _connected(fresh, "mode=rwc" if _has_locks(path.parent) else "mode=rwc&nolock=1", alone=True)
     try:
         database.executescript(f"{schema}; PRAGMA user_version = {version:d}; PRAGMA journal_mode = WAL;")
         with database:
@@ -56,21 +64,63 @@ def create_database(path: Path, schema: str, version: int, *first: tuple[str, tu
 def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
     """An existing database and its version, looked through for damage, so that no row of it is lost without a word.
 
-    Where nothing may be written, it can be read all the same. Raises sqlite3.Error if it is none, or damaged.
+    Where nothing may be written, it can be read all the same; on drives without shared memory or locks only one
+    connection can use it. Raises sqlite3.Error if it is none, or damaged, OutputError for a path that is too long.
     """
+    _check_length(path)
+    if not _has_locks(path.parent):
+        return _opened(path, "nolock=1", alone=True)
     try:
-        return _opened(path.absolute().as_uri())
+        return _opened(path)
     except sqlite3.OperationalError as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code == sqlite3.SQLITE_IOERR:  # most likely there is no shared memory, as on many network drives
+            return _opened(path, alone=True)
+
         # SQLite wants to make a file beside the database before it reads. If one is there, somebody is writing.
-        unwritable = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
+        unwritable = code in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY)
         if not unwritable or path.with_name(f"{path.name}-wal").exists():
             raise
-        return _opened(f"{path.absolute().as_uri()}?immutable=1")
+        return _opened(path, "immutable=1")
 
 
-def _opened(uri: str) -> tuple[sqlite3.Connection, int]:
+def _connected(path: Path, options: str = "", alone: bool = False) -> sqlite3.Connection:
+    """`alone`: without memory that is shared with other connections, which then have to wait until it is closed."""
     # One thread opens it and another one may read it: never both at once.
+    uri = f"{path.absolute().as_uri()}?{options}"
     database = sqlite3.connect(uri, timeout=30, check_same_thread=False, uri=True)
+    if alone:
+        database.execute("PRAGMA locking_mode = EXCLUSIVE")
+    return database
+
+
+def _check_length(path: Path) -> None:
+    """Raises OutputError for a path that SQLite cannot open."""
+    length = len(os.fsencode(path.absolute()))
+    if length > _LONGEST_PATH:
+        raise OutputError(
+            f"the path {path} is too long ({length} bytes)",
+            f"Use folders that are not so deep: at most {_LONGEST_PATH} bytes",
+        )
+
+
+def _has_locks(folder: Path) -> bool:
+    """Whether files there can be locked: some network drives know no locks, and SQLite takes that for one that another
+    program holds. A folder in which nothing may be written counts as one that knows them."""
+    if sys.platform == "win32":
+        return True
+    import fcntl  # not above: Windows has none
+
+    with suppress(OSError), tempfile.TemporaryFile(dir=folder) as file:
+        try:
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            return error.errno not in _NO_LOCKS
+    return True
+
+
+def _opened(path: Path, options: str = "", alone: bool = False) -> tuple[sqlite3.Connection, int]:
+    database = _connected(path, options, alone)
     try:
         database.execute("PRAGMA trusted_schema = OFF")  # what somebody else has put into the file calls nothing
         version = int(database.execute("PRAGMA user_version").fetchone()[0])
@@ -142,9 +192,14 @@ def array_of(blob: object, kind: str, *shape: int) -> npt.NDArray[Any]:
 def lock(path: Path, taken: FaceswapError) -> sqlite3.Connection:
     """Take the lock file `path`, which is held until the result is closed or this process ends, in whatever way.
 
-    Of two that ask at the same instant one gets it. Raises `taken` if another one holds it, OutputError if it cannot be
-    written.
+    Of two that ask at the same instant one gets it. On a drive that knows no locks it keeps out this machine's
+    processes only. Raises `taken` if another one holds it, OutputError if it cannot be written.
     """
+    _check_length(path)
+    if path.parent.is_dir() and not _has_locks(path.parent):
+        digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
+        path = Path(tempfile.gettempdir(), f"faceswap_{digest}.lock")
+
     while True:
         with ExitStack() as stack:
             try:

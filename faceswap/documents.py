@@ -59,6 +59,11 @@ def is_text(text: str) -> bool:
     return not any(unicodedata.category(sign) in _NO_TEXT for sign in text)
 
 
+def storable(text: object) -> str:
+    """Text that can be kept: those bytes of a file's name that are no UTF-8 are written as \\xe9."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 def one_line(text: object) -> str:
     """Somebody else's words on one line, without characters that steer a terminal or forge a line of a log."""
     return "".join(sign if sign.isprintable() else "?" for sign in str(text))

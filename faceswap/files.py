@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -10,6 +11,20 @@ from glob import escape
 from pathlib import Path
 
 _SIGNATURE = "signature"
+_LONGEST = 240  # bytes of a name: file systems take 255, and some files have others beside them
+_DIGITS = 8
+
+
+def beside(path: Path, suffix: str, prefix: str = "") -> Path:
+    """A file beside `path`, called after it. Of a name that would be too long for it the end is exchanged for a hash,
+    so that two such files still differ."""
+    name = f"{prefix}{path.name}{suffix}"
+    room = _LONGEST - len(os.fsencode(f"{prefix}{suffix}"))
+    if len(os.fsencode(path.name)) > room:
+        digest = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:_DIGITS]
+        begin = os.fsencode(path.name)[: room - _DIGITS].decode(errors="ignore")
+        name = f"{prefix}{begin}{digest}{suffix}"
+    return path.with_name(name)
 
 
 @contextmanager
@@ -19,7 +34,7 @@ def replaced(path: Path) -> Iterator[Path]:
     A killed process leaves what was there before, or the whole new file. After a power cut only what was flushed in the
     block is sure to be whole.
     """
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.part")
+    fresh = beside(path, f".{os.getpid()}.part", prefix=".")
     try:
         yield fresh
         os.replace(fresh, path)

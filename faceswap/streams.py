@@ -16,6 +16,7 @@ def batched(items: Iterable[T], size: int) -> Iterator[list[T]]:
     iterator = iter(items)
     while some := list(islice(iterator, size)):
         yield some
+        del some  # large items: they may go before the next ones come
 
 
 def time_windows(items: Iterable[T], time: Callable[[T], Fraction], reach: float) -> Iterator[tuple[Sequence[T], int]]:

@@ -17,6 +17,8 @@ from jaxtyping import Float, UInt8
 from faceswap.geometry import Similarity
 
 Picture = UInt8[np.ndarray, "_ _ 3"]
+Alpha = UInt8[np.ndarray, "_ _"]
+"""Opacity of a picture, 0..255."""
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom in pixels; may reach outside the picture."""
 Seal = Callable[[Path, str], None]
@@ -39,6 +41,8 @@ class Frame:
     """0 for the first frame of the file."""
     time: Fraction
     """Presentation time in seconds from the file's own clock; its first frame need not be at 0."""
+    alpha: Alpha | None = None
+    """Opacity, where the video has some: the picture is laid on black under it."""
 
 
 @dataclass(frozen=True)

@@ -23,10 +23,10 @@ from jaxtyping import Float, Int
 from safetensors.numpy import save_file
 from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
-from faceswap.faces.align import cut
 from faceswap.faces.detect import MTCNNDetector
 from faceswap.faces.landmarks import INPUT_SIZE, STABLE, MeshNetwork, input_square
-from faceswap.media.pictures import is_picture, read_picture
+from faceswap.media.kinds import is_picture
+from faceswap.media.pictures import cut, read_picture
 
 Weights = dict[str, np.ndarray]
 Meshes = Float[np.ndarray, "faces 468 3"]

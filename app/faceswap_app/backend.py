@@ -87,7 +87,7 @@ def pictures(folder: Path, files: Sequence[str], by: str) -> list[tuple[Picture,
 
 
 def _picture(faceset: Faceset, record: FaceRecord, by: str) -> tuple[Picture, str]:
-    image = cv2.resize(read_picture(faceset.path(record)), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    image = cv2.resize(faceset.picture(record), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
     if record.reason is not None:
         return (image * _DIMMED + 110 * (1 - _DIMMED)).astype(np.uint8), f"✕ {record.reason}"
     return image.astype(np.uint8), f"{getattr(record.measures, by):.{DECIMALS[by]}f}" if by in KEYS else ""

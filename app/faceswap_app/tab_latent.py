@@ -177,11 +177,10 @@ class LatentTab:
         if first is None or last is None:
             return [gr.skip(), gr.skip()]
         coded = self._shown(name, model, layout).coded
-        places = [coded.of(spot.person) for spot in (first, last)]
-        codes = [_code_of(coded, at, spot) for at, spot in zip(places, (first, last), strict=True)]
+        begin, end = _code_of(coded, first), _code_of(coded, last)
 
         shares = np.array([min(max(number(share) or 0.0, 0.0), 1.0)])
-        code = interpolate(*codes, shares, spherical=is_variational(coded.model))
+        code = interpolate(begin, end, shares, spherical=is_variational(coded.model))
         [picture] = decode_between(coded.model, code, (first.person, last.person), shares)
         label = f"{first.person} {first.file} to {last.person} {last.file}"
         return [gr.Slider(visible=True), gr.Image(resized(picture[None], _LARGE)[0], label=label, visible=True)]
@@ -193,9 +192,8 @@ class LatentTab:
 
         inputs = self._inputs(name, model)
         out = latent_folder(inputs.model) / f"{tool}.png"
-        text = _run(tool, inputs, out, one_of(target, _TOLD, "thing to probe for")).rpartition("\n")[
-            0
-        ]  # the last line says where the picture lies
+        said = _run(tool, inputs, out, one_of(target, _TOLD, "thing to probe for"))
+        text = said.rpartition("\n")[0]  # the last line says where the picture lies
         return [gr.Image(read_picture(out), visible=True), gr.Textbox(text, visible=True)]
 
 
@@ -207,9 +205,9 @@ def _clicked(index: object) -> tuple[float, float]:
     return x, y
 
 
-def _code_of(coded: CodedFaces, places: Any, spot: _Spot) -> Any:
+def _code_of(coded: CodedFaces, spot: _Spot) -> Any:
     """The code of a face that was clicked. Raises ConfigError if it is not on the map any more."""
-    found = [place for place in places.tolist() if coded.faces.files[place] == spot.file]
+    found = [place for place in coded.of(spot.person).tolist() if coded.faces.files[place] == spot.file]
     if not found:
         raise ConfigError(f"{spot.file} is not on this map", "Click another face")
     return coded.codes[found[0]]

@@ -33,10 +33,11 @@ def batch(
 ) -> None:
     """Do many jobs: extract, train, swap. Stopped or killed, it goes on where it was; nothing is done twice."""
     with job_errors(json):
-        from faceswap_pipelines.batching.plan import read_plan
+        from faceswap_pipelines.batching.plan import passed_over, read_plan
 
+        tasks = read_plan(plan, watch)
+        tell_passed_over(passed_over(plan))
         if dry_run:
-            tasks = read_plan(plan, watch)
             names = [{"name": task.name, "kind": task.kind, "after": list(task.after)} for task in tasks]
             print_result(names, json, "\n".join([*(task.name for task in tasks), f"{len(tasks)} jobs"]))
             return
@@ -49,6 +50,12 @@ def batch(
             watch=watch,
             as_json=json,
         )
+
+
+def tell_passed_over(files: Sequence[Path]) -> None:
+    """Say which files in folders are no footage."""
+    for file in files:
+        print(one_line(f"Passed over {file}: it is neither a video nor a picture"), file=sys.stderr)
 
 
 def run_batch(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from faceswap.documents import one_line
-from faceswap_cli.options import Device, Frames, Json, MinFace, frame_range
+from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, frame_range
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 
 
@@ -29,11 +29,13 @@ def extract(
         float, typer.Option(min=0, help="Leave out faces that differ less than this from the one before (try 2).")
     ] = 0.0,
     min_face: MinFace = None,
+    frame_rate: FrameRate = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Collect one person's faces from footage. Stopped or killed, it goes on where it was when run again."""
     with job_errors(json):
+        from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.extraction.job import ExtractJob
         from faceswap_pipelines.extraction.run import extract as run_extract
 
@@ -45,6 +47,7 @@ def extract(
             min_face=min_face,
             person=person,
             skip_similar=skip_similar,
+            frame_rate=parsed_rate(frame_rate),
             device=device,
         )
         result = run_with_progress(run_extract(job), quiet=json)

@@ -148,6 +148,10 @@ def faces_reject(
     closer_than: Annotated[
         float, typer.Option(help="How little near-duplicates differ, in mean grey levels: more finds more.")
     ] = 2.0,
+    covered: Annotated[
+        float | None,
+        typer.Option(metavar="SHARE", help="Faces of which hands or things cover more than this share, such as 0.1."),
+    ] = None,
     balance: Annotated[
         int | None, typer.Option(metavar="N", help="All but N, even over poses and expressions, the sharpest first.")
     ] = None,
@@ -170,6 +174,7 @@ def faces_reject(
             person=person,
             duplicates=duplicates,
             closer_than=closer_than,
+            covered=covered,
             group=group,
             files=named,
             balance=balance,

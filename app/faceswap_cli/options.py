@@ -17,6 +17,15 @@ if TYPE_CHECKING:  # it takes a moment to load: not for --help
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
 Frames = Annotated[str, typer.Option(metavar="FIRST:STOP", help="Only these frames of a video, for example 0:300.")]
+FrameRate = Annotated[
+    str | None,
+    typer.Option(
+        "--frame-rate",
+        metavar="RATE",
+        help="Folders hold the numbered pictures of a film: so many a second, for example 24 or 24000/1001.",
+        show_default="single pictures",
+    ),
+]
 MinFace = Annotated[
     int | None,
     typer.Option(min=8, help="Look for faces down to this width in pixels.", show_default="1/8 of the height"),

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceswap_cli.batch import BATCH_STATE, run_batch
-from faceswap_cli.options import Device, Frames, Json, MinFace, frame_range, mapping, settings
+from faceswap_cli.batch import BATCH_STATE, run_batch, tell_passed_over
+from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, frame_range, mapping, settings
 from faceswap_cli.terminal import UsageError, job_errors, print_result, run_with_progress
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # it loads torch; only its types are needed here
 
 def swap(
     videos: Annotated[
-        list[Path], typer.Argument(help="A video, or a picture; several with --out-dir.", metavar="VIDEO...")
+        list[Path],
+        typer.Argument(help="A video, or a picture; several, or folders, with --out-dir.", metavar="VIDEO..."),
     ],
     model: Annotated[Path, typer.Option(help="Folder of a trained model.")],
     out: Annotated[
@@ -71,17 +72,19 @@ def swap(
             "--set",
             metavar="NAME=VALUE",
             help="Any other setting, repeatable: colour=reinhard, blending=alpha, opacity, scale, erode, feather,"
-            " skin, sharpen, grain, smooth, fade, occlusion.",
+            " skin, sharpen, grain, smooth, fade, occlusion, profiles.",
         ),
     ] = None,
     label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
     min_face: MinFace = None,
+    frame_rate: FrameRate = None,
     device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
     with job_errors(json):
+        from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.swapping.job import SwapJob, settings_from
 
         _check_outputs(videos, out, out_dir, alone=bool(preview or mask_out))
@@ -105,6 +108,7 @@ def swap(
             out=out or Path(),
             settings=settings_from(settings_file, settings(set_ or []) | changed),
             frames=frame_range(frames),
+            frame_rate=parsed_rate(frame_rate),
             overwrite=overwrite,
             mask_out=mask_out,
             min_face=min_face,
@@ -146,9 +150,12 @@ def _preview(job: SwapJob, count: int, as_json: bool) -> None:
 
 def _swap_many(videos: Sequence[Path], job: SwapJob, out_dir: Path, as_json: bool) -> None:
     from faceswap_pipelines.batching.plan import swap_plan
+    from faceswap_pipelines.common.inputs import other_files
 
+    tasks = swap_plan(videos, job, out_dir)
+    tell_passed_over(other_files(videos))
     run_batch(
-        swap_plan(videos, job, out_dir),
+        tasks,
         state=out_dir / BATCH_STATE,
         workers=None,
         device=job.device,

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,14 +37,14 @@ from faceswap.database import (
     reading,
     transaction,
 )
-from faceswap.documents import parse_json
-from faceswap.errors import FaceError, OutputError
+from faceswap.documents import parse_json, storable
+from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.align import natural_side
 from faceswap.faces.quality import Measures
 from faceswap.geometry import Similarity
 from faceswap.media.fingerprint import fingerprint
-from faceswap.media.pictures import write_picture
-from faceswap.types import AlignedFace, Embedding, Face
+from faceswap.media.pictures import read_picture, write_picture
+from faceswap.types import AlignedFace, Embedding, Face, Picture
 
 _VERSION = 3
 _SCHEMA = """
@@ -239,11 +240,23 @@ class Faceset(AbstractContextManager["Faceset"]):
         """Where the crop of `record` lies, or lay before somebody deleted it."""
         return self.folder / "faces" / self._names().get(record.file, record.file)
 
+    def picture(self, record: FaceRecord) -> Picture:
+        """The crop of `record`. Raises FaceError if it cannot be read."""
+        try:
+            return read_picture(self.path(record))
+        except MediaError as error:
+            raise FaceError(error.problem, "Delete this picture: its face is left out then") from error
+
     def _names(self) -> dict[str, str]:
-        """What the pictures are called now, with the numbers that sorting gave them."""
+        """What the pictures are called now, with the numbers that sorting gave them.
+
+        Empty files, as a full disk or a broken copy leaves them, count as deleted.
+        """
         if self._listed is None:
-            present = (path.name for path in (self.folder / "faces").glob("*.jpg"))
-            self._listed = {name.rpartition("~")[2]: name for name in present}
+            present = []
+            with suppress(FileNotFoundError), os.scandir(self.folder / "faces") as entries:
+                present = [entry.name for entry in entries if entry.name.endswith(".jpg") and _size(entry)]
+            self._listed = {name.rpartition("~")[2]: name for name in sorted(present)}
         return self._listed
 
     def source(self, path: Path, frames: tuple[int, int | None] = (0, None), extraction_key: str = "") -> Source:
@@ -258,7 +271,7 @@ class Faceset(AbstractContextManager["Faceset"]):
             self._db.execute(
                 "INSERT INTO source (path, fingerprint, next_frame, content) VALUES (?, ?, ?, ?)"
                 " ON CONFLICT DO NOTHING",
-                (str(path), key, frames[0], content),
+                (storable(path), key, frames[0], content),
             )
 
         with self._reading():
@@ -336,7 +349,7 @@ class Faceset(AbstractContextManager["Faceset"]):
                 self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", [(_SUPERSEDED, file) for file in own])
 
         states = dict.fromkeys(others, _SUPERSEDED) | dict.fromkeys(own)
-        self.mark(f"extract {source.path.name} with other settings", states)
+        self.mark(storable(f"extract {source.path.name} with other settings"), states)
 
     def records(self, kept_only: bool = False) -> list[FaceRecord]:
         """All faces in the order of their sources and frames; those whose picture was deleted by hand left out."""
@@ -433,6 +446,13 @@ class Faceset(AbstractContextManager["Faceset"]):
                 with suppress(FileNotFoundError):  # deleted by hand just now
                     old.rename(new)
         self._listed = None
+
+
+def _size(entry: os.DirEntry[str]) -> int:
+    try:
+        return entry.stat().st_size
+    except FileNotFoundError:  # deleted by hand just now
+        return 0
 
 
 def _upgrade(database: sqlite3.Connection) -> int:

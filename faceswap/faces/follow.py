@@ -81,9 +81,21 @@ def _following(square: Similarity, face: Face) -> Similarity:
 
 def overlap(a: Box, b: Box) -> float:
     """Intersection over union of two boxes, 0..1."""
+    shared = _shared(a, b)
+    return shared / (_area(a) + _area(b) - shared) if shared else 0.0
+
+
+def inside(a: Box, b: Box) -> float:
+    """Which share of the smaller of two boxes lies in the other one, 0..1."""
+    shared = _shared(a, b)
+    return shared / min(_area(a), _area(b)) if shared else 0.0
+
+
+def _shared(a: Box, b: Box) -> float:
     width = min(a[2], b[2]) - max(a[0], b[0])
     height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+    return max(width, 0.0) * max(height, 0.0)
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])

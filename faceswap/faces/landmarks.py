@@ -86,7 +86,7 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """From (batch, inputs, h, w) to (batch, outputs, h / stride, w / stride)."""
-        y: Tensor = self.pointwise(self.depthwise(_pad(x) if self.stride == 2 else x))
+        y: Tensor = self.pointwise(self.depthwise(pad_as_tensorflow(x) if self.stride == 2 else x))
         shortcut = functional.max_pool2d(x, 2) if self.stride == 2 else x
         if y.shape[1] > x.shape[1]:
             shortcut = functional.pad(shortcut, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
@@ -94,7 +94,7 @@ class Block(nn.Module):
         return activated
 
 
-def _pad(x: Tensor) -> Tensor:
+def pad_as_tensorflow(x: Tensor) -> Tensor:
     """Zeros for a 3x3 convolution of stride 2 where TensorFlow puts them: to the right and below only."""
     return functional.pad(x, (0, 1, 0, 1))
 
@@ -115,7 +115,7 @@ class MeshNetwork(nn.Module):
 
     def forward(self, x: Pictures) -> tuple[Meshes, Logits]:
         """Points in pixels of x, where 0 is its left and upper edge; and the presence of a face as a logit."""
-        features = self.trunk(self.stem(_pad(x)))
+        features = self.trunk(self.stem(pad_as_tensorflow(x)))
         return self.points(features).reshape(-1, 468, 3), self.presence(features).reshape(-1)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -60,6 +61,11 @@ def load_occlusion_network(device: torch.device) -> OcclusionNetwork:
     network = OcclusionNetwork()
     load_shipped(network, "occlusion")
     return network.to(device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
+
+
+def reduced(crop: Picture) -> Picture:
+    """An aligned crop of any size, at the size that is looked at."""
+    return cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
 
 
 class OcclusionFinder:

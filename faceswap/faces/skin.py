@@ -59,15 +59,18 @@ _REACH = 12.0  # degrees that a view may be away from there
 _PREFERENCE = 2.0  # of the main view, so that most of the skin is of one picture
 _CHOICE = 6  # power of what speaks for a view: the best one is nearly alone
 
+_USUAL_TURN = 30.0  # degrees to which the base weights know heads
+_FURTHER, _FADING = 10.0, 10.0  # degrees beyond what was seen that are drawn well; and in which a swap fades out then
+
 _KNOTS, _BUMP = 7, 0.17  # in each direction, and their width
 _RIDGE = 1e-2
 _HIDDEN = 0.02  # weight of points on the side that is turned away
 
-_PLANES = ("detail", "known")  # of a `Skin`, as they are called on disk
+_PARTS = ("detail", "known", "turns")  # of a `Skin`, as they are called on disk
 _LEAST_SIDE = 16  # pixels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Skin:
     """An unwrapped texture, float32."""
 
@@ -75,6 +78,8 @@ class Skin:
     """Logarithm of the brightness over that of a blurred picture: 0 is smooth."""
     known: Plane
     """0..1: where skin was seen. Eyes, nostrils, mouth and what was hidden are not."""
+    turns: tuple[float, float]
+    """Degrees of yaw between which the person's head is seen: all but the hundredth part to either side."""
 
     @property
     def side(self) -> float:
@@ -94,6 +99,23 @@ class View:
     """Where nothing lies in front of the face, 0..1, of any size."""
 
 
+def familiarity(skin: Skin, yaw: float) -> float:
+    """How far a decoder can be expected to draw a head that is turned by `yaw` degrees, 0..1.
+
+    Heads that are turned a little further than the person's own footage shows, it draws as well; of profiles it has
+    never seen it makes a smear.
+    """
+    low, high = min(skin.turns[0], -_USUAL_TURN) - _FURTHER, max(skin.turns[1], _USUAL_TURN) + _FURTHER
+    beyond = max(low - yaw, yaw - high, 0.0)
+    return max(0.0, 1 - beyond / _FADING)
+
+
+def seen_turns(measures: Sequence[Measures]) -> tuple[float, float]:
+    """For `Skin.turns`."""
+    low, high = np.percentile(column(measures, "yaw"), (1, 99)).tolist()
+    return low, high
+
+
 def best_views(measures: Sequence[Measures]) -> list[int]:
     """Which faces to take skin from, the main one first: in focus, with a closed mouth, looking as the person mostly
     does; then others, if there are any that are turned further."""
@@ -111,7 +133,7 @@ def best_views(measures: Sequence[Measures]) -> list[int]:
     return views
 
 
-def unwrapped(views: Sequence[View]) -> Skin:
+def unwrapped(views: Sequence[View], turns: tuple[float, float]) -> Skin:
     """The skin that is seen in the views, the first of which is the main one; of their crops' own resolution."""
     height = round(_ROOM * max(view.crop.shape[0] for view in views))
     width = round(height * 1.5)
@@ -125,7 +147,8 @@ def unwrapped(views: Sequence[View]) -> Skin:
     # Of the mean of two textures that have nothing to do with each other half of the strength would be left.
     strength = np.sqrt((shares**2).sum(axis=0))
     detail = (shares * np.stack(details)).sum(axis=0) / np.maximum(strength, 1e-6)
-    return Skin(detail.astype(np.float32), np.max(weights, axis=0).astype(np.float32))
+    known = np.max(weights, axis=0)
+    return Skin(detail=detail.astype(np.float32), known=known.astype(np.float32), turns=turns)
 
 
 def skin_field(points: MeshPoints, side: int) -> Field:
@@ -238,12 +261,14 @@ def skin_file(model: Path) -> Path:
 
 def write_skins(model: Path, skins: Mapping[str, Skin]) -> None:
     """Keep each person's skin in the folder `model`. Raises OutputError if that is not possible."""
-    planes = {
-        f"{name}.{person}": getattr(skin, name).astype(np.float16) for person, skin in skins.items() for name in _PLANES
+    parts = {
+        f"{name}.{person}": np.asarray(getattr(skin, name), np.float16)
+        for person, skin in skins.items()
+        for name in _PARTS
     }
     try:
         with replaced(skin_file(model)) as fresh:
-            fresh.write_bytes(save(planes))
+            fresh.write_bytes(save(parts))
     except OSError as error:
         raise OutputError(
             f"the model folder {model} cannot be written ({error})", "Choose another folder with --model"
@@ -256,18 +281,21 @@ def read_skins(model: Path) -> dict[str, Skin]:
     if not path.is_file():
         return {}
     try:
-        planes = load(path.read_bytes())
-        persons = sorted({name.partition(".")[2] for name in planes})
-        return {person: _checked(*(planes[f"{name}.{person}"] for name in _PLANES)) for person in persons}
+        parts = load(path.read_bytes())
+        persons = sorted({name.partition(".")[2] for name in parts})
+        return {person: _checked(*(parts[f"{name}.{person}"] for name in _PARTS)) for person in persons}
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise ModelError(
             f"{path} cannot be read ({error})", "Train the model for a moment more: it is made anew"
         ) from error
 
 
-def _checked(detail: np.ndarray, known: np.ndarray) -> Skin:
+def _checked(detail: np.ndarray, known: np.ndarray, turns: np.ndarray) -> Skin:
     """The skin. Raises ValueError for what is none."""
-    sound = detail.ndim == 2 and detail.shape == known.shape and min(detail.shape) >= _LEAST_SIDE
-    if not sound or not all(np.isfinite(plane).all() for plane in (detail, known)):
+    sound = (
+        detail.ndim == 2 and detail.shape == known.shape and min(detail.shape) >= _LEAST_SIDE and turns.shape == (2,)
+    )
+    if not sound or not all(np.isfinite(part).all() for part in (detail, known, turns)):
         raise ValueError("it holds numbers that are no skin")
-    return Skin(detail.astype(np.float32), known.astype(np.float32))
+    low, high = turns.tolist()
+    return Skin(detail=detail.astype(np.float32), known=known.astype(np.float32), turns=(low, high))

@@ -17,9 +17,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from faceswap.faces.detect import Detector
-from faceswap.faces.follow import SAME, followed, is_face, overlap
+from faceswap.faces.follow import SAME, followed, inside, is_face, overlap
 from faceswap.faces.identity import SAME_PERSON, Identifier, distance
-from faceswap.faces.landmarks import FaceMesh, five_points, input_square, pose
+from faceswap.faces.landmarks import FaceMesh, distortion, five_points, input_square, pose
 from faceswap.faces.scenes import CutFinder
 from faceswap.geometry import Similarity
 from faceswap.types import Detection, Embedding, Face, Frame, FrameFaces
@@ -36,6 +36,8 @@ _ROUNDS = 6  # looks at a newcomer, each from where the last one saw it, until i
 
 _SEARCHED = 50  # frames after losing a face in which each is searched for it
 _REMEMBERED = 250  # frames after which a lost face is not expected back in this scene
+_ON_ANOTHER = 0.4  # of the smaller of two meshes that lie on one face
+_BENT = 0.04  # distortion that a mesh has as a rule at most; of more, the second detector is asked as well
 _UNCONFIRMED = 2 * DETECT_EVERY  # frames that a face is followed without the detector seeing it too...
 _TURNED = 35.0  # ...unless it is turned away by more than this many degrees: detectors miss profiles
 _DOUBT = 0.1  # by which two people's embeddings have to fit better the other way round to be exchanged
@@ -80,11 +82,19 @@ class Identity:
 class Tracker:
     """Follows all faces through the frames of one video, which it has to be given in order.
 
-    `state` is what `Tracker.state` gave earlier: a tracker made with it goes on as the other one would have.
+    `second` is asked where `detector` finds nobody, and before a face is given up that it does not see. `state` is what
+    `Tracker.state` gave earlier: a tracker made with it goes on as the other one would have.
     """
 
-    def __init__(self, detector: Detector, mesh: FaceMesh, identifier: Identifier, state: bytes | None = None) -> None:
-        self._detector, self._mesh, self._identifier = detector, mesh, identifier
+    def __init__(
+        self,
+        detector: Detector,
+        mesh: FaceMesh,
+        identifier: Identifier,
+        second: Detector | None = None,
+        state: bytes | None = None,
+    ) -> None:
+        self._detector, self._second, self._mesh, self._identifier = detector, second, mesh, identifier
         self._live: list[_Track] = []
         self._lost: list[_Track] = []
         self._next_number = 1
@@ -181,20 +191,36 @@ class Tracker:
         self._drop_unconfirmed(frame)
         self._identify(frame)
 
-        faces = self._mesh.locate(frame.image, unknown)
-        for _ in range(_ROUNDS - 1):
-            faces = self._mesh.locate(frame.image, faces)
-
+        faces = self._located(frame, unknown)
+        nobody = not faces and not self._live
+        if self._second is not None and (nobody or any(distortion(face.points) > _BENT for face in faces)):
+            faces = _straightest([*faces, *self._located(frame, self._second.detect([frame.image])[0])])
         return [
             self._welcomed(face, frame)
             for face in faces
-            if is_face(face) and all(overlap(face.box, track.face.box) < SAME for track in self._live)
+            if all(overlap(face.box, track.face.box) < SAME for track in self._live)
         ]
 
+    def _located(self, frame: Frame, detections: Sequence[Detection]) -> list[Face]:
+        """The faces that a detector has seen, as far as the mesh network takes them for faces, too."""
+        faces = self._mesh.locate(frame.image, detections)
+        for _ in range(_ROUNDS - 1):
+            faces = self._mesh.locate(frame.image, faces)
+        return [face for face in faces if is_face(face)]
+
     def _drop_unconfirmed(self, frame: Frame) -> None:
-        """Stop following what the detector has not taken for a face for long, though it looks this way."""
-        for track in list(self._live):
-            if frame.index - track.confirmed > _UNCONFIRMED and abs(pose(track.face.points).yaw) < _TURNED:
+        """Stop following what no detector has taken for a face for long, though it looks this way."""
+        doubtful = [
+            track
+            for track in self._live
+            if frame.index - track.confirmed > _UNCONFIRMED and abs(pose(track.face.points).yaw) < _TURNED
+        ]
+
+        seen = self._second.detect([frame.image])[0] if doubtful and self._second is not None else []
+        for track in doubtful:
+            if any(overlap(track.face.box, detection.box) > SAME for detection in seen):
+                track.confirmed = frame.index
+            else:
                 self._live.remove(track)
 
     def _identify(self, frame: Frame) -> None:
@@ -325,6 +351,16 @@ class Tracker:
             )
 
         self._live, self._lost = tracks[:live], tracks[live:]
+
+
+def _straightest(faces: Sequence[Face]) -> list[Face]:
+    """Of faces that are one face, the one whose mesh is bent least: one that stands on its head can be read as an
+    upright one, but its shape is not quite a face's."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: distortion(face.points)):
+        if all(inside(face.box, other.box) < _ON_ANOTHER for other in kept):
+            kept.append(face)
+    return kept
 
 
 def _scenes(cuts: Sequence[bool]) -> Iterator[slice]:

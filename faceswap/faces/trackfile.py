@@ -93,7 +93,7 @@ class Track:
 class TrackFile(AbstractContextManager["TrackFile"]):
     """An open track file, made if it is not there, and made anew if it is not one, damaged or of another version.
 
-    Damage that shows only when a row is read removes the file: the OutputError says to run the same again.
+    Damage that shows only when a row is read removes the file: a DamagedTracksError says to run the same again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -227,19 +227,23 @@ class TrackFile(AbstractContextManager["TrackFile"]):
     @contextmanager
     def reading(self) -> Iterator[None]:
         """For whatever is made of what is kept here: if it turns out to be damaged, the file is removed, to be made
-        anew, and an OutputError says so."""
+        anew, and a DamagedTracksError says so."""
         try:
             with reading(_DamagedError, f"the track file {self.path}"):
                 yield
         except _DamagedError as error:
             self.delete()
-            raise OutputError(
+            raise DamagedTracksError(
                 f"the track file {self.path} was damaged ({error.problem}) and is removed",
                 "Run the same again: it is made anew",
             ) from error
 
     def _transaction(self) -> AbstractContextManager[None]:
         return transaction(self._db, f"the track file {self.path}")
+
+
+class DamagedTracksError(OutputError):
+    """A track file that was damaged, and is removed."""
 
 
 class _DamagedError(OutputError):

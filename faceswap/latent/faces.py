@@ -17,7 +17,6 @@ from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.faces.quality import Measures, measure
 from faceswap.geometry import Similarity
 from faceswap.latent.codes import Pictures, resized
-from faceswap.media.pictures import read_picture
 from faceswap.types import AlignedFace, Embeddings, Face
 
 FACTORS = ("yaw", "pitch", "mouth", "eyes", "brightness")
@@ -61,8 +60,7 @@ def read_faces(folder: Path, side: int, most: int | None = None) -> FaceArrays:
 
         count = min(len(records), most or len(records))
         records = [records[place] for place in np.linspace(0, len(records) - 1, count).round().astype(int)]
-        paths = [faceset.path(record) for record in records]
-        crops = pool.map(lambda path: resized(read_picture(path)[None], side), paths)
+        crops = pool.map(lambda record: resized(faceset.picture(record)[None], side), records)
         pictures = np.concatenate(list(crops))
     return _arrays(records, pictures)
 

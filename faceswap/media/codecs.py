@@ -30,6 +30,8 @@ class Codec:
     """What trades speed for size, or names a profile; the first one is the default."""
     preset_option: str = "preset"
     options: dict[str, str] = field(default_factory=dict)
+    alpha: tuple[str, dict[str, str]] | None = None
+    """How pixels are kept where they have an opacity, and what the encoder is told then; None: it keeps none."""
     nvenc: str | None = None
     """NVIDIA's hardware encoder for it."""
     segment: str = "nut"
@@ -43,6 +45,12 @@ class Codec:
 
 # Against medium, veryfast takes 0.4 times as long at the same rate factor, makes files as large, and loses 1 dB of 42.
 _X26_PRESETS = ("veryfast", "ultrafast", "superfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
+
+_LARGE, _HUGE = 8_000_000, 16_000_000  # pixels: from 4K on, and beyond it
+_FEW_AHEAD = {"rc-lookahead": "5"}
+_NONE_AHEAD = {"rc-lookahead": "0", "bf": "0", "x264-params": "sliced-threads=1:sync-lookahead=0"}
+"""Of x264, for large frames: it keeps forty megabytes of each 4K frame that it looks ahead at, or that a thread
+works on."""
 
 CODECS = {
     "h264": Codec(
@@ -78,9 +86,16 @@ CODECS = {
         presets=("hq", "proxy", "lt", "standard"),
         preset_option="profile",
         options={"vendor": "apl0"},
+        alpha=("yuva444p10le", {"profile": "4444"}),
         segment="mov",
     ),
-    "ffv1": Codec(encoder="ffv1", pixels="bgr0", suffixes=(".mkv",), options={"level": "3", "g": "1", "slicecrc": "1"}),
+    "ffv1": Codec(
+        encoder="ffv1",
+        pixels="bgr0",
+        suffixes=(".mkv",),
+        options={"level": "3", "g": "1", "slicecrc": "1"},
+        alpha=("bgra", {}),
+    ),
 }
 """By the name that a user gives: H.264 for everybody, H.265 and AV1 for less space, ProRes for editing, FFV1 for a copy
 without any loss."""
@@ -120,8 +135,9 @@ class Encoding:
         """What it is a setting of."""
         return CODECS[self.codec]
 
-    def encoder(self) -> tuple[str, dict[str, str]]:
-        """FFmpeg's encoder and its options. Raises OutputError if it is not to be had here."""
+    def encoder(self, pixels: int = 0) -> tuple[str, dict[str, str]]:
+        """FFmpeg's encoder and its options, for frames of so many pixels. Raises OutputError if it is not to be had
+        here."""
         codec = self.kind
         if self.hardware:
             return self._nvenc(), {"rc": "vbr", "cq": str(codec.crf if self.crf is None else self.crf)}
@@ -134,6 +150,8 @@ class Encoding:
             options["crf"] = str(codec.crf if self.crf is None else self.crf)
         if codec.presets:
             options[codec.preset_option] = self.preset or codec.presets[0]
+        if codec.encoder == "libx264" and self.preset is None:
+            options |= _NONE_AHEAD if pixels > _HUGE else _FEW_AHEAD if pixels > _LARGE else {}
         return codec.encoder, options
 
     def _nvenc(self) -> str:

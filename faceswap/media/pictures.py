@@ -18,10 +18,7 @@ from faceswap.errors import MediaError, OutputError
 from faceswap.files import replaced
 from faceswap.geometry import Similarity
 from faceswap.media.kinds import is_heic
-from faceswap.types import Picture, Seal
-
-Alpha = UInt8[np.ndarray, "_ _"]
-"""Opacity of a picture, 0..255."""
+from faceswap.types import Alpha, Picture, Seal
 
 MAX_PIXELS = 100_000_000
 """More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
@@ -90,10 +87,22 @@ def read_extras(path: Path) -> Extras:
     """What is to be kept of a picture that `read_picture` has read."""
     with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
         tags = picture.getexif()
-        upright = ImageOps.exif_transpose(picture)
-        alpha = np.array(upright.convert("RGBA").getchannel("A")) if upright.has_transparency_data else None
+        alpha = None
+        if picture.has_transparency_data:
+            alpha = np.array(ImageOps.exif_transpose(picture).convert("RGBA").getchannel("A"))
         tags.pop(ExifTags.Base.Orientation, None)
         return Extras(alpha, tags.tobytes() if len(tags) else b"")
+
+
+def on_black(image: Picture, alpha: Alpha) -> Picture:
+    """A picture as it is seen on black."""
+    return np.rint(image * (alpha[..., None] / np.float32(255))).astype(np.uint8)
+
+
+def with_alpha(image: Picture, alpha: Alpha) -> UInt8[np.ndarray, "_ _ 4"]:
+    """RGBA of a picture that was laid on black: as bright as before, where it is seen."""
+    opacity = np.maximum(alpha, 1)[..., None] / np.float32(255)
+    return np.dstack([np.clip(np.rint(image / opacity), 0, 255).astype(np.uint8), alpha])
 
 
 def write_picture(
@@ -118,7 +127,7 @@ def write_picture(
     if extras and extras.exif:
         options["exif"] = extras.exif
     alpha = extras.alpha if extras and kind == "PNG" else None
-    pixels = image if alpha is None else _with_alpha(image, alpha)
+    pixels = image if alpha is None else with_alpha(image, alpha)
 
     try:
         with replaced(path) as fresh:
@@ -128,12 +137,6 @@ def write_picture(
     except OSError as error:
         remedy = "Check that the folder exists, may be written to and has space"
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
-
-
-def _with_alpha(image: Picture, alpha: Alpha) -> UInt8[np.ndarray, "_ _ 4"]:
-    """RGBA of a picture that was laid on black: as bright as before, where it is seen."""
-    opacity = np.maximum(alpha, 1)[..., None] / np.float32(255)
-    return np.dstack([np.clip(np.rint(image / opacity), 0, 255).astype(np.uint8), alpha])
 
 
 def _in_srgb(picture: Image.Image) -> Image.Image:

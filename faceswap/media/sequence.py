@@ -1,6 +1,6 @@
 """Writing a video as numbered PNG pictures in a folder that appears whole, at the end, or not at all.
 
-out/000000.png ...            the frames in order
+out/000000.png ...            the frames in order; those of numbered pictures under the names that they had
 .out.partial/                 while the work goes on: the same, and `signature`, which says what is being made
 """
 
@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
+from itertools import count, islice, takewhile
 from pathlib import Path
 from types import TracebackType
 
 from faceswap.errors import OutputError
-from faceswap.files import open_work_folder
-from faceswap.media.pictures import write_picture
-from faceswap.types import Picture, Seal
+from faceswap.files import beside, open_work_folder
+from faceswap.media.pictures import Extras, read_extras, write_picture
+from faceswap.types import Alpha, Picture, Seal
+
+_SIGNATURE = "signature"
 
 
 class SequenceWriter:
@@ -25,30 +29,45 @@ class SequenceWriter:
     if `out` is there and holds anything but the pictures of an earlier sequence: nothing of the user's is removed.
     """
 
-    def __init__(self, out: Path, signature: str, seal: Seal | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        signature: str,
+        seal: Seal | None = None,
+        originals: Sequence[Path] = (),
+        with_extras: bool = False,
+    ) -> None:
+        """`originals`: the pictures that the frames were, if they were pictures: they name the new ones, which, with
+        `with_extras`, keep their transparency and EXIF."""
         self._out = out
         self._seal = seal
-        self._folder = out.with_name(f".{out.name}.partial")
+        self._originals, self._with_extras = originals, with_extras
+        self._folder = beside(out, ".partial", prefix=".")
 
-        if out.exists() and not _is_sequence(out):
+        if out.exists() and not self._is_sequence(out):
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")
         try:
             for path in open_work_folder(self._folder, signature):
-                if not _is_frame(path):  # half a picture, left by a kill
+                if not self._is_frame(path):  # half a picture, left by a kill
                     path.unlink()
         except OSError as error:
             raise OutputError(
                 f"{out} cannot be written ({error.strerror})", "Check that its folder exists and may be written to"
             ) from error
 
-        names = {path.name for path in self._folder.iterdir()}
-        self.frames_done = next(number for number in range(len(names) + 1) if _name(number) not in names)
+        present = {path.name for path in self._folder.iterdir()}
+        self.frames_done = sum(1 for _ in takewhile(present.__contains__, self._names()))
         """How many frames are written."""
 
-    def write(self, image: Picture, time: Fraction) -> None:
-        """Writes the next frame; pictures know no time. Raises OutputError."""
+    def write(self, image: Picture, time: Fraction, alpha: Alpha | None = None) -> None:
+        """Writes the next frame, with its opacity; pictures know no time. Raises OutputError."""
         del time
-        write_picture(self._folder / _name(self.frames_done), image, seal=self._seal)
+        name, extras = f"{self.frames_done:06d}.png", None if alpha is None else Extras(alpha, b"")
+        if self._originals:
+            original = self._originals[self.frames_done]
+            name, extras = f"{original.stem}.png", read_extras(original) if self._with_extras else None
+
+        write_picture(self._folder / name, image, seal=self._seal, extras=extras)
         self.frames_done += 1
 
     def complete(self) -> None:
@@ -72,22 +91,24 @@ class SequenceWriter:
             if self._out.exists():
                 shutil.rmtree(self._out)
             os.replace(self._folder, self._out)
-            (self._out / "signature").unlink()  # not before: killed in between, it would look like other work
+            (self._out / _SIGNATURE).unlink()  # not before: killed in between, it would look like other work
         except OSError as error:
             raise OutputError(f"{self._out} cannot be written ({error.strerror})", "Name another folder") from error
 
+    def _names(self) -> Iterator[str]:
+        """Of the pictures, in their order; of a video's, without end."""
+        if self._originals:
+            return (f"{original.stem}.png" for original in self._originals)
+        return (f"{number:06d}.png" for number in count())
 
-def _name(number: int) -> str:
-    return f"{number:06d}.png"
+    def _is_sequence(self, folder: Path) -> bool:
+        """Whether a folder holds what this writer leaves there: the first frames, none missing, and nothing else."""
+        if not folder.is_dir():
+            return False
+        names = {path.name for path in folder.iterdir()} - {_SIGNATURE}
+        return names == set(islice(self._names(), len(names)))
 
-
-def _is_sequence(folder: Path) -> bool:
-    """Whether a folder holds what a SequenceWriter leaves there: frames from 0 on, none missing, and nothing else."""
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()} - {"signature"}
-    return names == {_name(number) for number in range(len(names))}
-
-
-def _is_frame(path: Path) -> bool:
-    return (path.suffix == ".png" and path.stem.isdigit()) or path.name == "signature"
+    def _is_frame(self, path: Path) -> bool:
+        if self._originals:
+            return path.name == _SIGNATURE or path.name in set(self._names())
+        return (path.suffix == ".png" and path.stem.isdigit()) or path.name == _SIGNATURE

@@ -8,7 +8,7 @@ its beginning.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -29,8 +29,8 @@ from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
 from faceswap.media.kinds import is_video
-from faceswap.media.pictures import MAX_PIXELS
-from faceswap.types import Frame, Picture
+from faceswap.media.pictures import MAX_PIXELS, on_black
+from faceswap.types import Alpha, Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
 _NO_VIDEO_FORMATS = {"image2", "tty", "hls", "dash", "concat", "sdp"}
@@ -55,6 +55,8 @@ _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
 _WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
 """Of BT.2020, DCI-P3 and Display P3: shown as if they were BT.709's, colours are a fifth too dull."""
 
+_TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
+"""Decoders that know transparency, by the codec."""
 _UNTIMED = 8  # pictures before the first that has a time
 
 
@@ -89,12 +91,19 @@ class VideoInfo:
     """Whether the stored picture is to be exchanged left and right before it is turned."""
     interlaced: bool = False
     """Whether its frames are stored as two fields, of two moments: `read_frames` makes whole ones of them."""
+    has_alpha: bool = False
+    """Whether it is transparent somewhere."""
     first_tick: int = 0
     """What the stream's own clock shows at its first frame."""
     zero_tick: int = 0
     """What it shows at time 0 of `read_frames`: broadcasts and recordings do not begin at 0."""
     zero: Fraction = Fraction(0)
     """What the clocks of the file's other streams show then, in seconds."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is no file but a folder of numbered pictures: there is nothing besides these."""
+        return self.path.is_dir()
 
 
 def probe(path: Path) -> VideoInfo:
@@ -137,6 +146,7 @@ def probe(path: Path) -> VideoInfo:
             has_audio=bool(container.streams.audio),
             mirrored=mirrored,
             interlaced=first.interlaced_frame,
+            has_alpha=_has_alpha(first),
             first_tick=first_tick,
             zero_tick=zero_tick,
             # Pictures alone wait for being decoded.
@@ -158,13 +168,11 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
         MediaError: on the first `next`, as `probe` does.
     """
     info = probe(path)
-    with open_video(path) as container:
+    with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
-        reformatter = VideoReformatter()
         for index, (picture, ticks) in enumerate(islice(_timed(_whole(container, stream, info), stream), stop)):
             if index >= start:
-                image = _upright_rgb(picture, info, reformatter)
-                yield Frame(image=image, index=index, time=(ticks - info.zero_tick) * info.time_base)
+                yield _frame(picture, index, ticks, info, reformatter)
 
 
 def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
@@ -179,17 +187,15 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
     span = max(0, min(known, known if stop is None else stop) - start)
     wanted = sorted({start + int(span * (i + 0.5) / count) for i in range(count if span else 0)})
 
-    with open_video(path) as container:
+    with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
-        reformatter = VideoReformatter()
         for number, index in enumerate(wanted):
             sought = _sought(container, stream, info, index)
             if sought is None:  # there is no index to find frames by
                 yield from _picked(path, wanted[number:])
                 return
             picture, ticks = sought
-            time = (ticks - info.zero_tick) * info.time_base
-            yield Frame(_upright_rgb(picture, info, reformatter), index, time)
+            yield _frame(picture, index, ticks, info, reformatter)
 
 
 def _sought(
@@ -216,14 +222,12 @@ def _sought(
 def _picked(path: Path, wanted: Sequence[int]) -> Iterator[Frame]:
     """The frames of these numbers, which increase, by decoding all before them."""
     info = probe(path)
-    with open_video(path) as container:
+    with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
-        reformatter = VideoReformatter()
         pictures = islice(_timed(_whole(container, stream, info), stream), wanted[-1] + 1)
         for index, (picture, ticks) in enumerate(pictures):
             if index in wanted:
-                time = (ticks - info.zero_tick) * info.time_base
-                yield Frame(_upright_rgb(picture, info, reformatter), index, time)
+                yield _frame(picture, index, ticks, info, reformatter)
 
 
 def open_video(path: Path) -> InputContainer:
@@ -336,16 +340,28 @@ def _packet_count(path: Path, _changed: int) -> int:
 
 def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
     """Every picture that can be decoded, in presentation order; damaged packets are passed over."""
-    dts_clock = _is_dts_clock(container)
+    dts_clock, decoder = _is_dts_clock(container), _decoder(stream)
     for packet in _packets(container, stream):
         try:
-            pictures = stream.decode(packet)
+            pictures = decoder.decode(packet)
         except (av.FFmpegError, ValueError):
             continue
         for picture in pictures:
             if dts_clock:
                 picture.pts = picture.dts
             yield picture
+
+
+def _decoder(stream: VideoStream) -> VideoCodecContext:
+    """The stream's own; where VP8 or VP9 is transparent, Google's, since FFmpeg's passes over that."""
+    name = _TRANSPARENT.get(stream.codec_context.name)
+    if name not in av.codecs_available or stream.metadata.get("alpha_mode") != "1":
+        return stream.codec_context
+    decoder = av.CodecContext.create(name, "r")
+    assert isinstance(decoder, VideoCodecContext)
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.thread_type = "AUTO"
+    return decoder
 
 
 def _is_dts_clock(container: InputContainer) -> bool:
@@ -421,9 +437,62 @@ def _ticks(picture: av.VideoFrame, stream: VideoStream) -> int:
     return round(picture.pts * (picture.time_base or _time_base(stream)) / _time_base(stream))
 
 
+@contextmanager
+def _reformatter(info: VideoInfo) -> Iterator[VideoReformatter]:
+    """One that nobody uses just now and that has, if possible, read such a video before: for HDR and wide primaries
+    swscale prepares itself for seconds."""
+    idle = _idle(info.width, info.height, info.bit_depth, info.color_matrix)
+    try:
+        reformatter = idle.pop()
+    except IndexError:
+        reformatter = VideoReformatter()
+    try:
+        yield reformatter
+    finally:
+        idle.append(reformatter)
+
+
+@lru_cache(maxsize=4)
+def _idle(*_kind: object) -> list[VideoReformatter]:
+    return []
+
+
+def _frame(picture: av.VideoFrame, index: int, ticks: int, info: VideoInfo, reformatter: VideoReformatter) -> Frame:
+    image, alpha = _upright_rgb(picture, info, reformatter), None
+    if info.has_alpha:
+        alpha = _turned(_alpha(picture, info), info)
+        image = on_black(image, alpha)
+    return Frame(image, index, (ticks - info.zero_tick) * info.time_base, alpha)
+
+
+def _has_alpha(picture: av.VideoFrame) -> bool:
+    """Whether it can be transparent; of formats that have no other kind, whether it is."""
+    if not any(component.is_alpha for component in picture.format.components):
+        return False
+    return not picture.format.is_rgb or bool(picture.to_ndarray(format="rgba")[..., 3].min() < 255)
+
+
+def _alpha(picture: av.VideoFrame, info: VideoInfo) -> Alpha:
+    """Its opacity, as it is stored."""
+    width, height = _stored_size(info)
+    alpha: Alpha = picture.to_ndarray(format="rgba", width=width, height=height)[..., 3]
+    return alpha
+
+
+def _stored_size(info: VideoInfo) -> tuple[int, int]:
+    """Width and height before rotation."""
+    return (info.height, info.width) if info.rotation in (90, 270) else (info.width, info.height)
+
+
+def _turned(values: np.ndarray, info: VideoInfo) -> np.ndarray:
+    """A stored picture as it is displayed."""
+    values = values[:, ::-1] if info.mirrored else values
+    return np.ascontiguousarray(np.rot90(values, -info.rotation // 90))
+
+
 def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoReformatter) -> Picture:
     """The picture as full-range RGB, as displayed."""
-    sideways = info.rotation in (90, 270)
+    width, height = _stored_size(info)
     is_hdr = picture.color_trc in _HDR_TRANSFERS
     if is_hdr and picture.color_primaries == ColorPrimaries.UNSPECIFIED:
         picture.color_primaries = ColorPrimaries.BT2020  # there is no other HDR
@@ -431,8 +500,8 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
 
     rgb = reformatter.reformat(
         picture,
-        width=info.height if sideways else info.width,
-        height=info.width if sideways else info.height,
+        width=width,
+        height=height,
         format="rgb24",
         src_colorspace=None if picture.format.is_rgb else _matrix(picture),
         dst_color_range=ColorRange.JPEG,
@@ -440,9 +509,7 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
         dst_color_primaries=ColorPrimaries.BT709 if is_hdr or is_wide else None,
         interpolation=_ACCURATE if is_hdr or is_wide else _EXACT_CHROMA,
     )
-    image = rgb.to_ndarray().astype(np.uint8, copy=False)
-    image = image[:, ::-1] if info.mirrored else image
-    return np.ascontiguousarray(np.rot90(image, -info.rotation // 90))
+    return _turned(rgb.to_ndarray().astype(np.uint8, copy=False), info)
 
 
 def _matrix(picture: av.VideoFrame) -> Colorspace:

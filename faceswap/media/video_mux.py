@@ -84,7 +84,9 @@ def join(
     zero = segments[0].ticks[0] if excerpt else 0
     span = _span(source, zero, ends[-1], excerpt)
 
-    with open_video(source.path) as origin, av.open(str(segments[0].path), "r") as first:
+    # Beside a folder's pictures there is nothing: of what a segment holds, nothing comes along.
+    beside = segments[0].path if source.is_folder else source.path
+    with open_video(beside) as origin, av.open(str(segments[0].path), "r") as first:
         # What comes along, and when each track starts.
         copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
         tracks = copied if excerpt else [*copied, *_optional_tracks(origin, source, muxer)]
@@ -182,6 +184,8 @@ def lost_tracks(source: VideoInfo, out: Path) -> list[str]:
 def _optional_tracks(origin: InputContainer, source: VideoInfo, muxer: str) -> list[Stream]:
     """Subtitles and data that the container can hold."""
     optional = [*origin.streams.subtitles, *origin.streams.data]
+    if not optional:
+        return []
     with open_video(source.path) as container:  # once more: reading packets moves on in it
         firsts = {track.index: next(container.demux(container.streams[track.index]), None) for track in optional}
     return [track for track in optional if accepts(muxer, track, firsts[track.index])]
@@ -234,7 +238,7 @@ def _chapters(origin: InputContainer, zero: Fraction) -> list[Chapter]:
 def _last_duration(source: VideoInfo, last: int) -> int:
     """Ticks for which the source shows its frame at `last`; one average frame if it does not say."""
     nominal = max(1, round(1 / (source.frame_rate * source.time_base)))
-    if source.interlaced:  # it may speak of fields
+    if source.interlaced or source.is_folder:  # it may speak of fields, or says nothing
         return nominal
 
     try:

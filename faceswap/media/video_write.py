@@ -25,12 +25,13 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from faceswap.errors import OutputError
-from faceswap.files import open_work_folder, replaced
+from faceswap.files import beside, open_work_folder, replaced
 from faceswap.media.codecs import CONTAINERS, Encoding
+from faceswap.media.pictures import with_alpha
 from faceswap.media.sound import SoundTrack, plan_sound
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_mux import Segment, join, lost_tracks
-from faceswap.types import Picture, Seal
+from faceswap.types import Alpha, Picture, Seal
 
 _BT709 = 1
 _DEFAULT = Encoding()
@@ -66,12 +67,14 @@ def open_writer(
         OutputError: `out` has another suffix, is the source itself, cannot hold this codec, or cannot be written.
     """
     _check_destination(out, source, encoding)
-    sound, notes = plan_sound(source.path, out.suffix), lost_tracks(source, out)
+    sound, notes = ([], []) if source.is_folder else (plan_sound(source.path, out.suffix), lost_tracks(source, out))
+    if source.has_alpha and encoding.kind.alpha is None:
+        notes = [*notes, "transparency is laid on black: ProRes (.mov), FFV1 (.mkv) and folders of pictures keep it"]
     encoding.encoder()  # raises now what it would raise at the first frame
 
     # What is there of this very work is gone on with.
     size = f"{source.width}x{source.height} {source.time_base}"
-    folder = out.with_name(f".{out.name}.partial")
+    folder = beside(out, ".partial", prefix=".")
     with _output_errors(out):
         present = open_work_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
         segments = _finished_segments(folder, present, encoding.kind.segment, source.time_base)
@@ -161,8 +164,8 @@ class SegmentedWriter:
         """How many frames the finished segments hold: go on with `read_frames(start=frames_done)`."""
         return sum(len(segment.ticks) for segment in self._segments)
 
-    def write(self, image: Picture, time: Fraction) -> None:
-        """Encodes the next frame, shown at `time` seconds (as `read_frames` gave it).
+    def write(self, image: Picture, time: Fraction, alpha: Alpha | None = None) -> None:
+        """Encodes the next frame, shown at `time` seconds, with its opacity (as `read_frames` gave them).
 
         Raises:
             OutputError: the disk is full or cannot be written.
@@ -177,7 +180,7 @@ class SegmentedWriter:
                 name = f"{len(self._segments):06d}"
                 path, muxer = self._folder / f"{name}.part", self._plan.encoding.kind.segment
                 self._encoder = _SegmentEncoder(path, self._source, self._plan.encoding, muxer)
-            self._encoder.encode(image, self._next_ticks(time))
+            self._encoder.encode(image, self._next_ticks(time), alpha)
 
             if len(self._encoder.ticks) == self._plan.segment_frames:
                 self._finish_segment(self._encoder)
@@ -261,13 +264,17 @@ class _SegmentEncoder:
         self.ticks: list[int] = []
         self._time_base = source.time_base
         self._reformatter = VideoReformatter()
+        self._has_alpha = source.has_alpha and encoding.kind.alpha is not None
         self._pixels = encoding.kind.pixels
         self._even = encoding.kind.even
 
         # NUT would move the whole segment so that its first decoding time, before zero with B-frames, were zero.
         options = {"avoid_negative_ts": "disabled"} if muxer == "nut" else _exact_times(source)
 
-        encoder, settings = encoding.encoder()
+        encoder, settings = encoding.encoder(source.width * source.height)
+        if self._has_alpha and encoding.kind.alpha:
+            self._pixels, more = encoding.kind.alpha
+            settings |= more
         self._container = av.open(str(path), "w", format=muxer, options=options)
         stream = self._container.add_stream(
             encoder,
@@ -291,11 +298,19 @@ class _SegmentEncoder:
     def _yuv(self) -> bool:
         return self._pixels.startswith("yuv")
 
-    def encode(self, image: Picture, ticks: int) -> None:
+    def encode(self, image: Picture, ticks: int, alpha: Alpha | None = None) -> None:
+        # What is not transparent is opaque.
+        stored, kind = image, "rgb24"
+        if self._has_alpha:
+            stored = with_alpha(image, np.full(image.shape[:2], 255, np.uint8) if alpha is None else alpha)
+            kind = "rgba"
+
         # Codecs that want even sides get a border.
         height, width = image.shape[:2]
         room = ((0, height % 2 * self._even[1]), (0, width % 2 * self._even[0]), (0, 0))
-        frame = av.VideoFrame.from_ndarray(np.pad(image, room, mode="edge"), "rgb24")
+        if height % 2 or width % 2:
+            stored = np.pad(stored, room, mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), kind)
 
         if self._yuv:
             frame = self._reformatter.reformat(

@@ -15,6 +15,7 @@ from c2pa import Builder, C2paError, C2paSignerInfo, Context, Signer
 
 import faceswap
 from faceswap.errors import OutputError
+from faceswap.files import beside
 from faceswap.provenance.consent import Consent
 from faceswap.provenance.credentials import CONSENT, OFFLINE, uninterrupted
 from faceswap.provenance.keys import signing_key
@@ -45,7 +46,7 @@ class Sealer:
         suffix = Path(name).suffix.lower()
         if suffix not in SIGNABLE:
             return
-        signed = file.with_name(f"{file.name}.signed")
+        signed = beside(file, ".signed")
 
         try:
             add_source_type(file, suffix)
@@ -100,7 +101,8 @@ class Sealer:
             try:
                 with source.open("rb") as opened:
                     builder.add_ingredient(about, source.suffix[1:].lower(), opened)
-            except C2paError:  # a kind of file that C2PA does not know, or a damaged record: only its name is kept
+            except (C2paError, IsADirectoryError):
+                # A kind of file that C2PA does not know, a damaged record, or a folder: only its name is kept.
                 builder.add_ingredient(about, "application/octet-stream", io.BytesIO())
 
             archive = io.BytesIO()

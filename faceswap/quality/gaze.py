@@ -20,6 +20,9 @@ Grey = Float[np.ndarray, "height width"]
 Outline = Float[np.ndarray, "_ 2"]
 Curve = Float[np.ndarray, " places"]
 
+STILL = 0.06
+"""Standard deviation over time of a gaze that says nothing: shading and noise move it as much."""
+
 _CORNERS = 0, 8  # of an eye's outline: the outer one and the inner one
 _WIDTH, _HEIGHT = 65, 41  # pixels of an eye's patch
 _ACROSS = 48  # between its corners

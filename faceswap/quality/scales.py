@@ -175,7 +175,7 @@ SWAP: dict[str, Scale] = {
         meaning="correlation over time of where the irises lie between the corners of the eyes",
         good=(0.8, 1),
         fair=(0.5, 1),
-        aim="above 0.8; less where the eyes hardly move",
+        aim="above 0.8",
     ),
     "delay": Scale(
         title="Delay",

@@ -19,6 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from faceswap.config import SwapConfig
 from faceswap.geometry import Similarity
+from faceswap.streams import batched
 from faceswap.swapping.color import Palette, match, with_own_eyes
 from faceswap.swapping.detail import grain, sharpened
 from faceswap.swapping.filters import filtered, gaussian
@@ -38,6 +39,7 @@ Alphas = Float[Tensor, "batch 1 _ _"]
 _STEP = 16  # pixels to which boxes are rounded up, so that those of neighbouring frames are of one size
 _LARGEST_ENLARGEMENT = 4
 _SOLID = 0.9  # of the mask: only there is the frame's edge of a Poisson patch, which must not lie on hair
+_AT_ONCE = 1 << 22  # pixels of the boxes that are pasted together: some ten pictures of floats are made of them
 _ROOM = 4  # pixels round a patch for OpenCV's Poisson solver
 
 
@@ -205,7 +207,8 @@ def paste(
 
 
 def _groups(patches: Sequence[Sequence[Patch]]) -> list[list[tuple[int, Patch]]]:
-    """Patches that can be pasted at once, with the numbers of their images: never two into one image."""
+    """Patches that can be pasted at once, with the numbers of their images: never two into one image, and of large ones
+    a few."""
     groups: dict[tuple[int, ...], list[tuple[int, Patch]]] = defaultdict(list)
     for at, here in enumerate(patches):
         for turn, patch in enumerate(here):
@@ -213,7 +216,12 @@ def _groups(patches: Sequence[Sequence[Patch]]) -> list[list[tuple[int, Patch]]]
             size = -(-(right - left) // _STEP), -(-(bottom - top) // _STEP)
             kind = _enlargement(patch.to_crop), patch.picture.shape[-1], patch.skin is None
             groups[(turn, *size, *kind)].append((at, patch))
-    return [groups[key] for key in sorted(groups)]  # by turn: the order of an image's own patches
+
+    together: list[list[tuple[int, Patch]]] = []
+    for key in sorted(groups):  # by turn: the order of an image's own patches
+        pixels = key[1] * key[2] * _STEP**2
+        together += batched(groups[key], max(1, _AT_ONCE // pixels))
+    return together
 
 
 def _enlarged(box: FrameBox, image: Picture) -> FrameBox:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import torch
@@ -19,9 +19,16 @@ from faceswap.swapping.infer import Swap, Swapper
 from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.types import AlignedFace, Face, Frame, Picture
 
-BATCH = 8
-"""Frames that go through the network and are pasted at once: two runs that begin at a multiple of it make the same
-batches, and so the same pictures."""
+_BATCH = 8
+_BATCH_PIXELS = 17_000_000  # of the frames of a batch: eight of 1920 x 1080
+
+
+def batch_size(width: int, height: int) -> int:
+    """How many frames of this size go through the network and are pasted at once: fewer of large ones.
+
+    Two runs that begin at a multiple of it make the same batches, and so the same pictures.
+    """
+    return max(1, min(_BATCH, _BATCH_PIXELS // (width * height)))
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class _Cut:
 
     face: AlignedFace
     target: Target
+    opacity: float
     noise: float
     close_up: Picture | None
     """Of `occlusion.SIDE` px, if it is to be looked for what lies in front of the face."""
@@ -63,18 +71,29 @@ def converted(
 ) -> Iterator[Converted]:
     """The frames with their faces swapped; where one has none, its own picture comes out.
 
-    Holds a batch of frames and those of `config.smooth` seconds before and after one. All frames are of one size.
+    Holds two batches of frames and those of `config.smooth` seconds after one. All frames are of one size.
     """
-    cut = ((frame, [_cut(frame, target, swapper.size, config) for target in targets]) for frame, targets in frames)
-    decoded = (pair for some in batched(cut, BATCH) for pair in _decoded(some, swapper))
-    for some in batched(smoothed_over_time(decoded, config.smooth), BATCH):
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        return
+    height, width = first[0].image.shape[:2]
+    size = batch_size(width, height)
+
+    cut = (
+        (frame, [_cut(frame, target, swapper, config) for target in targets])
+        for frame, targets in chain([first], frames)
+    )
+    decoded = (pair for some in batched(cut, size) for pair in _decoded(some, swapper))
+    for some in batched(smoothed_over_time(decoded, config.smooth), size):
         yield from _pasted(some, config, with_masks)
 
 
-def _cut(frame: Frame, target: Target, size: int, config: SwapConfig) -> _Cut:
+def _cut(frame: Frame, target: Target, swapper: Swapper, config: SwapConfig) -> _Cut:
     return _Cut(
-        face=align(frame.image, target.face, size),
+        face=align(frame.image, target.face, swapper.size),
         target=target,
+        opacity=target.opacity * max(config.profiles, swapper.familiarity(target.face, target.person)),
         noise=noise_level(frame.image, target.face.box) if config.grain > 0 else 0.0,
         close_up=align(frame.image, target.face, SIDE).image if config.occlusion > 0 else None,
     )
@@ -87,7 +106,7 @@ def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -
     faces = [(cut.face, cut.target.person) for cut in cuts]
     swaps = iter(swapper.swap(faces, close_ups))
     for frame, here in frames:
-        yield frame, [replace(next(swaps), opacity=cut.target.opacity, noise=cut.noise) for cut in here]
+        yield frame, [replace(next(swaps), opacity=cut.opacity, noise=cut.noise) for cut in here]
 
 
 @torch.inference_mode()

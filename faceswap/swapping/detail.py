@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -65,13 +66,18 @@ def grain(
     height, width = shape
     if max(levels) < _LEAST_GRAIN:
         return torch.zeros((len(levels), 1, 1, 1), device=device).expand(-1, -1, height, width)
-    rng = torch.Generator(device).manual_seed(0)
-    field = torch.randn((height + _OFFSETS, width + _OFFSETS), generator=rng, device=device)
+    field = _noise_field(height + _OFFSETS, width + _OFFSETS, device)
     noise = torch.empty((len(levels), 1, height, width), device=device)
     for one, level, seed in zip(noise, levels, seeds, strict=True):
         y, x = np.random.default_rng(seed).integers(_OFFSETS, size=2).tolist()
         torch.mul(field[y : y + height, x : x + width], level if level >= _LEAST_GRAIN else 0.0, out=one[0])
     return noise
+
+
+@lru_cache(maxsize=1)
+def _noise_field(height: int, width: int, device: torch.device) -> Float[Tensor, "height width"]:
+    rng = torch.Generator(device).manual_seed(0)
+    return torch.randn((height, width), generator=rng, device=device)
 
 
 def luminance(pictures: Pictures) -> Alphas:

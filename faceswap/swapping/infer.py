@@ -13,15 +13,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.errors import ModelError
+from faceswap.faces.landmarks import pose
 from faceswap.faces.masks import eye_mask, face_mask, feature_mask
 from faceswap.faces.occlusion import OcclusionFinder
-from faceswap.faces.skin import Skin, skin_field
+from faceswap.faces.skin import Skin, familiarity, skin_field
 from faceswap.geometry import Similarity
 from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
 from faceswap.swapping.texture import SkinOnFace, Texture
-from faceswap.types import AlignedFace, Picture
+from faceswap.types import AlignedFace, Face, Picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,8 @@ class Swapper:
         """`skins` by person; who has none gets the skin that the decoder draws."""
         self._model = model
         self._device = next(model.parameters()).device
-        self._textures = {person: Texture.of(skin, self._device) for person, skin in (skins or {}).items()}
+        self._skins = skins or {}
+        self._textures = {person: Texture.of(skin, self._device) for person, skin in self._skins.items()}
         self._occlusion: OcclusionFinder | None = None  # loaded when it is first asked for
         self.persons = model.config.persons
         self.size = model.config.size
@@ -87,6 +89,11 @@ class Swapper:
         """Raises ModelError if the model does not know `person`."""
         if person not in self.persons:
             raise ModelError(f"the model knows no person '{person}'", f"Choose one of: {', '.join(self.persons)}")
+
+    def familiarity(self, face: Face, person: str) -> float:
+        """How far `person` can be drawn with a head that is turned like this one, 0..1; 1 if that is not known."""
+        skin = self._skins.get(person)
+        return 1.0 if skin is None else familiarity(skin, pose(face.points).yaw)
 
     @torch.inference_mode()
     def swap(self, faces: Sequence[tuple[AlignedFace, str]], close_ups: Sequence[Picture] = ()) -> list[Swap]:

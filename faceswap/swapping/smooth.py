@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
@@ -15,6 +16,7 @@ from faceswap.swapping.infer import Swap
 from faceswap.types import Frame
 
 Swapped = tuple[Frame, Sequence[Swap]]
+Timed = tuple[Fraction, Sequence[Swap]]
 
 _RELIGHTED = 4.0  # Lab units: a neighbour whose light differs by this much counts 0.6, by twice as much 0.14
 _VISIBLE_REACH = 0.06  # seconds
@@ -27,12 +29,18 @@ def smoothed_over_time(frames: Iterable[Swapped], reach: float) -> Iterator[Swap
     Neighbours count less the further away they are, and the more the light on the face differs: a flash is followed
     at once. Each track is looked at for itself; none goes on beyond a cut.
     """
-    for window, at in time_windows(frames, _time, reach):
-        frame, swaps = window[at]
-        yield frame, [_smoothed(swap, window, at, reach) for swap in swaps]
+    waiting: deque[Frame] = deque()  # large pictures: those of frames that are done are not kept
+
+    def timed() -> Iterator[Timed]:
+        for frame, swaps in frames:
+            waiting.append(frame)
+            yield frame.time, swaps
+
+    for window, at in time_windows(timed(), _time, reach):
+        yield waiting.popleft(), [_smoothed(swap, window, at, reach) for swap in window[at][1]]
 
 
-def _smoothed(swap: Swap, window: Sequence[Swapped], at: int, reach: float) -> Swap:
+def _smoothed(swap: Swap, window: Sequence[Timed], at: int, reach: float) -> Swap:
     near = [
         (float(_time(other) - _time(window[at])), same)
         for other in window
@@ -90,5 +98,5 @@ def _likeness(swap: Swap, other: Swap) -> float:
     return math.exp(-(math.dist(swap.tone, other.tone) ** 2) / (2 * _RELIGHTED**2))
 
 
-def _time(swapped: Swapped) -> Fraction:
-    return swapped[0].time
+def _time(timed: Timed) -> Fraction:
+    return timed[0]

@@ -20,6 +20,7 @@ from typing import Any
 from faceswap_pipelines.batching.plan import read_plan
 from faceswap_pipelines.batching.run import BatchResult
 from faceswap_pipelines.batching.run import batch as batch_job
+from faceswap_pipelines.common.inputs import frame_rate
 from faceswap_pipelines.common.progress import Progress, run
 from faceswap_pipelines.evaluation.job import EvaluateJob, EvaluateResult, SwapFiles
 from faceswap_pipelines.evaluation.run import evaluate as evaluate_job
@@ -48,7 +49,7 @@ def extract(
     `options`: fields of ExtractJob, such as frames=(0, 300), person="alice.png", device="cpu".
     """
     listed = [inputs] if isinstance(inputs, str | os.PathLike) else inputs
-    job = ExtractJob(inputs=tuple(Path(path) for path in listed), out=Path(out), **_as_paths(options))
+    job = ExtractJob(inputs=tuple(Path(path) for path in listed), out=Path(out), **_converted(options))
     return run(extract_job(job), _watch(progress))
 
 
@@ -72,7 +73,7 @@ def train(
 
 
 def swap(video: AnyPath, *, model: AnyPath, out: AnyPath, progress: Watch | None = None, **options: Any) -> SwapResult:
-    """Swap faces in a video or a picture.
+    """Swap faces in a video, a picture, or, with frame_rate=24 or the like, a folder of numbered pictures.
 
     `options`: fields of SwapJob, such as frames=(0, 100) or overwrite=True, and settings, such as face="all",
     to=["b"], colour="none", codec="h265".
@@ -149,10 +150,11 @@ def _split(job: type[Any], options: Mapping[str, Any]) -> tuple[dict[str, Any], 
     names = {field.name for field in dataclasses.fields(job)} - {"settings"}
     fields = {name: value for name, value in options.items() if name in names}
     settings = {name: value for name, value in options.items() if name not in names}
-    return _as_paths(fields), settings
+    return _converted(fields), settings
 
 
-def _as_paths(options: Mapping[str, Any]) -> dict[str, Any]:
-    return {
-        name: Path(value) if name in _PATHS and isinstance(value, str) else value for name, value in options.items()
-    }
+def _converted(options: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: Path(v) if name in _PATHS and isinstance(v, str) else v for name, v in options.items()}
+    if isinstance(rate := values.get("frame_rate"), int | float | str):
+        values["frame_rate"] = frame_rate(rate)
+    return values

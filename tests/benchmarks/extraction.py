@@ -37,6 +37,7 @@ from faceswap.streams import batched
 from faceswap.types import Frame, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse
 from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.prefetch import prefetch
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import LEADS, frames
@@ -90,7 +91,7 @@ def write_crop(path: Path, image: Picture, to_crop: Similarity) -> None:
 def smoothing_lag(video: Path, count: int, folder: Path) -> int:
     """By how many frames our smoothed corners are late."""
     with TrackFile(folder / "tracks.db") as tracks:
-        analysis = run(analyse(video, (0, count), tracks, FaceFinder(torch.device("cpu"))))
+        analysis = run(analyse(Footage(path=video, frames=(0, count)), tracks, FaceFinder(torch.device("cpu"))))
         raw, steady = (
             np.array([corners(crop_transform(f.faces[0].points, _SIDE)) for f in found if f.faces])
             for found in (tracks.frames(analysis), stabilised(tracks.frames(analysis)))

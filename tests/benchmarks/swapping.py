@@ -31,6 +31,7 @@ from faceswap.config import SwapConfig
 from faceswap.faces.align import align, crop_transform
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.selection import Selection, selected_faces
+from faceswap.faces.skin import read_skins, skin_file
 from faceswap.faces.trackfile import TrackFile
 from faceswap.geometry import Similarity
 from faceswap.media.video import probe, read_frames
@@ -39,13 +40,14 @@ from faceswap.model.detail import is_detail
 from faceswap.model.folder import create_model_folder, load_model, read_config
 from faceswap.streams import batched
 from faceswap.swapping.color import to_lab
-from faceswap.swapping.convert import BATCH, Converted, Target, converted
+from faceswap.swapping.convert import Converted, Target, batch_size, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.state import Budget, start_training
 from faceswap.types import Face, Frame, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse, followed_frames
 from faceswap_pipelines.common.cpu import keep_freed_memory
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
 from faceswap_pipelines.swapping.run import swap
@@ -66,7 +68,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=250)
     arguments = parser.parse_args()
     keep_freed_memory()
-    swapper = Swapper(load_model(arguments.model, _CPU))
+    swapper = Swapper(load_model(arguments.model, _CPU), read_skins(arguments.model))
     print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {torch.get_num_threads()} cores, {swapper.size} px")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -80,9 +82,9 @@ def main() -> None:
 def follow(video: Path, frames: int, person: str, folder: Path) -> Roles:
     """The video's first frames with the face that is seen most."""
     with TrackFile(folder / "follow.tracks.db") as tracks:
-        analysis = run(analyse(video, (0, frames), tracks, FaceFinder(_CPU)))
+        analysis = run(analyse(Footage(path=video, frames=(0, frames)), tracks, FaceFinder(_CPU)))
         part = Selection((tracks.tracks(analysis)[0].number,), person)
-        followed = followed_frames(video, (0, frames), tracks, analysis, 0)
+        followed = followed_frames(Footage(path=video, frames=(0, frames)), tracks, analysis, 0)
         return [(frame, [Target(*pair) for pair in selected_faces([part], faces.faces)]) for frame, faces in followed]
 
 
@@ -118,7 +120,8 @@ def place(frame: Frame, role: Target, width: int, height: int, high: float = _FA
 @torch.inference_mode()
 def through_network(targets: Roles, swapper: Swapper) -> None:
     """The network's share of the work: as many faces, of the same sizes, in the same batches."""
-    for some in batched(targets, BATCH):
+    height, width = targets[0][0].image.shape[:2]
+    for some in batched(targets, batch_size(width, height)):
         faces = [align(frame.image, role.face, swapper.size) for frame, here in some for role in here]
         if faces:
             pictures = torch.rand(len(faces), 3, swapper.size, swapper.size)
@@ -173,8 +176,9 @@ def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: P
 
 
 def without_detail(model: Path, out: Path) -> Path:
-    """The same model as it would be without its detail stage."""
+    """The same model as it would be without its detail stage, and without skin."""
     shutil.copytree(model, out)
+    skin_file(out).unlink(missing_ok=True)
     shutil.rmtree(out / "checkpoint")
     known = read_config(model)
     config = dataclasses.replace(known.model, detail=0)
@@ -203,24 +207,26 @@ def copy(video: Path, out: Path, frames: int) -> None:
 def print_where(targets: Roles, swapper: Swapper) -> None:
     """Milliseconds of a frame by what they are spent on, by switching parts off."""
     config = SwapConfig()
-    plain = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "smooth": 0.0}
-    steps: list[tuple[str, dict[str, float | str]]] = [
-        ("cut out, decode, paste", plain),
-        ("+ colour", {**plain, "colour": config.colour}),
-        ("+ seam", {**plain, "colour": config.colour, "blending": config.blending}),
-        (
-            "+ sharpness, grain",
-            {**plain, "colour": config.colour, "blending": config.blending, "sharpen": 1.0, "grain": 1.0},
-        ),
-        ("+ settling over time", {}),
-    ]
+    none = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "skin": 0.0}
+    look: dict[str, float | str] = {**none, "smooth": 0.0, "occlusion": 0.0}
+    steps = [("cut out, decode, paste", look)]
+    for name, *switched_on in (
+        ("colour", "colour"),
+        ("seam", "blending"),
+        ("sharpness, grain", "sharpen", "grain"),
+        ("skin", "skin"),
+        ("what lies in front", "occlusion"),
+        ("settling over time", "smooth"),
+    ):
+        look = look | {setting: getattr(config, setting) for setting in switched_on}
+        steps.append((f"+ {name}", look))
     print("\n| all cores | ms a frame |")
     print("|---|---|")
     network = best(lambda: through_network(targets, swapper)) / len(targets)
     print(f"| network alone | {network * 1e3:.1f} |")
     for name, changes in steps:
-        look = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
-        seconds = best(lambda look=look: sum(1 for _ in converted(targets, swapper, look)))
+        config = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
+        seconds = best(lambda config=config: sum(1 for _ in converted(targets, swapper, config)))
         print(f"| {name} | {seconds / len(targets) * 1e3:.1f} |")
 
 

@@ -185,6 +185,13 @@ def test_a_deleted_crop_is_an_excluded_face_not_an_error(studio: Studio, tmp_pat
     assert json.loads(shown.stdout)["kept"] == 9
     assert read_picture(tmp_path / "f" / "sheet.png").shape[1] > 1000
 
+    # One that is empty, as a full disk leaves it, counts as deleted; a damaged one says what can be done.
+    first, second, *_ = sorted((tmp_path / "f" / "faces").glob("*.jpg"))
+    first.write_bytes(b"")
+    assert len(json.loads(command("faces", "list", tmp_path / "f", "--json").stdout)) == 8
+    second.write_bytes(second.read_bytes()[:99])
+    refused(command("faces", "sheet", tmp_path / "f"), second.name, "damaged", "Delete this picture")
+
 
 def test_swap_changes_the_face_and_nothing_else(studio: Studio, tmp_path: Path) -> None:
     out = tmp_path / "out.mp4"

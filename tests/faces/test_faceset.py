@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -63,6 +64,16 @@ def test_the_same_footage_is_known_again_after_a_move_but_not_after_an_edit(tmp_
         assert faceset.source(moved).id == before.id
         moved.write_bytes(b"two")
         assert faceset.source(moved).id != before.id
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other file systems take no such names")
+def test_footage_whose_name_is_no_text(tmp_path: Path) -> None:
+    video = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    video.write_bytes(b"first")
+    with Faceset.create(tmp_path / "faces", 64) as faceset:
+        source = faceset.source(video)
+        assert source.path.name == "caf\\xe9.mp4"
+        assert faceset.source(video) == source
 
 
 def test_of_the_ways_in_which_a_file_was_extracted_the_last_one_counts(tmp_path: Path) -> None:

@@ -13,7 +13,19 @@ from faceswap.errors import ModelError
 from faceswap.faces.align import align
 from faceswap.faces.masks import face_mask, feature_mask, nostril_mask
 from faceswap.faces.quality import measure
-from faceswap.faces.skin import FIELD, Skin, View, best_views, read_skins, skin_field, skin_file, unwrapped, write_skins
+from faceswap.faces.skin import (
+    FIELD,
+    Skin,
+    View,
+    best_views,
+    familiarity,
+    read_skins,
+    seen_turns,
+    skin_field,
+    skin_file,
+    unwrapped,
+    write_skins,
+)
 from faceswap.types import AlignedFace
 from support.heads import head
 
@@ -30,6 +42,10 @@ def textured_head(seed: int, strength: float = 6, angles: tuple[float, float, fl
 
 def view(face: AlignedFace, visible: np.ndarray = EVERYWHERE) -> View:
     return View(crop=face.image, points=face.crop_points, visible=visible)
+
+
+def skin_of(*views: View) -> Skin:
+    return unwrapped(views, (-10.0, 10.0))
 
 
 def laid_on(skin: Skin, face: AlignedFace) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -52,14 +68,14 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("angles", [(0, 0, 0), (25, 0, 0), (-15, 10, 5)])
 def test_skin_taken_from_a_face_and_laid_on_it_again_is_the_same(angles: tuple[float, float, float]) -> None:
     face = textured_head(1, angles=angles)
-    detail, known, _ = laid_on(unwrapped([view(face)]), face)
+    detail, known, _ = laid_on(skin_of(view(face)), face)
     assert (known > 0.5).mean() > 0.1
     assert correlation(detail[known > 0.5], fine(face)[known > 0.5]) > 0.8
 
 
 def test_it_turns_with_the_head() -> None:
     straight, turned = textured_head(1), textured_head(1, angles=(20, 0, 0))
-    skin = unwrapped([view(straight)])
+    skin = skin_of(view(straight))
     x, y, _ = skin_field(turned.crop_points, SIDE)
     there = (turned.crop_points[:, :2] + 0.5) / SIDE * FIELD - 0.5
     for place, mine in ((x, 0), (y, 1)):
@@ -77,11 +93,11 @@ def test_it_turns_with_the_head() -> None:
 def test_eyes_mouth_and_nostrils_and_what_is_covered_are_not_skin() -> None:
     face, left_half = textured_head(1), np.ones((32, 32), np.float32)
     left_half[:, 16:] = 0
-    _, known, _ = laid_on(unwrapped([view(face)]), face)
+    _, known, _ = laid_on(skin_of(view(face)), face)
     for draw in (feature_mask, nostril_mask):
         assert known[draw(face.crop_points, SIDE) > 250].max() < 0.1
     assert known[face_mask(face.crop_points, SIDE) == 0].max() < 0.1
-    _, half, _ = laid_on(unwrapped([view(face, left_half)]), face)
+    _, half, _ = laid_on(skin_of(view(face, left_half)), face)
     assert half[:, 136:].max() < 0.05 < known[:, 136:].max()
 
 
@@ -91,13 +107,13 @@ def test_an_edge_stronger_than_skin_brings_no_rim() -> None:
     striped[60:70, 90:170] //= 4  # as dark as a brow
     with_stripe = replace(plain, image=striped)
     beside = np.s_[74:78, 95:165]
-    (plain_detail, *_), (detail, *_) = (laid_on(unwrapped([view(face)]), face) for face in (plain, with_stripe))
+    (plain_detail, *_), (detail, *_) = (laid_on(skin_of(view(face)), face) for face in (plain, with_stripe))
     assert np.abs(detail[beside] - plain_detail[beside]).mean() < 0.3 * np.abs(plain_detail[beside]).mean()
 
 
 def test_a_turned_view_shows_what_the_main_one_does_not_and_the_main_one_stays() -> None:
     main, side = textured_head(1), textured_head(2, angles=(45, 0, 0))
-    alone, both = unwrapped([view(main)]), unwrapped([view(main), view(side)])
+    alone, both = skin_of(view(main)), skin_of(view(main), view(side))
     assert both.known.sum() > 1.1 * alone.known.sum()
     middle = np.s_[100:160, 220:260]
     assert correlation(both.detail[middle], alone.detail[middle]) > 0.9
@@ -105,14 +121,14 @@ def test_a_turned_view_shows_what_the_main_one_does_not_and_the_main_one_stays()
 
 def test_the_strength_of_detail_stays_where_two_views_meet() -> None:
     faces = [textured_head(seed, angles=(0, 0, 0)) for seed in (1, 2)]
-    both, alone = unwrapped([view(face) for face in faces]), unwrapped([view(faces[0])])
+    both, alone = skin_of(*map(view, faces)), skin_of(view(faces[0]))
     inside = alone.known > 0.5
     assert both.detail[inside].std() == pytest.approx(alone.detail[inside].std(), rel=0.1)
 
 
 def test_a_face_without_detail_has_none() -> None:
     flat = align(np.full((256, 256, 3), 100, np.uint8), head(), SIDE)
-    assert not unwrapped([view(flat)]).detail.any()
+    assert not skin_of(view(flat)).detail.any()
 
 
 def test_the_sharpest_straight_face_with_a_closed_mouth_is_the_main_view() -> None:
@@ -122,14 +138,27 @@ def test_the_sharpest_straight_face_with_a_closed_mouth_is_the_main_view() -> No
     assert best_views(measures) == [1, 3]
 
 
+def test_heads_turned_further_than_was_ever_seen_are_not_familiar() -> None:
+    skin = replace(TestOnDisk.SKIN, turns=(-60.0, 5.0))
+    seen = [familiarity(skin, yaw) for yaw in (-90.0, -75.0, -60.0, 0.0, 35.0, 45.0, 60.0)]
+    assert seen == [0, 0.5, 1, 1, 1, 0.5, 0]
+
+
+def test_the_turns_that_were_seen_leave_out_single_frames() -> None:
+    base = measure(textured_head(1))
+    measures = [replace(base, yaw=float(yaw)) for yaw in [*np.linspace(-20, 30, 500), 80]]
+    assert seen_turns(measures) == pytest.approx((-20, 30), abs=1)
+
+
 class TestOnDisk:
-    SKIN = Skin(np.full((20, 30), 0.25, np.float32), np.ones((20, 30), np.float32))
+    SKIN = Skin(detail=np.full((20, 30), 0.25, np.float32), known=np.ones((20, 30), np.float32), turns=(-20.0, 35.0))
 
     def test_skins_are_read_as_they_were_written(self, tmp_path: Path) -> None:
         write_skins(tmp_path, {"ann.of.x": self.SKIN, "b": self.SKIN})
         read = read_skins(tmp_path)
         assert sorted(read) == ["ann.of.x", "b"]
         np.testing.assert_array_equal(read["b"].detail, self.SKIN.detail)
+        assert read["b"].turns == self.SKIN.turns
 
     def test_a_model_from_before_has_none(self, tmp_path: Path) -> None:
         assert read_skins(tmp_path) == {}

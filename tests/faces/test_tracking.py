@@ -23,6 +23,7 @@ from faceswap.media.video_write import write_clip
 from faceswap.streams import batched
 from faceswap.types import Face, Frame, FrameFaces, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import CAST, Performance, Stage, perform
 from support.heads import head
@@ -162,7 +163,7 @@ def test_a_still_head_has_a_still_crop(finder: FaceFinder, tracks: TrackFile, tm
     still = Stage(CAST["bruno"], 512).render(Performance(yaw=8, pitch=3, jaw=0.1)).image
     shots = (np.clip(still + RNG.normal(0, 2, still.shape), 0, 255).astype(np.uint8) for _ in range(45))
     write_clip(tmp_path / "still.mp4", shots, Fraction(25), Encoding(crf=23))
-    analysis = run(analyse(tmp_path / "still.mp4", (0, None), tracks, finder))
+    analysis = run(analyse(Footage(path=tmp_path / "still.mp4"), tracks, finder))
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]])
     found = []
     for frame in stabilised(tracks.frames(analysis)):

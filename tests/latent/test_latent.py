@@ -421,17 +421,16 @@ def test_a_click_on_the_pages_map_shows_the_face_that_lies_there(studio: Studio,
     assert picture.shape == (700, 700, 3)
     assert about.startswith("48 of a, 48 of b")
     shown = tab._shown(*chosen)
+    spots = []
     for face in (0, 60):
         click = types.SimpleNamespace(index=shown.map.places[face].tolist())
         large, about, spot = tab._show_face(*chosen, click)  # type: ignore[arg-type]
         assert large.shape == (256, 256, 3)
         assert shown.coded.faces.files[face] in about
+        spots.append(spot)
     with pytest.raises(ConfigError):
         tab._show_face(*chosen, types.SimpleNamespace(index=["a", None]))  # type: ignore[arg-type]
 
-    spots = [
-        tab._show_face(*chosen, types.SimpleNamespace(index=shown.map.places[face].tolist()))[2] for face in (0, 60)
-    ]  # type: ignore[arg-type]
     ends = [tab._between(*chosen, *spots, share)[1].value for share in (0.0, 0.5, 1.0)]
     assert not any(np.array_equal(a, b) for a, b in itertools.pairwise(ends))
     assert not tab._between(*chosen, spots[0], None, 0.5)[0].get("visible")

@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
+from PIL import Image
 
+from faceswap.media.codecs import Encoding
+from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import open_writer
 from faceswap.types import Picture
@@ -230,3 +233,70 @@ class TestSound:
                     writer.write(frame.image, frame.time)
             assert "left out" in writer.notes[0]
             assert loudness(tmp_path / f"out{suffix}")[0] == "aac"
+
+
+ALPHA = np.repeat(np.linspace(0, 255, 64).round().astype(np.uint8)[None], 48, axis=0)
+
+
+def make_transparent(path: Path, codec: str, pixels: str, options: dict[str, str] | None = None) -> Path:
+    """Six frames of grey that fade in from the left."""
+    image = np.dstack([np.full((48, 64, 3), 180, np.uint8), ALPHA])
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=RATE, width=64, height=48, pix_fmt=pixels, options=options or {})
+        assert isinstance(stream, VideoStream)
+        stream.bit_rate = 4_000_000
+        for number in range(6):
+            frame = av.VideoFrame.from_ndarray(image, "rgba").reformat(format=pixels)
+            frame.pts, frame.time_base = number, 1 / RATE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+class TestTransparency:
+    @pytest.mark.parametrize(
+        ("name", "codec", "pixels"),
+        [
+            ("clip.mov", "prores_ks", "yuva444p10le"),
+            ("clip.webm", "libvpx-vp9", "yuva420p"),
+            ("clip.mkv", "ffv1", "bgra"),
+        ],
+    )
+    @pytest.mark.parametrize(("out", "kept"), [("prores", ".mov"), ("ffv1", ".mkv"), ("h264", ".mp4")])
+    def test_it_is_kept_where_the_codec_can_and_said_where_not(
+        self, tmp_path: Path, name: str, codec: str, pixels: str, out: str, kept: str
+    ) -> None:
+        clip = make_transparent(tmp_path / name, codec, pixels, {"profile": "4444"} if codec == "prores_ks" else None)
+        frames = list(read_frames(clip))
+        assert len(frames) == 6
+        for frame in frames:
+            assert frame.alpha is not None
+            assert np.abs(frame.alpha.astype(int) - ALPHA).mean() < 3
+            assert np.abs(frame.image[..., 1] - 180 * (ALPHA / 255)).mean() < 4
+
+        encoding = Encoding(codec=out)
+        with open_writer(tmp_path / f"out{kept}", probe(clip), signature="copy", encoding=encoding) as writer:
+            for frame in frames:
+                writer.write(frame.image, frame.time, frame.alpha)
+        copied = list(read_frames(tmp_path / f"out{kept}"))
+        assert len(copied) == 6
+        assert worst(np.stack([f.image for f in copied]), np.stack([f.image for f in frames])) < 5
+        assert any("transparency" in note for note in writer.notes) == (out == "h264")
+        for frame in copied:
+            assert (frame.alpha is None) == (out == "h264")
+            assert frame.alpha is None or np.abs(frame.alpha.astype(int) - ALPHA).mean() < 3
+
+    def test_an_opaque_video_has_none(self, tmp_path: Path) -> None:
+        clip = make_clip(tmp_path / "clip.mp4", gradients(2))
+        assert not probe(clip).has_alpha
+        assert {frame.alpha is None for frame in read_frames(clip)} == {True}
+
+    def test_pictures_of_it_are_transparent(self, tmp_path: Path) -> None:
+        clip = make_transparent(tmp_path / "clip.mkv", "ffv1", "bgra")
+        with SequenceWriter(tmp_path / "out", "copy") as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time, frame.alpha)
+        with Image.open(tmp_path / "out" / "000003.png") as picture:
+            values = np.array(picture)
+        np.testing.assert_array_equal(values[..., 3], ALPHA)
+        assert np.abs(values[:, 10:, 1].astype(int) - 180).max() < 5

@@ -316,3 +316,12 @@ def test_a_kind_of_video_that_nobody_knows(tmp_path: Path) -> None:
     clip.write_bytes(clip.read_bytes().replace(b"avc1", b"xyz9"))
     with pytest.raises(MediaError, match=r"a\.mp4"):
         probe(clip)
+
+
+def test_what_swscale_has_prepared_is_used_again_but_never_by_two(tmp_path: Path) -> None:
+    """Preparing for HDR takes seconds; the second opening of such a video does not."""
+    info = probe(make_clip(tmp_path / "clip.mp4", gradients(2)))
+    with video._reformatter(info) as first, video._reformatter(info) as second:
+        assert first is not second
+    with video._reformatter(info) as third:
+        assert third in (first, second)

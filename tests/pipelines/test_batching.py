@@ -21,8 +21,9 @@ from faceswap.errors import ConfigError, OutputError
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap_pipelines.batching import run as engine
-from faceswap_pipelines.batching.plan import Task, read_plan
+from faceswap_pipelines.batching.plan import Task, matching_files, read_plan, swap_plan
 from faceswap_pipelines.batching.state import Entry, State, key_of
+from faceswap_pipelines.common.inputs import list_media
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.training.job import TrainJob
 from support.clips import images
@@ -153,6 +154,8 @@ class TestPlan:
             ("**/*.mp4", "out/{stem}.mkv", False),
             ("a/**/*.mp4", "out/a/{stem}.mp4", False),
             ("a/**", "a/c/{stem}_b.mp4", True),
+            ("a", "a/c/{stem}_b.mp4", True),
+            ("a", "out/{stem}.mp4", False),
         ],
     )
     def test_outputs_are_no_inputs(self, pattern: str, out: str, clash: bool, studio: Studio, tmp_path: Path) -> None:
@@ -164,6 +167,29 @@ class TestPlan:
         file = plan(here, f"[[job]]\n{swap}")
         with pytest.raises(ConfigError, match="become an input") if clash else nullcontext():
             assert read_plan(file)
+
+    def test_inputs_of_one_stem_have_results_of_their_own(self, studio: Studio, tmp_path: Path) -> None:
+        """A phone's photo and the video beside it; the same name in two folders."""
+        names = ("live.jpg", "live.mov", "once.avi", "day1/clip.mp4", "day2/clip.mp4", "day2/CLIP.mkv")
+        for name in names:
+            (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "in" / name).touch()
+        model = studio.model.as_posix()
+
+        def made(out: str) -> dict[str, str]:
+            text = f'[[job]]\nkind = "swap"\ninputs = ["in"]\nmodel = "{model}"\nout = "{out}"\n'
+            jobs = [task.job for task in read_plan(plan(tmp_path, text))]
+            paths = [(job.video, job.out) for job in jobs if isinstance(job, SwapJob)]
+            return {str(video.relative_to(tmp_path / "in")): out.name for video, out in paths}
+
+        apart = ["live_jpg.jpg", "live_mov.mov", "once.mp4", "day1_clip_mp4.mp4", "day2_clip_mp4.mp4", "CLIP_mkv.mkv"]
+        assert made("out/{stem}.{suffix}") == dict(zip(names, apart, strict=True))
+        assert made("out/{parent}_{stem}.mp4")["day1/clip.mp4"] == "day1_clip.mp4"
+        with pytest.raises(ConfigError, match=r"\{parent\}"):
+            made("out/{suffix}.mp4")
+        job = SwapJob(video=tmp_path, model=studio.model, out=tmp_path)
+        tasks = swap_plan([tmp_path / "in"], job, tmp_path / "in" / "out")()
+        assert sorted(task.out.name for task in tasks) == sorted(apart)
 
     def test_a_dry_run_prints_it_and_does_nothing(self, studio: Studio, tmp_path: Path) -> None:
         films(tmp_path, studio, 2)
@@ -181,6 +207,16 @@ class TestPlan:
         tasks = read_plan(swaps(tmp_path, studio), watching=True)
         assert [task.job.video for task in tasks if isinstance(task.job, SwapJob)] == [old]
         assert new.exists()
+
+        # Of a film's pictures, the newest one says whether somebody still writes.
+        frames = [tmp_path / "in" / "shot" / f"{number}.png" for number in range(2)]
+        frames[0].parent.mkdir()
+        for frame in frames:
+            frame.write_bytes(b"\x89PNG\r\n\x1a\n")
+        os.utime(frames[0], (time.time() - 60, time.time() - 60))
+        assert matching_files(["in/shot"], tmp_path, 5.0, as_frames=True) == []
+        os.utime(frames[1], (time.time() - 60, time.time() - 60))
+        assert matching_files(["in/shot"], tmp_path, 5.0, as_frames=True) == [frames[0].parent]
 
     def test_the_plan_in_the_manual_is_one(self, tmp_path: Path) -> None:
         manual = (Path(__file__).parents[2] / "docs" / "batch.md").read_text(encoding="utf-8")
@@ -322,8 +358,26 @@ class TestRunning:
         assert command(*words, "--out-dir", tmp_path / "out").exit_code == 0
         assert sorted(outputs(tmp_path)) == ["00.mp4", "01.mp4"]
         misused(command(*words, "--out-dir", tmp_path / "out", "--preview", 2), "for one video")
+        refused(command("swap", tmp_path / "in", *words[2:], "--out-dir", tmp_path / "in"), "among the inputs")
         misused(command(*words), "not clear where to write", "--out-dir")
         refused(command("swap", tmp_path / "*.avi", *words[2:], "--out-dir", tmp_path / "out"), "nothing matches")
+
+    def test_folders_are_opened_and_what_is_passed_over_is_said(self, studio: Studio, tmp_path: Path) -> None:
+        [clip] = films(tmp_path, studio, 1)
+        for name, content in (("sub/notes.txt", b"."), ("sub/.DS_Store", b"."), ("faces/faceset.db", b".")):
+            (tmp_path / "in" / name).parent.mkdir(exist_ok=True)
+            (tmp_path / "in" / name).write_bytes(content)
+        (tmp_path / "in" / "faces" / "face.jpg").write_bytes(b"\xff\xd8\xff")  # of a faceset: no footage
+        clip = clip.rename(tmp_path / "in" / "sub" / "clip.mp4")
+        words = ("swap", tmp_path / "in", "--model", studio.model, "--device", "cpu")
+        result = command(*words, "--out-dir", tmp_path / "out", "--json")
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["done"] == 1
+        assert [line.split(":")[0] for line in result.stderr.splitlines()] == [
+            f"Passed over {tmp_path / 'in' / 'sub' / 'notes.txt'}"
+        ]
+        listed = list_media([tmp_path / "in"])
+        assert listed == [clip]
 
     def test_while_watching_new_and_changed_files_are_done(
         self, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -366,6 +420,15 @@ class TestState:
             state.note(task, Entry(status="failed", key="k", reason="no face", seconds=2.0))
         with State(tmp_path / "state.db") as state:
             assert state.entry(task) == Entry(status="failed", key="k", reason="no face", seconds=2.0)
+
+    def test_names_need_not_be_text(self, studio: Studio, tmp_path: Path) -> None:
+        job = SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+        task = Task(f"swap into {job.out}", job)
+        with State(tmp_path / "state.db") as state:
+            state.note(task, Entry(status="failed", key="k", reason=f"{job.out} is there"))
+            entry = state.entry(task)
+        assert entry is not None
+        assert entry.reason.endswith("caf\\xe9.mp4 is there")
 
     def test_two_processes_cannot_have_it(self, tmp_path: Path) -> None:
         with State(tmp_path / "state.db"), pytest.raises(OutputError, match="in use"):

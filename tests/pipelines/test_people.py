@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from faceswap.faces.faceset import Faceset
 from faceswap.faces.identity import SAME_PERSON, Identifier, distance
 from faceswap.faces.landmarks import eye_opening, five_points, mouth_opening, pose
+from faceswap.media.pictures import write_picture
 from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.curation.reject import RejectJob, reject_faces
 from faceswap_pipelines.demo.people import PEOPLE, SIZE, film
 from faceswap_pipelines.demo.run import leads
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.extraction.run import extract
 
 SHOWN = slice(0, 90, 9)
 
@@ -69,3 +77,21 @@ def test_a_film_is_the_same_each_time_and_longer_ones_begin_alike(films: dict[st
 def test_both_casts_have_two_leads() -> None:
     assert leads(drawn=False) == list(PEOPLE)
     assert len(leads(drawn=True)) == 2
+
+
+def test_faces_behind_things_are_left_out(films: dict[str, list[Picture]], tmp_path: Path) -> None:
+    """A board before the mouth of every second frame."""
+    [filmed, *_] = films.values()
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for index, picture in enumerate(filmed):
+        shown = picture.copy()
+        if index % 2:
+            shown[290:, 150:380] = (40, 70, 150)
+        write_picture(folder / f"{index}.png", shown)
+    run(extract(ExtractJob(inputs=tuple(sorted(folder.iterdir())), out=tmp_path / "faces", device="cpu")))
+
+    result = run(reject_faces(RejectJob(faceset=tmp_path / "faces", covered=0.1), tmp_path / "sheet.png"))
+    assert result.rejected == {"covered": 5}
+    with Faceset.open(tmp_path / "faces") as faceset:
+        assert [record.kept for record in faceset.records()] == [True, False] * 5

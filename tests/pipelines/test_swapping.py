@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sqlite3
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError, OutputError
@@ -25,8 +28,8 @@ from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
-from faceswap.provenance.watermark import watermarked
 from faceswap.types import EMBEDDING, FrameFaces, Picture
+from faceswap_pipelines.batching.plan import swap_plan
 from faceswap_pipelines.common.marks import write_marked
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping import run as swap_module
@@ -206,6 +209,41 @@ class TestSequences:
         refused(command("swap", studio.clips["a"], *words), "exists already")
         assert command("swap", studio.clips["a"], *words, "--overwrite").exit_code == 0
 
+    def test_numbered_pictures_in_and_out(self, studio: Studio, tmp_path: Path) -> None:
+        """Names, gaps and transparency stay; a film of them lasts as long as their numbers say."""
+        shot = tmp_path / "shot.v2"
+        shot.mkdir()
+        alpha = np.full((256, 256), 255, np.uint8)
+        alpha[:, :20] = 90
+        for frame in read_frames(studio.clips["a"], 0, 6):
+            number = frame.index + 8 + 2 * (frame.index > 2)
+            rgba = np.dstack([frame.image, alpha])
+            Image.fromarray(rgba).save(shot / f"shot_{number}.png")
+        words = ("swap", shot, "--model", studio.model, "--device", "cpu")
+        refused(command(*words, "--out", tmp_path / "frames"), "is a folder", "--frame-rate")
+
+        result = command(*words, "--frame-rate", 24, "--out", tmp_path / "frames", "--mask-out", tmp_path / "masks")
+        assert result.exit_code == 0, result.output
+        assert "2 are missing" in result.stderr
+        names = [f"shot_{number}.png" for number in (10, 13, 14, 15, 8, 9)]
+        for folder in ("frames", "masks"):
+            assert sorted(path.name for path in (tmp_path / folder).iterdir()) == names
+        with Image.open(tmp_path / "frames" / "shot_9.png") as swapped:
+            np.testing.assert_array_equal(np.array(swapped)[..., 3], alpha)
+        before, after = read_picture(shot / "shot_13.png"), read_picture(tmp_path / "frames" / "shot_13.png")
+        assert changed(before, after)[100:150, 100:150].mean() > 0.5
+        again = command(*words, "--frame-rate", 24, "--out", tmp_path / "frames", "--overwrite")
+        assert again.exit_code == 0, again.output
+
+        job = SwapJob(video=shot, model=studio.model, out=tmp_path, frame_rate=Fraction(24))
+        [task] = swap_plan([tmp_path / "*.v2"], job, tmp_path / "all")()
+        assert task.out == tmp_path / "all" / "shot_v2"
+
+        film = command(*words, "--frame-rate", 24, "--out", tmp_path / "film.mp4")
+        assert film.exit_code == 0, film.output
+        assert [time * 24 for time in times(tmp_path / "film.mp4")] == [0, 1, 2, 5, 6, 7]
+        assert probe(tmp_path / "film.mp4").duration == Fraction(8, 24)
+
     def test_an_interrupted_sequence_goes_on_and_other_work_is_thrown_away(self, tmp_path: Path) -> None:
         shots = gradients(5)
         with pytest.raises(KeyboardInterrupt), SequenceWriter(tmp_path / "out", "one") as writer:
@@ -332,6 +370,31 @@ def test_odd_footage(kind: str, studio: Studio, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("letter", ["n", "é"])
+def test_names_as_long_as_file_systems_take_them(studio: Studio, tmp_path: Path, letter: str) -> None:
+    stem = letter * (250 // len(letter.encode()))
+    video = tmp_path / f"{stem}.mp4"
+    video.write_bytes(studio.clips["a"].read_bytes())
+    (tmp_path / "out").mkdir()
+    job = SwapJob(video=video, model=studio.model, out=tmp_path / "out" / video.name, frames=(0, 3), device="cpu")
+    result = run(swap(job))
+    assert result.frames == 3
+    assert {Path(name).is_file() for name in (result.out, result.sheet, result.settings)} == {True}
+    assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_damaged_track_file_is_made_anew_with_a_word(studio: Studio, tmp_path: Path) -> None:
+    job = SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / "o.mp4", frames=(0, 6), device="cpu")
+    run(swap(job))
+    with closing(sqlite3.connect(tmp_path / "o.tracks.db")) as tracks, tracks:
+        tracks.execute("UPDATE face SET points = zeroblob(4) WHERE frame = 4")
+    before = images(job.out)
+    result = run(swap(dataclasses.replace(job, overwrite=True)))
+    assert any("damaged" in note for note in result.notes)
+    np.testing.assert_array_equal(images(job.out), before)
+    assert not run(swap(dataclasses.replace(job, overwrite=True))).notes
+
+
 def test_an_8k_picture(studio: Studio, tmp_path: Path) -> None:
     write_picture(tmp_path / "in.jpg", around_a_face(images(studio.clips["a"])[0], 7680, 4320, 0.3, 0.4, face=2600))
     result = command("swap", tmp_path / "in.jpg", "--model", studio.model, "--out", tmp_path / "o.png")
@@ -347,14 +410,17 @@ def test_a_face_half_out_of_the_picture(studio: Studio, tmp_path: Path) -> None:
     assert json.loads(result.stdout)["swapped"] == 9
 
 
-def test_a_face_that_is_upside_down_is_left_alone(studio: Studio, tmp_path: Path) -> None:
-    shots = [shot if i < 6 else np.rot90(shot, 2).copy() for i, shot in enumerate(images(studio.clips["a"])[:12])]
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_a_face_that_lies_or_stands_on_its_head_is_swapped(quarters: int, studio: Studio, tmp_path: Path) -> None:
+    shots = [
+        shot if i < 6 else np.rot90(shot, quarters).copy() for i, shot in enumerate(images(studio.clips["a"])[:12])
+    ]
     video = make_clip(tmp_path / "in.mkv", shots, codec="ffv1", pix_fmt="bgr0")
     words = ("--out", tmp_path / "o.mkv", "--codec", "ffv1", "--json")
     result = command("swap", video, "--model", studio.model, *words)
-    assert json.loads(result.stdout)["swapped"] == 6
-    same = [(watermarked(a) == b).all() for a, b in zip(images(video), images(tmp_path / "o.mkv"), strict=True)]
-    assert same == [False] * 6 + [True] * 6
+    assert json.loads(result.stdout)["swapped"] == 12
+    pairs = zip(images(video), images(tmp_path / "o.mkv"), strict=True)
+    assert all(changed(before, after).any() for before, after in pairs)
 
 
 def test_a_minute_without_a_face(studio: Studio, tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ RNG = torch.Generator().manual_seed(0)
 SOFT = 255 * functional.interpolate(torch.rand(2, 3, 5, 5, generator=RNG), size=64, mode="bicubic").clamp(0.2, 0.8)
 SPOTS = 0.05 * torch.randn(2, 1, 64, 64, generator=RNG)
 ALL = torch.ones(2, 1, 64, 64)
-SKIN = Skin(np.random.default_rng(0).normal(size=(80, 120)).astype(np.float32) * 0.1, np.ones((80, 120), np.float32))
+SKIN = Skin(
+    detail=np.random.default_rng(0).normal(size=(80, 120)).astype(np.float32) * 0.1,
+    known=np.ones((80, 120), np.float32),
+    turns=(-10.0, 10.0),
+)
 
 
 def strength(pictures: torch.Tensor) -> torch.Tensor:
@@ -92,3 +96,18 @@ def test_skin_changes_faces_inside_their_boxes_and_can_be_left_out(place: Simila
     np.testing.assert_array_equal(swap(with_skin, 0.0), plain)
     whole, half = (np.abs(swap(with_skin, amount).astype(int) - plain).mean() for amount in (1.0, 0.5))
     assert whole > half > 0
+
+
+def test_a_swap_fades_out_where_the_head_is_turned_further_than_was_seen() -> None:
+    torch.manual_seed(0)
+    swapper = Swapper(build_model(SMALL).eval().requires_grad_(False), {"b": SKIN})
+    image = np.random.default_rng(1).integers(0, 255, (160, 160, 3), np.uint8)
+
+    def change(yaw: float, profiles: float = 0.0) -> float:
+        face = head(Similarity(24.0, 0.0, 80.0, 70.0), (yaw, 0, 0))
+        config = SwapConfig(occlusion=0, grain=0, profiles=profiles)
+        [made] = converted([(Frame(image, 0, Fraction(0)), [Target(face, "b")])], swapper, config)
+        return float(np.abs(made.image.astype(int) - image).sum())
+
+    assert change(30) > change(46) > change(60) == 0
+    assert change(60, profiles=1.0) > 0

@@ -14,11 +14,12 @@ from pathlib import Path
 import torch
 
 from faceswap.errors import FaceswapError
-from faceswap_pipelines.batching.plan import Task, inputs_of, outputs_of
+from faceswap_pipelines.batching.plan import Task, outputs_of
 from faceswap_pipelines.batching.state import Entry, State, key_of
 from faceswap_pipelines.batching.worker import Done, Failed, work
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.training.job import TrainJob
 
 _CORES = 4  # that one worker on the processor keeps busy
 _POLL = 0.5  # seconds between two looks at the workers, in which a stop may come
@@ -101,8 +102,9 @@ def _changed(tasks: Sequence[Task], seen: dict[str, object]) -> list[Task]:
 
 def _stamp(task: Task) -> object:
     """Something that is another when an input is."""
-    files = [path for path in inputs_of(task.job) if path.is_file()]
-    return task, [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    job = task.job
+    footage = () if isinstance(job, TrainJob) else (job.video,) if isinstance(job, SwapJob) else job.inputs
+    return task, [(path.stat().st_size, path.stat().st_mtime_ns) for path in footage if path.exists()]
 
 
 def _finish(

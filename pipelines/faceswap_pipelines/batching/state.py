@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 
 from faceswap.database import create_database, lock, of_kind, open_database, reading, transaction
+from faceswap.documents import storable
 from faceswap.errors import FaceswapError, OutputError
 from faceswap.faces.faceset import Faceset
 from faceswap.media.fingerprint import fingerprint
@@ -19,6 +20,7 @@ from faceswap_pipelines.common.inputs import list_media
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.swapping.prepare import read_by
+from faceswap_pipelines.training.job import TrainJob
 
 _VERSION = 1
 _ANEW = "Remove it, and those outputs that are to be made anew"
@@ -78,7 +80,7 @@ class State(AbstractContextManager["State"]):
         """What is known of `task`; None: nothing yet."""
         with reading(self._damaged, str(self._path)):
             row = self._db.execute(
-                "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (task.name,)
+                "SELECT status, key, reason, seconds, result, ours FROM task WHERE name = ?", (storable(task.name),)
             ).fetchone()
 
             if row is None:
@@ -96,11 +98,11 @@ class State(AbstractContextManager["State"]):
     def note(self, task: Task, entry: Entry) -> None:
         """Keep what has become of `task`."""
         with transaction(self._db, f"the state {self._path}"):
-            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", (task.name, *_row(entry)))
+            self._db.execute("INSERT OR REPLACE INTO task VALUES (?, ?, ?, ?, ?, ?, ?)", _row(task.name, entry))
 
 
-def _row(entry: Entry) -> tuple[object, ...]:
-    return tuple(asdict(entry).values())
+def _row(name: str, entry: Entry) -> tuple[object, ...]:
+    return tuple(storable(value) if isinstance(value, str) else value for value in (name, *asdict(entry).values()))
 
 
 def key_of(job: AnyJob) -> str:
@@ -112,12 +114,14 @@ def key_of(job: AnyJob) -> str:
 
 
 def _contents(job: AnyJob) -> list[str]:
+    rate = [] if isinstance(job, TrainJob) or job.frame_rate is None else [str(job.frame_rate)]
     if isinstance(job, ExtractJob):
         shown = [job.person] if job.person else []
-        return [fingerprint(path) for path in [*list_media(job.inputs), *shown] if path.is_file()]
+        inputs = list_media(job.inputs, as_frames=job.frame_rate is not None)
+        return [*rate, *(fingerprint(path) for path in [*inputs, *shown] if path.exists())]
 
     if isinstance(job, SwapJob):
-        return [fingerprint(path) for path in read_by(job) if path.is_file()]
+        return [*rate, *(fingerprint(path) for path in read_by(job) if path.exists())]
 
     kept = []
     for folder in job.facesets.values():

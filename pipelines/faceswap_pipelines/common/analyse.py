@@ -12,19 +12,17 @@ import torch
 
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.detect import MTCNNDetector
+from faceswap.faces.full_range import FullRangeDetector
 from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.steady import stabilised
 from faceswap.faces.track import DETECT_EVERY, Tracker
 from faceswap.faces.trackfile import Analysis, Track, TrackFile
-from faceswap.media.fingerprint import fingerprint
-from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
-from faceswap.media.video import probe
 from faceswap.streams import batched
 from faceswap.types import Embedding, Frame, FrameFaces, Picture
 from faceswap_pipelines.common.cpu import one_thread_each
-from faceswap_pipelines.common.inputs import FrameRange, count_frames, open_frames
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.prefetch import batch_for, depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
 
@@ -36,13 +34,13 @@ class FaceFinder:
     """The networks that find, follow and know faces, loaded once for all inputs of a job."""
 
     def __init__(self, device: torch.device, min_face: int | None = None) -> None:
-        self._detector = MTCNNDetector(device, min_face)
+        self._detector, self._second = MTCNNDetector(device, min_face), FullRangeDetector(device)
         self._mesh, self._identifier = FaceMesh(device), Identifier(device)
         self.min_face = min_face
 
     def tracker(self, state: bytes | None = None) -> Tracker:
         """One that begins a video, or goes on where another one was in `state`."""
-        return Tracker(self._detector, self._mesh, self._identifier, state)
+        return Tracker(self._detector, self._mesh, self._identifier, self._second, state)
 
     def look_at(self, images: Sequence[Picture]) -> tuple[list[Track], list[tuple[Frame, FrameFaces]]]:
         """The faces in single pictures, each a scene of its own: as if they had been followed through a video."""
@@ -71,32 +69,33 @@ class FaceFinder:
         return max(tracks, key=lambda track: track.size).identity
 
 
-def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinder) -> Run[Analysis]:
-    """Find the faces in a video (or a picture) and keep them in `tracks`; what is in there already is not done again.
+def analyse(footage: Footage, tracks: TrackFile, finder: FaceFinder) -> Run[Analysis]:
+    """Find the faces in footage and keep them in `tracks`; what is in there already is not done again.
 
     Raises MediaError if the file cannot be read.
     """
-    if not path.is_file():
-        raise MediaError(f"{path} does not exist", "Check the name")
+    if not footage.path.exists():
+        raise MediaError(f"{footage.path} does not exist", "Check the name")
 
-    analysis = tracks.analysis(fingerprint(path, frames, finder.min_face), frames[0])
+    analysis = tracks.analysis(footage.fingerprint(finder.min_face), footage.frames[0])
     if analysis.finished:
         return analysis
 
     with tracks.reading():
         tracker = finder.tracker(analysis.state)
 
-    title, total = f"Finding faces in {path.name}", count_frames(path, frames)
-    first = done = analysis.next_frame - frames[0]
+    title, total = f"Finding faces in {footage.path.name}", footage.count
+    first = done = analysis.next_frame - footage.frames[0]
     start = time.monotonic()
     yield Progress(title=title, done=done, total=total, unit="frames")
 
-    depth, batch = _depth(path)
-    for some in batched(prefetch(open_frames(path, (analysis.next_frame, frames[1])), depth), batch):
+    pictures = prefetch(footage.read(analysis.next_frame), _depth(footage))
+    for some in batched(pictures, batch_of(footage, DETECT_EVERY)):
         with one_thread_each():
             found, identities = tracker.follow(some)
         tracks.add(analysis, found, identities, tracker.state())
         done += len(some)
+        del some  # large frames: they may go before the next ones come
 
         yield Progress(
             title=title,
@@ -111,18 +110,25 @@ def analyse(path: Path, frames: FrameRange, tracks: TrackFile, finder: FaceFinde
 
 
 def followed_frames(
-    path: Path, frames: FrameRange, tracks: TrackFile, analysis: Analysis, start: int
+    footage: Footage, tracks: TrackFile, analysis: Analysis, start: int
 ) -> Iterator[tuple[Frame, FrameFaces]]:
-    """The second pass: each frame of an analysed video from number `start`, with its faces, steadied over time."""
+    """The second pass: each frame of analysed footage from number `start`, with its faces, steadied over time."""
     followed = stabilised(tracks.frames(analysis, start - LEAD_IN))
-    depth, _ = _depth(path)
-    pictures = prefetch(open_frames(path, (start, frames[1])), depth)
+    pictures = prefetch(footage.read(start), _depth(footage))
     return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
 
 
-def _depth(path: Path) -> tuple[int, int]:
-    """How many frames to read ahead, and to look at together: fewer of large ones."""
-    if is_picture(path):
-        return 1, 1
-    info = probe(path)
-    return depth_for(info.width, info.height), batch_for(info.width, info.height, DETECT_EVERY)
+def batch_of(footage: Footage, most: int) -> int:
+    """How many frames to work on together: at most so many, fewer of large ones."""
+    if footage.is_picture:
+        return 1
+    info = footage.info
+    return batch_for(info.width, info.height, most)
+
+
+def _depth(footage: Footage) -> int:
+    """How many frames to read ahead."""
+    if footage.is_picture:
+        return 1
+    info = footage.info
+    return depth_for(info.width, info.height)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 _TRIM_THRESHOLD, _TOP_PAD, _MMAP_THRESHOLD = -1, -2, -3  # the names of these settings in malloc.h
 _LOOK, _BUSY = 0.05, 50.0  # seconds; percent of all cores
-_LARGEST_MMAP_THRESHOLD = 32 << 20  # that glibc accepts
+_LARGEST_KEPT = 16 << 20  # bytes of a block: what whole 4K frames leave behind would not fit the next ones
 
 
 def keep_freed_memory() -> None:
@@ -24,7 +24,7 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
-        mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+        mallopt(_MMAP_THRESHOLD, _LARGEST_KEPT)
         mallopt(_TRIM_THRESHOLD, 1 << 30)
         mallopt(_TOP_PAD, 64 << 20)
 

@@ -11,13 +11,13 @@ T = TypeVar("T")
 
 
 def depth_for(width: int, height: int) -> int:
-    """How many RGB pictures of this size to keep in a queue: at most 8, and 150 megabytes of large ones."""
-    return max(1, min(8, 50_000_000 // (width * height)))
+    """How many RGB pictures of this size to keep in a queue: at most 8, and 75 megabytes of large ones."""
+    return max(1, min(8, 25_000_000 // (width * height)))
 
 
 def batch_for(width: int, height: int, most: int) -> int:
-    """How many RGB pictures of this size to look at together: at most so many, and 300 megabytes of large ones."""
-    return max(1, min(most, 100_000_000 // (width * height)))
+    """How many RGB pictures of this size to look at together: at most so many, and 150 megabytes of large ones."""
+    return max(1, min(most, 50_000_000 // (width * height)))
 
 
 def prefetch(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:

@@ -14,7 +14,7 @@ from faceswap.faces.curate import KEYS, Thumbnails, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import five_points
-from faceswap.media.pictures import read_picture, write_picture
+from faceswap.media.pictures import write_picture
 from faceswap.streams import batched
 from faceswap.types import EMBEDDING, Embedding, Embeddings
 from faceswap.visuals.sheets import sheet
@@ -201,7 +201,7 @@ def embeddings_of(faceset: Faceset, records: Sequence[FaceRecord], device: str) 
         identifier = Identifier(pick_device(device))
         for some in batched(missing, _AT_ONCE):
             yield Progress(title="Recognising faces", done=len(known), total=len(records), unit="faces")
-            faces = [(read_picture(faceset.path(r)), five_points(r.face.points_after(r.to_crop))) for r in some]
+            faces = [(faceset.picture(r), five_points(r.face.points_after(r.to_crop))) for r in some]
             found = dict(zip((record.file for record in some), identifier.embed(faces), strict=True))
             faceset.set_embeddings(found)
             known |= found
@@ -214,7 +214,7 @@ def thumbnails_of(faceset: Faceset, records: Sequence[FaceRecord]) -> Run[Thumbn
     for i, record in enumerate(records):
         if i % _AT_ONCE == 0:
             yield Progress(title="Comparing faces", done=i, total=len(records), unit="faces")
-        thumbnails[i] = curate.thumbnail(read_picture(faceset.path(record)))
+        thumbnails[i] = curate.thumbnail(faceset.picture(record))
     return thumbnails
 
 

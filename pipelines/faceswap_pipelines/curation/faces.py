@@ -13,7 +13,7 @@ from faceswap.errors import FaceError
 from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.quality import Measures
-from faceswap.media.pictures import read_picture, write_picture
+from faceswap.media.pictures import write_picture
 from faceswap.types import AlignedFace, Picture
 from faceswap.visuals.charts import Histogram, histograms
 from faceswap.visuals.portrait import portrait
@@ -169,7 +169,7 @@ def sheet_rows(
 ) -> list[SheetRow]:
     """Rows of up to `count` of these faces, evenly from all, in this order; `captions`, one for each, stand on them."""
     chosen = evenly(len(records), count)
-    pictures = [read_picture(faceset.path(records[i])) for i in chosen]
+    pictures = [faceset.picture(records[i]) for i in chosen]
     if captions is not None:
         pictures = [captioned(picture, captions[i], SIDE) for i, picture in zip(chosen, pictures, strict=True)]
     lines = [pictures[i : i + COLUMNS] for i in range(0, len(pictures), COLUMNS)]
@@ -209,7 +209,7 @@ def _portrait(faceset: Faceset, record: FaceRecord) -> Picture:
         rest,
     )
 
-    image = read_picture(faceset.path(record))
+    image = faceset.picture(record)
     return portrait(AlignedFace(image, record.to_crop, record.face), lines)
 
 

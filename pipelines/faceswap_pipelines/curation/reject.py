@@ -13,16 +13,22 @@ from faceswap.faces import curate
 from faceswap.faces.curate import CLOSER_THAN, Condition
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import SAME_PERSON
+from faceswap.faces.masks import face_mask
+from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
+from faceswap.faces.occlusion import OcclusionFinder, reduced
 from faceswap.faces.person import STRANGER
+from faceswap.geometry import Similarity
 from faceswap.media.pictures import write_picture
+from faceswap.streams import batched
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.devices import pick_device
-from faceswap_pipelines.common.progress import Run
+from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.curation.curate import embeddings_of, person_of, thumbnails_of
 from faceswap_pipelines.curation.faces import COLUMNS, SIDE, SheetRow, all_records, by_reason, measures_of, sheet_rows
 
-REPEATED, SURPLUS, BY_HAND = "near-duplicate", "more than needed", "by hand"
+REPEATED, COVERED, SURPLUS, BY_HAND = "near-duplicate", "covered", "more than needed", "by hand"
+_AT_ONCE = 64  # faces that are looked at between two reports of progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +43,8 @@ class RejectJob:
     """A picture of the person who is no stranger; None: as the faceset knows, else whoever is seen most."""
     duplicates: bool = False
     closer_than: float = CLOSER_THAN
+    covered: float | None = None
+    """More than this share of the face, 0..1, has something in front of it."""
     group: int | None = None
     files: tuple[str, ...] = ()
     balance: int | None = None
@@ -49,6 +57,7 @@ class RejectJob:
         """What the user will know it by."""
         words = [f"--where '{text}'" for text in self.where]
         words += ["--strangers"] * self.strangers + ["--duplicates"] * self.duplicates
+        words += [] if self.covered is None else [f"--covered {self.covered:g}"]
         words += [] if self.group is None else [f"--group {self.group}"]
         words += ["--files"] if self.files else []
         words += [] if self.balance is None else [f"--balance {self.balance}"]
@@ -83,7 +92,7 @@ def reject_faces(job: RejectJob, out: Path) -> Run[RejectResult]:
         kept = [record for record in all_records(faceset) if record.kept]
 
         reasons = dict.fromkeys((record.file for record in faceset.named(job.files) if record.kept), BY_HAND)
-        for rule in (_where, _group, _strangers, _repeated, _surplus):
+        for rule in (_where, _group, _strangers, _repeated, _covered, _surplus):
             left = [record for record in kept if record.file not in reasons]
             reasons |= yield from rule(job, faceset, left)
 
@@ -100,16 +109,19 @@ def reject_faces(job: RejectJob, out: Path) -> Run[RejectResult]:
 
 def _check(job: RejectJob) -> None:
     """Refuse what cannot be meant."""
-    if not (job.where or job.strangers or job.duplicates or job.files) and job.group is None and job.balance is None:
+    numbers = (job.group, job.balance, job.covered)
+    if not (job.where or job.strangers or job.duplicates or job.files) and all(number is None for number in numbers):
         raise ConfigError(
             "it is not said which faces to reject",
-            "Use --where, --strangers, --duplicates, --balance, --group or --files; more with --help",
+            "Use --where, --strangers, --duplicates, --covered, --balance, --group or --files; more with --help",
         )
 
     if job.person is not None and not job.strangers:
         raise ConfigError("--person says who is no stranger", "Use it together with --strangers")
     if job.balance is not None and job.balance < 1:
         raise ConfigError(f"--balance {job.balance} would keep no face", "Say how many faces to keep")
+    if job.covered is not None and not 0 <= job.covered < 1:
+        raise ConfigError(f"--covered {job.covered:g} is no share", "Use a number from 0 up and below 1, such as 0.1")
     if job.closer_than <= 0:
         raise ConfigError("--closer-than must be above zero", f"The default is {CLOSER_THAN:g}")
 
@@ -163,6 +175,24 @@ def _repeated(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> R
         return {}
     thumbnails = yield from thumbnails_of(faceset, kept)
     return _chosen(kept, curate.near_duplicates(measures_of(kept), thumbnails, job.closer_than), REPEATED)
+
+
+def _covered(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:
+    """Faces behind hands, cups and the like."""
+    if job.covered is None:
+        return {}
+    finder = OcclusionFinder(pick_device(job.device))
+
+    shares: list[float] = []
+    for records in batched(kept, _AT_ONCE):
+        yield Progress(title="Looking what covers faces", done=len(shares), total=len(kept), unit="faces")
+        crops = [faceset.picture(record) for record in records]
+        visible = finder.visible([reduced(crop) for crop in crops]).cpu().numpy()
+        for record, crop, seen in zip(records, crops, visible, strict=True):
+            to_small = record.to_crop.then(Similarity.resize(OCCLUSION_SIDE / crop.shape[0]))
+            face = face_mask(record.face.points_after(to_small), OCCLUSION_SIDE).astype(np.float64)
+            shares.append(1 - float((face * seen).sum() / max(face.sum(), 1)))
+    return _chosen(kept, np.array(shares) > job.covered, COVERED)
 
 
 def _surplus(job: RejectJob, _faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:

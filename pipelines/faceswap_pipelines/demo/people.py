@@ -27,7 +27,7 @@ from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.cpu import one_thread_each
 
-PEOPLE: Mapping[str, str] = {"nilo": "P007", "tarek": "P005"}
+PEOPLE: Mapping[str, str] = {"ines": "P001", "samira": "P010"}
 """The leads, by the names that they have here: the numbers of their portraits."""
 SIZE = 512
 """Pixels of a film's side."""

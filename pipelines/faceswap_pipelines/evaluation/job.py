@@ -85,7 +85,8 @@ class SwapQuality:
     mouth_gain: float
     eyes: float
     eyes_gain: float
-    gaze: float
+    gaze: float | None
+    """None where the eyes hardly move in the video."""
     delay: int
     trembling: float
     boiling: float

@@ -84,7 +84,7 @@ def _from_faceset(folder: Path) -> list[Shot]:
         shots = []
         for record in (records[place] for place in chosen):
             points = record.face.points_after(record.to_crop)
-            shots.append((read_picture(faceset.path(record)), Face(points, record.face.presence)))
+            shots.append((faceset.picture(record), Face(points, record.face.presence)))
         return shots
 
 

@@ -20,13 +20,14 @@ from faceswap.faces.trackfile import TrackFile
 from faceswap.media.kinds import is_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.quality import likeness, looks, motion
-from faceswap.quality.gaze import gaze
+from faceswap.quality.gaze import STILL, gaze
 from faceswap.quality.looks import FrameLooks, frame_looks, missing_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.streams import batched
 from faceswap.types import Embedding, Embeddings, Face, FrameFaces, Picture
 from faceswap_pipelines.common.analyse import FaceFinder, analyse
 from faceswap_pipelines.common.cpu import one_thread_each
+from faceswap_pipelines.common.inputs import Footage
 from faceswap_pipelines.common.prefetch import depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.evaluation.job import SwapFiles, SwapLikeness, SwapQuality
@@ -107,7 +108,7 @@ class _Known:
 def watch_swap(files: SwapFiles, finder: FaceFinder, device: torch.device) -> Run[SwapFrames]:
     """Look at every frame of a swap and of its video. Raises FaceError if the video shows nobody."""
     with TemporaryDirectory() as folder, TrackFile(Path(folder) / "tracks.db") as tracks:
-        analysis = yield from analyse(files.target, files.frames, tracks, finder)
+        analysis = yield from analyse(Footage(path=files.target, frames=files.frames), tracks, finder)
         found = tracks.tracks(analysis)
         person = dominant_identity(found)
         if person is None:
@@ -242,7 +243,7 @@ def summarise(frames: SwapFrames, wanted: Wanted | None, gallery: Mapping[str, E
         mouth_gain=motion.gain(before.mouth, after.mouth),
         eyes=motion.correlation(before.eyes, after.eyes),
         eyes_gain=motion.gain(before.eyes, after.eyes),
-        gaze=motion.correlation(*frames.gazes),
+        gaze=motion.correlation(*frames.gazes) if np.nanstd(frames.gazes[0]) > STILL else None,
         delay=motion.delay(before.channels, after.channels),
         trembling=motion.trembling(*shakes),
         boiling=looks.boiling(seen),

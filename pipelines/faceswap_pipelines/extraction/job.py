@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 
 from faceswap.faces.quality import QualityLimits
@@ -15,7 +16,7 @@ class ExtractJob:
     """What to extract, and how."""
 
     inputs: tuple[Path, ...]
-    """Videos, pictures, or folders of them."""
+    """Videos, pictures, or folders of them and of folders."""
     out: Path
     frames: FrameRange = (0, None)
     """Of each video."""
@@ -30,6 +31,8 @@ class ExtractJob:
     """Leave out faces that differ from the one kept before by less than this (mean grey levels, 0..255)."""
     limits: QualityLimits = field(default_factory=QualityLimits)
     device: str = "auto"
+    frame_rate: Fraction | None = field(default=None, repr=False)
+    """The pictures in each folder are the frames of a film, numbered, so many a second; None: single pictures."""
     everybody: bool = False
     """Each input shows somebody else, and the one who is seen most in it is wanted: for a folder of portraits."""
 

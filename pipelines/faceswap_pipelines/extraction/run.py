@@ -21,12 +21,11 @@ from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
 from faceswap.faces.quality import Measures, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
 from faceswap.files import sweep
-from faceswap.media.pictures import read_picture
 from faceswap.streams import batched
 from faceswap.types import AlignedFace, Embedding, Face, Frame, FrameFaces, Picture
-from faceswap_pipelines.common.analyse import FaceFinder, analyse, followed_frames
+from faceswap_pipelines.common.analyse import FaceFinder, analyse, batch_of, followed_frames
 from faceswap_pipelines.common.cpu import one_thread_each
-from faceswap_pipelines.common.inputs import list_media, other_files
+from faceswap_pipelines.common.inputs import Footage, list_media, other_files
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.extraction.job import ExtractJob, ExtractResult
@@ -44,7 +43,7 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
     process has loaded already.
     Raises FaceError if no face is kept at all.
     """
-    inputs, others = list_media(job.inputs), other_files(job.inputs)
+    inputs, others = list_media(job.inputs, as_frames=job.frame_rate is not None), other_files(job.inputs)
     before = set(job.out.iterdir()) if job.out.is_dir() else None
     try:
         return (yield from _extract(job, models, inputs, others))
@@ -85,11 +84,11 @@ def _extract(
 
         for path in inputs:
             try:
-                source = faceset.source(path, job.frames, job.extraction_key) if path.is_file() else None
+                source = faceset.source(path, job.frames, job.extraction_key) if path.exists() else None
                 if source and source.finished:
                     faceset.finish(source)  # it may have been extracted in another way since
                     continue
-                analyses[path] = yield from analyse(path, job.frames, tracks, finder)
+                analyses[path] = yield from analyse(_footage(job, path), tracks, finder)
             except MediaError as error:
                 if len(inputs) == 1:
                     raise
@@ -115,6 +114,10 @@ def _extract(
     return ExtractResult(
         faceset=str(job.out), frames=frames, frames_per_second=rate, kept=kept, rejected=counts, failed=failed
     )
+
+
+def _footage(job: ExtractJob, path: Path) -> Footage:
+    return Footage(path=path, frames=job.frames, frame_rate=job.frame_rate)
 
 
 def _person(
@@ -155,28 +158,29 @@ class _Cutter:
         analysis: Analysis,
         person: Embedding | None,
     ) -> None:
-        self._job, self._faceset, self._path = job, faceset, path
+        self._job, self._faceset, self._footage = job, faceset, _footage(job, path)
         self._source = faceset.source(path, job.frames, job.extraction_key)
         self._wanted = () if person is None else tracks_of(person, tracks.tracks(analysis))
         self._total = tracks.count(analysis, self._source.next_frame)
-        self._frames = followed_frames(path, job.frames, tracks, analysis, self._source.next_frame)
+        self._frames = followed_frames(self._footage, tracks, analysis, self._source.next_frame)
         last = faceset.last_kept(self._source)
         self._before: Picture | None = None
         if last and job.skip_similar and faceset.path(last).is_file():  # it may have been deleted by hand
-            self._before = read_picture(faceset.path(last))
+            self._before = faceset.picture(last)
 
     def cut(self) -> Run[int]:
         """Work through all frames; how many there were."""
-        source, title = self._source, f"Cutting faces from {self._path.name}"
+        source, title = self._source, f"Cutting faces from {self._footage.path.name}"
         done = 0
 
         with ThreadPoolExecutor() as pool:
-            for some in batched(self._frames, _COMMIT_EVERY):
+            for some in batched(self._frames, batch_of(self._footage, _COMMIT_EVERY)):
                 with one_thread_each():
                     measured = [face for faces in pool.map(self._measured, *zip(*some, strict=True)) for face in faces]
                     records = [(face.aligned, self._record(face)) for face in measured]
                     self._faceset.add(source, records, some[-1][0].index + 1)
                 done += len(some)
+                del some, measured, records  # large frames: they may go before the next ones come
                 yield Progress(title=title, done=done, total=self._total, unit="frames")
 
         self._faceset.finish(source)

@@ -11,7 +11,6 @@ import numpy as np
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces.faceset import Faceset
 from faceswap.latent.codes import Pictures, Shares, decode, decode_between, encode, interpolate, is_variational, resized
-from faceswap.media.pictures import read_picture
 from faceswap.model.folder import load_model
 from faceswap.model.swap_model import SwapModel
 from faceswap.types import Picture
@@ -122,7 +121,7 @@ def _crop(path: Path, model: SwapModel) -> Picture:
     """The aligned crop at the model's size. Raises FaceError if the picture lies in no faceset."""
     with Faceset.open(path.parent.parent) as faceset:
         [record] = faceset.named([path.name])
-        crop = read_picture(faceset.path(record))
+        crop = faceset.picture(record)
     picture: Picture = resized(crop[None], model.config.size)[0]
     return picture
 

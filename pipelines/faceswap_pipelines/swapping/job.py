@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from faceswap.config import SwapConfig, from_dict, known_are, read_toml
 from faceswap.errors import ConfigError
 from faceswap.faces.selection import check_choice
 from faceswap.media.codecs import Encoding
-from faceswap_pipelines.common.inputs import FrameRange
+from faceswap_pipelines.common.inputs import Footage, FrameRange
 from faceswap_pipelines.swapping.origin import ORIGIN
 
 _PARTS: dict[str, Any] = {"look": SwapConfig, "encoding": Encoding}
@@ -58,18 +59,25 @@ class SwapJob:
     """What to swap, and how."""
 
     video: Path
-    """A video, or a picture."""
+    """A video, a picture, or a folder of numbered pictures."""
     model: Path
     out: Path
     """A video; a picture, for a picture; or, without a suffix, a folder for a sequence of PNG pictures."""
     settings: SwapSettings = field(default_factory=SwapSettings)
     frames: FrameRange = (0, None)
+    frame_rate: Fraction | None = field(default=None, repr=False)
+    """Of a folder of numbered pictures: frames per second."""
     overwrite: bool = False
     mask_out: Path | None = None
     """For how much of each pixel is swapped, as grey pictures: the same kinds as `out`."""
     min_face: int | None = None
     """Width in pixels of the smallest face to look for; None: an eighth of the frame's short side."""
     device: str = "auto"
+
+    @property
+    def footage(self) -> Footage:
+        """What is looked at."""
+        return Footage(path=self.video, frames=self.frames, frame_rate=self.frame_rate)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from faceswap.config import to_toml
 from faceswap.database import lock
+from faceswap.documents import storable
 from faceswap.errors import OutputError
-from faceswap.files import replaced, sweep
+from faceswap.files import beside, replaced, sweep
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
 from faceswap.model.folder import latest_checkpoint
 from faceswap.swapping.convert import Converted
-from faceswap.types import Frame, Picture, Seal
+from faceswap.types import Alpha, Frame, Picture, Seal
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.swapping.origin import Origin, with_origin
 from faceswap_pipelines.swapping.prepare import signature_of
@@ -35,7 +37,7 @@ def locked_outputs(job: SwapJob) -> Iterator[None]:
 
 def _lock_of(out: Path) -> Path:
     """By the stem, after which tracks, sheet and settings are called, too."""
-    return out.with_name(f".{out.stem}.lock")
+    return beside(out.with_suffix(""), ".lock", prefix=".")
 
 
 @contextmanager
@@ -61,12 +63,19 @@ class Outputs(AbstractContextManager["Outputs"]):
         with ExitStack() as stack:
             self._files = [stack.enter_context(_Output(_open(job, job.out, info, seal), first))]
             if job.mask_out:
-                self._files.append(stack.enter_context(_Output(_open(job, job.mask_out, info, None), first)))
+                masks = _open(job, job.mask_out, replace(info, has_alpha=False), None)
+                self._files.append(stack.enter_context(_Output(masks, first)))
             self._stack = stack.pop_all()
 
         interlaced = ("the video was interlaced: its frames are whole ones now",) if info.interlaced else ()
         writer = self._files[0].writer
-        self.notes: tuple[str, ...] = (*interlaced, *(writer.notes if isinstance(writer, SegmentedWriter) else ()))
+        gaps = job.footage.gaps
+        missing = (f"of the pictures between the first and the last {gaps} are missing",) if gaps else ()
+        self.notes: tuple[str, ...] = (
+            *interlaced,
+            *missing,
+            *(writer.notes if isinstance(writer, SegmentedWriter) else ()),
+        )
         """What the user should know of the film."""
 
     @property
@@ -76,8 +85,9 @@ class Outputs(AbstractContextManager["Outputs"]):
 
     def write(self, made: Converted) -> None:
         """A frame, and its mask, where they are not yet written."""
-        for file, image in zip(self._files, images_of(made), strict=False):
-            file.take(made.frame, image)
+        opacities = (made.frame.alpha, None)
+        for file, image, alpha in zip(self._files, images_of(made), opacities, strict=False):
+            file.take(made.frame, image, alpha)
 
     def complete(self) -> None:
         """Join and sign all: they are whole before the first one gets its name on leaving."""
@@ -99,10 +109,10 @@ class _Output(AbstractContextManager["_Output"]):
     def __init__(self, writer: SegmentedWriter | SequenceWriter, first: int) -> None:
         self.writer, self.next = writer, first + writer.frames_done
 
-    def take(self, frame: Frame, image: Picture) -> None:
+    def take(self, frame: Frame, image: Picture, alpha: Alpha | None) -> None:
         """Writes the picture of a frame, unless it has that already."""
         if frame.index == self.next:
-            self.writer.write(image, frame.time)
+            self.writer.write(image, frame.time, alpha)
             self.next += 1
 
     def __exit__(self, *error: Any) -> None:
@@ -111,7 +121,8 @@ class _Output(AbstractContextManager["_Output"]):
 
 def _open(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:
     if not path.suffix:
-        return SequenceWriter(path, signature_of(job), seal)
+        originals, is_film = job.footage.originals, seal is not None
+        return SequenceWriter(path, signature_of(job), seal, originals, with_extras=is_film)
     excerpt = job.frames != (0, None)
     return open_writer(
         path, info, encoding=job.settings.encoding, excerpt=excerpt, signature=signature_of(job), seal=seal
@@ -127,7 +138,7 @@ def images_of(made: Converted) -> Iterator[Picture]:
 
 def write_settings(job: SwapJob) -> str:
     """The settings beside the output, and what it was made from; the file's path. Raises OutputError."""
-    path = job.out.with_name(f"{job.out.stem}.settings.toml")
+    path = beside(job.out.with_suffix(""), ".settings.toml")
     checkpoint = latest_checkpoint(job.model)
     origin = Origin(
         video=job.video.name,
@@ -138,7 +149,7 @@ def write_settings(job: SwapJob) -> str:
     )
     try:
         with replaced(path) as fresh:
-            fresh.write_text(with_origin(to_toml(job.settings), origin), encoding="utf-8")
+            fresh.write_text(storable(with_origin(to_toml(job.settings), origin)), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error
     return str(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from faceswap.errors import FaceError, MediaError, ModelError, OutputError
 from faceswap.faces.selection import Selection, recognise_tracks, select_tracks
 from faceswap.faces.skin import skin_file
 from faceswap.faces.trackfile import Track
+from faceswap.files import beside
 from faceswap.media.fingerprint import fingerprint
-from faceswap.media.kinds import is_picture
 from faceswap.media.video_write import check_kind
 from faceswap.model.folder import latest_checkpoint
 from faceswap.model.identities import identity_file, read_identities
@@ -40,13 +41,16 @@ def check_output(job: SwapJob) -> None:
         if path.exists() and job.video.exists() and path.samefile(job.video):
             raise OutputError(f"{path} is the input itself", "Choose another name for the output")
 
-        if is_picture(job.video) and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
+        if job.footage.is_picture and path.suffix.lower() not in (".png", ".jpg", ".jpeg"):
             raise OutputError(
                 f"{job.video} is a picture, and {path} is not", "Name an output that ends in .png or .jpg"
             )
-        if path.suffix and not is_picture(job.video):
+        if path.suffix and not job.footage.is_picture:
             check_kind(path, job.settings.encoding)
 
+    if job.video.is_dir() and job.frame_rate is None:
+        remedy = "Add --frame-rate 25, to take its pictures for the frames of a film; or --out-dir, to swap each"
+        raise MediaError(f"{job.video} is a folder", remedy)
     if job.out == job.mask_out:
         raise OutputError(f"{job.out} cannot hold both pictures and masks", "Name another --mask-out")
 
@@ -56,18 +60,19 @@ def signature_of(job: SwapJob) -> str:
 
     "marked": work that was begun before pictures were marked is not gone on with.
     """
-    read = "\n".join(fingerprint(path) for path in read_by(job) if path.is_file())
-    return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face} marked"
+    read = "\n".join(fingerprint(path) for path in read_by(job) if path.exists())
+    rate = f" {job.frame_rate}" if job.video.is_dir() else ""
+    return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face} marked{rate}"
 
 
 def track_file(job: SwapJob) -> Path:
     """Where it is kept which faces are where in the job's frames: beside the output, and for all outputs there that
     are made from the same frames of the same video."""
-    before = job.out.with_name(f"{job.out.stem}.tracks.db")  # as versions before called it
+    before = beside(job.out.with_suffix(""), ".tracks.db")  # as versions before called it
     if before.is_file():
         return before
-    stem = job.video.stem.encode()[:_LONGEST_STEM].decode(errors="ignore")
-    known = fingerprint(job.video, job.frames, job.min_face)
+    stem = os.fsencode(job.video.stem)[:_LONGEST_STEM].decode(errors="ignore")
+    known = job.footage.fingerprint(job.min_face)
     return job.out.with_name(f"{stem}.{known[:_DIGITS]}.tracks.db")
 
 

@@ -5,14 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
 from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
-from faceswap.media.kinds import is_picture
-from faceswap.media.pictures import read_picture
-from faceswap.media.video import sample_frames
 from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.types import Box, Frame, FrameFaces, Picture
@@ -52,7 +48,7 @@ def preview(job: SwapJob, count: int) -> Run[PreviewResult]:
     title = f"Preview of {job.video.name}"
     yield Progress(title=title, done=0, total=count, unit="frames")
 
-    found, frames = finder.look_at(_looks(job.video, count, *job.frames))
+    found, frames = finder.look_at([frame.image for frame in job.footage.sample(count)])
     selections = selections_of(job, found, reference, lambda: [faces for _, faces in frames])
     taken = []
 
@@ -80,7 +76,7 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> PreviewFrame:
     Raises MediaError if there is no such frame.
     """
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
-    images = _looks(job.video, 1, index, index + 1)
+    images = [frame.image for frame in replace(job, frames=(index, index + 1)).footage.sample(1)]
     if not images:
         raise MediaError(f"{job.video} has no frame {index + 1}", "Choose an earlier one")
 
@@ -96,13 +92,6 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> PreviewFrame:
     becomes = {face.track: person for face, person in selected_faces(selections, seen.faces)}
     faces = sorted(((face.box, becomes.get(face.track)) for face in seen.faces), key=lambda face: face[0][0])
     return PreviewFrame(before=made.frame.image, after=made.image, faces=tuple(faces))
-
-
-def _looks(file: Path, count: int, first: int, stop: int | None) -> list[Picture]:
-    """The picture, if it is one; else `count` frames of the video, evenly from those from `first` to before `stop`."""
-    if is_picture(file):
-        return [read_picture(file)]
-    return [frame.image for frame in sample_frames(file, count, first, stop)]
 
 
 def _each(

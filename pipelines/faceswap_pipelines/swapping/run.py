@@ -5,15 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from itertools import dropwhile, takewhile
 
 from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
-from faceswap.faces.trackfile import Analysis, TrackFile
-from faceswap.media.kinds import is_picture
+from faceswap.faces.trackfile import Analysis, DamagedTracksError, TrackFile
+from faceswap.files import beside
 from faceswap.media.pictures import read_extras, read_picture, write_picture
-from faceswap.media.video import VideoInfo, probe
-from faceswap.swapping.convert import BATCH, Converted, Target, converted
+from faceswap.media.video import VideoInfo
+from faceswap.swapping.convert import Converted, Target, batch_size, converted
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
 from faceswap.types import Embedding, Frame
@@ -43,14 +44,18 @@ def swap(job: SwapJob, models: Models | None = None) -> Run[SwapResult]:
 
     with locked_outputs(job):
         check_output(job)  # another one may have ended just now
-        if is_picture(job.video):
+        if job.footage.is_picture:
             return (yield from _swap_picture(job, swapper, finder, reference))
-        return (yield from _swap_video(job, swapper, finder, reference))
+        try:
+            return (yield from _swap_video(job, swapper, finder, reference))
+        except DamagedTracksError:
+            result = yield from _swap_video(job, swapper, finder, reference)
+            return replace(result, notes=(*result.notes, "the track file was damaged: faces were looked for anew"))
 
 
 def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: Embedding | None) -> Run[SwapResult]:
     start = time.monotonic()
-    info, seal = probe(job.video), seal_of(job.model, job.video)
+    info, seal = job.footage.info, seal_of(job.model, job.video)
     with ExitStack() as stack:
         outputs = stack.enter_context(Outputs(job, info, seal))
 
@@ -68,7 +73,8 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         begun = outputs.next
         samples = Samples(begun, _last(job, info))
         frames = prefetch(
-            _rendered(job, swapper, tracks, analysis, selections, begun=begun), depth_for(info.width, info.height)
+            _rendered(job, info, swapper, tracks, analysis, selections, begun=begun),
+            depth_for(info.width, 2 * info.height),  # each comes with the one it was
         )
         stack.callback(frames.close)
         written, swapped = yield from _write(job, info, frames, outputs, samples)
@@ -96,7 +102,7 @@ def _find(job: SwapJob, finder: FaceFinder, stack: ExitStack) -> Run[tuple[Track
     with ExitStack() as alone:
         while True:
             try:
-                alone.enter_context(only_one(place.with_name(f".{place.name}.lock"), taken))
+                alone.enter_context(only_one(beside(place, ".lock", prefix="."), taken))
                 break
             except OutputError as error:
                 if error is not taken:
@@ -105,7 +111,7 @@ def _find(job: SwapJob, finder: FaceFinder, stack: ExitStack) -> Run[tuple[Track
             time.sleep(_PATIENCE)
 
         tracks = stack.enter_context(TrackFile(place))
-        return tracks, (yield from analyse(job.video, job.frames, tracks, finder))
+        return tracks, (yield from analyse(job.footage, tracks, finder))
 
 
 def _last(job: SwapJob, info: VideoInfo) -> int | None:
@@ -117,11 +123,19 @@ def _last(job: SwapJob, info: VideoInfo) -> int | None:
 
 
 def _rendered(
-    job: SwapJob, swapper: Swapper, tracks: TrackFile, analysis: Analysis, selections: list[Selection], *, begun: int
+    job: SwapJob,
+    info: VideoInfo,
+    swapper: Swapper,
+    tracks: TrackFile,
+    analysis: Analysis,
+    selections: list[Selection],
+    *,
+    begun: int,
 ) -> Iterator[Converted]:
     """The finished pictures of the frames from number `begun` on, the first that is not written yet."""
     look = job.settings.look
-    start = _warm_up(tracks, analysis, first=job.frames[0], start=begun, reach=look.smooth)
+    batch = batch_size(info.width, info.height)
+    start = _warm_up(tracks, analysis, first=job.frames[0], start=begun, reach=look.smooth, batch=batch)
     targets = _targets(job, tracks, analysis, selections, start)
     swapped = converted(targets, swapper, look, job.mask_out is not None)
     yield from dropwhile(lambda made: made.frame.index < begun, marked_frames(swapped, job.settings.label))
@@ -157,20 +171,20 @@ def _targets(
     """Each frame from number `start` with its faces, who they become, and how opaque the swap is."""
     opacities = faded(tracks.frames(analysis, start - LEAD_IN), job.settings.look.fade)
     fades = (opacity for frame, opacity in opacities if frame.index >= start)
-    followed = followed_frames(job.video, job.frames, tracks, analysis, start)
+    followed = followed_frames(job.footage, tracks, analysis, start)
     for (frame, faces), opacity in zip(followed, fades, strict=True):
         chosen = selected_faces(selections, faces.faces)
         yield frame, [Target(face, person, opacity[face.track]) for face, person in chosen]
 
 
-def _warm_up(tracks: TrackFile, analysis: Analysis, first: int, start: int, reach: float) -> int:
+def _warm_up(tracks: TrackFile, analysis: Analysis, *, first: int, start: int, reach: float, batch: int) -> int:
     """Where to begin, so that frame `start` has all of its neighbours within `reach` seconds, and every batch is as it
     would have been without an interruption: a batch's first frame, of those that are counted from `first`."""
     known = list(takewhile(lambda frame: frame.index <= start, tracks.frames(analysis, start - LEAD_IN)))
     if not known:
         return start
     earliest = next(frame.index for frame in known if known[-1].time - frame.time <= reach)
-    return max(first, first + (earliest - first) // BATCH * BATCH)
+    return max(first, first + (earliest - first) // batch * batch)
 
 
 def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: Embedding | None) -> Run[SwapResult]:

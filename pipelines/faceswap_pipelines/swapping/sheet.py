@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
+from faceswap.files import beside
 from faceswap.swapping.convert import Converted
 from faceswap.types import Picture, Seal
-from faceswap.visuals.sheets import sheet
+from faceswap.visuals.sheets import fit, sheet
 from faceswap_pipelines.common.marks import write_marked
 
-_COLUMNS = 6
+_COLUMNS, _SIDE = 6, 256
 
 
 class Samples:
@@ -25,7 +26,8 @@ class Samples:
     def offer(self, made: Converted) -> None:
         """Take the frame if it is one of those wanted."""
         if made.frame.index in self._wanted:
-            self._taken.append((made.frame.image, made.image, *close_up(made)))
+            pictures = (made.frame.image, made.image, *close_up(made))
+            self._taken.append(tuple(fit(picture, _SIDE) for picture in pictures))  # whole frames may be large
 
     def write(self, out: Path, seal: Seal) -> str:
         """Writes the sheet beside `out`; its path, or nothing if no frame was taken."""
@@ -39,7 +41,7 @@ def write_sheet(out: Path, taken: list[tuple[Picture, ...]], seal: Seal) -> str:
     before, after, close_before, close_after = (list(row) for row in zip(*taken, strict=True))
     rows = [("before", before), ("after", after), ("face before", close_before), ("face after", close_after)]
     path = sheet_path(out)
-    write_marked(path, sheet(rows, side=256), seal)
+    write_marked(path, sheet(rows, side=_SIDE), seal)
     return str(path)
 
 
@@ -52,4 +54,4 @@ def close_up(made: Converted) -> list[Picture]:
 
 def sheet_path(out: Path) -> Path:
     """Where the sheet of an output lies."""
-    return out.with_name(f"{out.stem}.sheet.png")
+    return beside(out.with_suffix(""), ".sheet.png")

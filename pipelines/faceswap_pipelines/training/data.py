@@ -14,10 +14,9 @@ import torch
 from faceswap.errors import FaceError
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
-from faceswap.faces.occlusion import SIDE, OcclusionFinder
-from faceswap.faces.skin import Skin, View, best_views, unwrapped
+from faceswap.faces.occlusion import OcclusionFinder, reduced
+from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
-from faceswap.media.pictures import read_picture
 from faceswap.training.bank import FacePlanes, Sample, allocate
 from faceswap.training.memory import free_memory
 from faceswap.types import Embedding
@@ -62,18 +61,18 @@ def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, S
         with Faceset.open(folder) as faceset:
             records = faceset.records(kept_only=True)
             if records:
-                best = best_views([record.measures for record in records])
-                found[person] = unwrapped([_view(faceset, records[at], finder) for at in best])
+                measures = [record.measures for record in records]
+                views = [_view(faceset, records[at], finder) for at in best_views(measures)]
+                found[person] = unwrapped(views, seen_turns(measures))
     return found
 
 
 def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
-    crop = read_picture(faceset.path(record))
-    small = cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    crop = faceset.picture(record)
     return View(
         crop=crop,
         points=record.face.points_after(record.to_crop),
-        visible=finder.visible([small.astype(np.uint8, copy=False)])[0].cpu().numpy(),
+        visible=finder.visible([reduced(crop)])[0].cpu().numpy(),
     )
 
 
@@ -96,7 +95,7 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
         faces = allocate((len(records), 5, side, side), place)
 
         def load(number: int, record: FaceRecord) -> None:
-            crop = read_picture(faceset.path(record))
+            crop = faceset.picture(record)
             points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
             how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
             picture = cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
