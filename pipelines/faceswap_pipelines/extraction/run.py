@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,13 +56,20 @@ def _leave_nothing(out: Path, before: set[Path] | None) -> None:
     """Remove what an extraction has made that found nothing at all; `before`: what was in its folder, if that was."""
     if out.is_symlink() or not (out / "faceset.db").is_file() or (before and out / "faceset.db" in before):
         return
-    with Faceset.open(out) as faceset:
-        if faceset.records():
-            return
-    for path in set(out.iterdir()) - (before or set()):
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    try:
+        held = lock(out / ".lock", OutputError("another extraction goes on there", "Leave it alone"))
+    except OutputError:
+        return
+
+    with closing(held):
+        with Faceset.open(out) as faceset:
+            if faceset.records():
+                return
+        for path in set(out.iterdir()) - (before or set()):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
     if before is None:
-        out.rmdir()
+        with suppress(OSError):  # somebody has just put something there
+            out.rmdir()
 
 
 def _extract(
