@@ -386,7 +386,8 @@ def test_names_as_long_as_file_systems_take_them(studio: Studio, tmp_path: Path,
 def test_a_damaged_track_file_is_made_anew_with_a_word(studio: Studio, tmp_path: Path) -> None:
     job = SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / "o.mp4", frames=(0, 6), device="cpu")
     run(swap(job))
-    with closing(sqlite3.connect(tmp_path / "o.tracks.db")) as tracks, tracks:
+    [place] = tmp_path.glob("*.tracks.db")
+    with closing(sqlite3.connect(place)) as tracks, tracks:
         tracks.execute("UPDATE face SET points = zeroblob(4) WHERE frame = 4")
     before = images(job.out)
     result = run(swap(dataclasses.replace(job, overwrite=True)))
