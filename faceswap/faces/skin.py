@@ -45,9 +45,7 @@ _AXIS = 1.0
 _AROUND = math.radians(210)
 _TOP, _HEIGHT = -1.25, 3.4
 
-_FINE = (
-    0.012  # of the crop's side: standard deviation of the Gaussian that is taken away; a decoder draws what it leaves
-)
+_FINE = 0.012  # of the crop's side: standard deviation of the blur whose result is the decoder's to draw
 _EDGE = 6.0  # times the strength of skin's detail: more is the edge of something else
 _NOTHING = 1e-4  # of such strength: rounding
 _SURELY_SKIN = 0.9  # of 1
@@ -117,10 +115,12 @@ def seen_turns(measures: Sequence[Measures]) -> tuple[float, float]:
 
 
 def best_views(measures: Sequence[Measures]) -> list[int]:
-    """Which faces to take skin from, the main one first: in focus, with a closed mouth, looking as the person mostly
-    does; then others, if there are any that are turned further."""
-    sharpness, mouth, yaw, pitch = (column(measures, name) for name in ("sharpness", "mouth", "yaw", "pitch"))
-    merit = sharpness / max(float(np.median(sharpness)), 1e-6) - 5 * mouth
+    """Which faces to take skin from, the main one first: large, in focus, with a closed mouth, looking as the person
+    mostly does; then others, if there are any that are turned further."""
+    names = ("size", "sharpness", "mouth", "yaw", "pitch")
+    size, sharpness, mouth, yaw, pitch = (column(measures, name) for name in names)
+    fineness = size * sharpness  # how sharp a face is was measured at one size for all
+    merit = fineness / max(float(np.median(fineness)), 1e-6) - 5 * mouth
 
     straight = np.abs(yaw - np.median(yaw)) + np.abs(pitch - np.median(pitch))
     main = int(np.argmax(merit - straight / 15))
