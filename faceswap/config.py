@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import codecs
 import dataclasses
+import difflib
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -281,6 +283,14 @@ def _plain(settings: Any) -> dict[str, Any]:
     return plain
 
 
+def known_are(name: str, known: Iterable[str]) -> str:
+    """The remedy for a name that is not among the `known` ones: the one that was probably meant, and all."""
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    meant = f"Did you mean '{near[0]}'? " if near else ""
+    return f"{meant}Known are: {', '.join(names)}"
+
+
 def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Settings:
     """Build the settings class `kind` from parsed values; `where` names their origin in errors.
 
@@ -289,7 +299,7 @@ def from_dict(kind: type[Settings], values: dict[str, Any], where: str) -> Setti
     hints = get_type_hints(kind)
     unknown = sorted(set(values) - set(hints))
     if unknown:
-        raise ConfigError(f"{where} has the unknown setting '{unknown[0]}'", f"Known are: {', '.join(hints)}")
+        raise ConfigError(f"{where} has the unknown setting '{unknown[0]}'", known_are(unknown[0], hints))
 
     made: dict[str, Any] = {}
     for key, value in values.items():

@@ -5,6 +5,7 @@ Loads torch: imported when it is first asked for, so that the page opens at once
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +17,18 @@ from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.media.kinds import is_picture
-from faceswap.media.video import probe
+from faceswap.media.pictures import read_picture
+from faceswap.media.video import probe, sample_frames
 from faceswap.model.folder import latest_checkpoint, read_config
 from faceswap.types import Picture
+from faceswap.visuals.sheets import fit
 from faceswap_app.charts import Points, histogram
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.curation.curate import restore_faces
 from faceswap_pipelines.curation.faces import DECIMALS, by_reason, coverage_hints, measures_of
 from faceswap_pipelines.curation.reject import BY_HAND
 from faceswap_pipelines.swapping.job import SwapJob, settings_from
-from faceswap_pipelines.swapping.preview import preview_frame
+from faceswap_pipelines.swapping.preview import PreviewFrame, preview_frame
 from faceswap_pipelines.training.record import read_stats
 
 PAGE = 56
@@ -36,6 +39,7 @@ BY_TIME = "time"
 ORDERS = (BY_TIME, *KEYS)
 
 _SIDE = 128  # of a face on the page, in pixels
+_FULL, _PALE = (255, 214, 64), (190, 190, 190)  # of outlines, RGB
 _DIMMED = 0.3  # share of a rejected face's picture that is left of it
 _MODELS = Models()
 """The networks of previews, kept for the next one."""
@@ -145,10 +149,12 @@ class ModelFacts:
 def model(folder: Path) -> ModelFacts:
     """Raises ModelError."""
     config = read_config(folder).model
-    text = f"{config.size} px, {config.latent} latent, {config.decoder} decoder{'s' * (config.decoder == 'separate')}"
+    text = f"makes faces of {config.output_size} px"
+    text += "" if config.latent == "plain" else f", {config.latent} latent"
+    text += "" if config.decoder == "separate" else ", one decoder for all"
     lines = read_stats(folder / "stats.jsonl")
     if lines:
-        text += f"; {lines[-1]['step']:,} steps in {lines[-1]['seconds'] / 60:.1f} minutes so far"
+        text += f"; trained for {lines[-1]['seconds'] / 60:.1f} minutes, {lines[-1]['step']:,} steps"
     return ModelFacts(text, config.persons, latest_checkpoint(folder) is not None)
 
 
@@ -167,14 +173,69 @@ def frame_count(clip: Path) -> int:
     return 1 if is_picture(clip) else max(1, probe(clip).frame_count or 1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Thumbnail:
+    """A clip at a glance."""
+
+    picture: Picture
+    caption: str
+
+
+def thumbnail(clip: Path) -> Thumbnail:
+    """The middle of a clip, and how long and large it is; a grey picture of one that cannot be read."""
+    return _thumbnail(clip, clip.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=512)
+def _thumbnail(clip: Path, _changed: int) -> Thumbnail:
+    try:
+        if is_picture(clip):
+            picture = read_picture(clip)
+            height, width = picture.shape[:2]
+            return Thumbnail(picture=fit(picture, _SIDE), caption=f"{width}x{height} · {clip.name}")
+        info, [middle] = probe(clip), sample_frames(clip, 1)
+    except (FaceswapError, ValueError) as error:
+        return Thumbnail(picture=np.full((_SIDE, _SIDE, 3), 128, np.uint8), caption=f"{clip.name}: {error}")
+
+    seconds = float(info.duration or 0)
+    caption = f"{seconds // 60:.0f}:{seconds % 60:02.0f} · {clip.name} · {info.width}x{info.height}"
+    return Thumbnail(picture=fit(middle.image, _SIDE), caption=caption)
+
+
+def timecode(clip: Path, index: int) -> str:
+    """When a frame is shown, as editing programs say it: hours, minutes, seconds, and frames counted from 00."""
+    if is_picture(clip):
+        return ""
+    a_second = max(1, round(probe(clip).frame_rate))
+    seconds, frames = divmod(index, a_second)
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}:{frames:02d}"
+
+
+def seconds_at(clip: Path, index: int) -> float:
+    """When about a frame of a video is shown; a picture is always."""
+    return 0.0 if is_picture(clip) else float(index / probe(clip).frame_rate)
+
+
 def before_and_after(
-    clip: Path, model: Path, settings: Mapping[str, object], index: int
-) -> tuple[Picture, Picture, bool]:
-    """A frame of a video, or a picture, the same swapped, and whether a face in it was. Raises FaceswapError."""
-    made = preview_frame(
-        SwapJob(video=clip, model=model, out=clip, settings=settings_from(None, settings)), index, _MODELS
-    )
-    return made.frame.image, made.image, bool(made.boxes)
+    clip: Path, model: Path, settings: Mapping[str, object], index: int, min_face: int | None = None
+) -> PreviewFrame:
+    """A frame of a video, or a picture, and the same swapped. Raises FaceswapError."""
+    swap_settings = settings_from(None, settings)
+    job = SwapJob(video=clip, model=model, out=clip, settings=swap_settings, min_face=min_face)
+    return preview_frame(job, index, _MODELS)
+
+
+def outlined(shown: PreviewFrame) -> Picture:
+    """The frame before, with a numbered box round each face: full for those that are replaced, pale for others."""
+    picture = shown.before.copy()
+    thick = max(2, round(max(picture.shape[:2]) / 400))
+    for number, ((left, top, right, bottom), person) in enumerate(shown.faces, 1):
+        ink = _PALE if person is None else _FULL
+        corner = round(left), round(top)
+        cv2.rectangle(picture, corner, (round(right), round(bottom)), ink, thick)
+        foot = (corner[0] + 2 * thick, corner[1] + 12 * thick)
+        cv2.putText(picture, str(number), foot, cv2.FONT_HERSHEY_SIMPLEX, thick / 2.4, ink, thick, cv2.LINE_AA)
+    return picture
 
 
 def warm_up() -> None:

@@ -30,7 +30,8 @@ def card(job: QueuedJob | None, report: ProgressReport | None, result: dict[str,
     if job.status == FAILED:
         return f'<div class="job failed" role="alert">{title} failed. {html.escape(job.reason)}</div>'
     if job.status in _WORDS:
-        return f'<div class="job {job.status}">{title} {_WORDS[job.status]}</div>'
+        words = html.escape(job.reason) or _WORDS[job.status]
+        return f'<div class="job {job.status}">{title} {words}</div>'
     return f'<div class="job running">{title}{progress(report)}</div>'
 
 
@@ -56,14 +57,20 @@ def progress(report: ProgressReport | None) -> str:
     )
 
 
-def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int) -> str:
-    """What is going on, in the page's head."""
+def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int, last: QueuedJob | None) -> str:
+    """What is going on, or what came of the `last` job, in the page's head; `data-title` is for the window's title."""
     if job is None:
-        return '<div class="pill idle">nothing is running</div>'
-    share = report.share if report else None
+        said = f"{last.title}: {last.status}" if last else ""
+        text = " · ".join(part for part in ("nothing is running", said and html.escape(said)) if part)
+        return f'<div class="pill idle" data-title="{html.escape(said)}">{text}</div>'
+
+    share, left = (report.share, report.seconds_left) if report else (None, None)
     far = "" if share is None else f" {100 * share:.0f} %"
     more = f" · {waiting} waiting" if waiting else ""
-    return f'<div class="pill"><i></i>{html.escape(job.project)}: {html.escape(job.title)}{far}{more}</div>'
+    time_left = "" if left is None else f", {duration(left)} left"
+    title = html.escape(f"{far.strip()} {job.title}{time_left}".strip())
+    text = f"{html.escape(job.project)}: {html.escape(job.title)}{far}{time_left}{more}"
+    return f'<div class="pill" data-title="{title}"><i></i>{text}</div>'
 
 
 def trouble(text: str) -> str:
@@ -93,19 +100,47 @@ def steps(marks: list[tuple[str, str, bool]]) -> str:
     return f'<ol class="steps">{"".join(items)}</ol>'
 
 
-def player(path: Path) -> str:
-    """A result to look at and to download; the browser reads a video as it plays, however large it is."""
-    # Relative to the page: right behind a proxy, too. The time tells the browser that it is another file.
-    source = f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
-    size = f"{path.stat().st_size / 1e6:.1f} MB"
-    if is_picture(path):
-        view = f'<img src="{source}" alt="The swapped picture">'
-    elif path.suffix.lower() in _PLAYABLE:
-        view = f'<video controls preload="metadata" src="{source}#t=0.01"></video>'
-    else:
-        view = '<p class="note">Browsers cannot play this kind of video. Download it.</p>'
+def player(result: Path, beside: Path | None, start: float) -> str:
+    """A result to look at and to download, beside another file if that is there.
+
+    The browser reads a video as it plays, however large it is. What is beside it follows it: `start` is the time there,
+    in seconds, at the result's first frame.
+    """
+    shown = [_view(result, "after", "Swapped")]
+    if beside is not None:
+        shown.insert(0, _view(beside, "before", "Beside it" if beside.parent == result.parent else "As filmed"))
+    size = f"{result.stat().st_size / 1e6:.1f} MB"
+    name = html.escape(result.name)
+    download = f'<a class="download" href="{_address(result)}" download="{name}">Download {name} ({size})</a>'
+    return f'<div class="pair" data-start="{start:.3f}">{"".join(shown)}</div>{download}'
+
+
+def clip(path: Path) -> str:
+    """A clip to look at."""
+    return f'<div class="pair">{_view(path, "after", "Clip")}</div>'
+
+
+def link(path: Path, text: str) -> str:
+    """A file to download."""
+    return f'<a href="{_address(path)}" download="{html.escape(path.name)}">{html.escape(text)}</a>'
+
+
+def _view(path: Path, role: str, title: str) -> str:
+    """A picture or a video with its title; what is `before` is silent, and led by what is `after`."""
     name = html.escape(path.name)
-    return f'{view}<a class="download" href="{source}" download="{name}">Download {name} ({size})</a>'
+    if is_picture(path):
+        view = f'<img class="{role}" src="{_address(path)}" alt="{name}">'
+    elif path.suffix.lower() in _PLAYABLE:
+        led = 'muted tabindex="-1"' if role == "before" else "controls"
+        view = f'<video {led} playsinline preload="auto" class="{role}" src="{_address(path)}#t=0.01"></video>'
+    else:
+        view = '<p class="note">Browsers cannot play this kind of video.</p>'
+    return f"<figure>{view}<figcaption>{title}: {name}</figcaption></figure>"
+
+
+def _address(path: Path) -> str:
+    """Relative to the page: right behind a proxy, too. The time tells the browser that it is another file."""
+    return f"gradio_api/file={quote(str(path))}?{path.stat().st_mtime:.0f}"
 
 
 def duration(seconds: float) -> str:

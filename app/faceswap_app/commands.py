@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
@@ -28,10 +28,21 @@ class Training:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Look:
-    """What the Swap tab says besides clip, model and persons, by the settings' names."""
+class Swap:
+    """What the Swap tab says besides clip and model."""
 
-    settings: Mapping[str, object]
+    face: str = "main"
+    """Which face is replaced, unless `mapping` says who becomes whom."""
+    to: str = "b"
+    """Who gives the new face."""
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """By the settings' names."""
+    first: int = 0
+    stop: int | None = None
+    """The first frame of the part that is wanted, counted from 0, and the one to stop before."""
+    min_face: float | None = None
+    mask_out: Path | None = None
     codec: str = "h264"
     crf: float = 18
     label: bool = False
@@ -41,9 +52,13 @@ def extract(inputs: Sequence[Path], faceset: Path, skip_similar: float, min_face
     """Collect a person's faces."""
     words = ["extract", *map(str, inputs), "--out", str(faceset)]
     words += [_SIMILAR, f"{skip_similar:g}"] if skip_similar else []
-    if min_face and min_face < 8:
+    return words + _least_face(min_face)
+
+
+def _least_face(width: float | None) -> list[str]:
+    if width and width < 8:
         raise ConfigError("faces under 8 pixels cannot be found", "Ask for a width of 8 or more, or leave it empty")
-    return words + ([_LEAST, f"{min_face:.0f}"] if min_face else [])
+    return [_LEAST, f"{width:.0f}"] if width else []
 
 
 def extraction_options(words: Sequence[str]) -> tuple[float | None, float | None]:
@@ -97,17 +112,36 @@ def train(
     return [*words, "--save-every", "15"]  # seconds: what is seen while it trains is drawn with each checkpoint
 
 
-def swap(clip: Path, model: Path, to: str, source: str, face: str, look: Look) -> list[str]:
-    """Swap a clip, or a picture; where to is added when the job is queued. `source`, a person, goes before `face`."""
-    words = ["swap", str(clip), "--model", str(model), "--to", to]
-    words += ["--from", source] if source else ["--face", face]
-    for name, value in look.settings.items():
+def swap(clip: Path, model: Path, wanted: Swap) -> list[str]:
+    """Swap a clip, or a picture; where to is added when the job is queued."""
+    # Who becomes whom.
+    words = ["swap", str(clip), "--model", str(model)]
+    for source, target in wanted.mapping.items():
+        words += ["--map", f"{source}={target}"]
+    words += [] if wanted.mapping else ["--to", wanted.to, "--face", wanted.face]
+
+    # How.
+    for name, value in wanted.settings.items():
         words += ["--set", f"{name}={value}"]
-    words += ["--label"] if look.label else []
+    words += _least_face(wanted.min_face)
+    words += ["--label"] if wanted.label else []
+    words += ["--mask-out", str(wanted.mask_out)] if wanted.mask_out else []
     if is_picture(clip):
         return words
-    words += ["--codec", look.codec]
-    return words + (["--crf", f"{look.crf:.0f}"] if look.codec not in ("prores", "ffv1") else [])
+
+    # What only videos have.
+    words += ["--frames", frames_text(wanted.first, wanted.stop)] if wanted.first or wanted.stop else []
+    words += ["--codec", wanted.codec]
+    return words + (["--crf", f"{wanted.crf:.0f}"] if wanted.codec not in ("prores", "ffv1") else [])
+
+
+def frames_text(first: int, stop: int | None) -> str:
+    """A range of frames as the command line has it. Raises ConfigError for none."""
+    if first < 0 or (stop is not None and stop <= first):
+        raise ConfigError(
+            "the part ends before it begins", "Choose a later end, or leave both empty for the whole clip"
+        )
+    return f"{first}:{'' if stop is None else stop}"
 
 
 def evaluate(swapped: Path, clip: Path, faceset: Path) -> list[str]:

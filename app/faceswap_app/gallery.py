@@ -55,8 +55,8 @@ class Gallery:
                 )
                 self._note = gr.Markdown(elem_id="faces-note")
                 with gr.Row():
-                    self._back = gr.Button("← Before", size="sm", min_width=80)
-                    self._on = gr.Button("More →", size="sm", min_width=80)
+                    self._back = gr.Button("← Previous", size="sm", min_width=80, elem_id="faces-previous")
+                    self._on = gr.Button("Next →", size="sm", min_width=80, elem_id="faces-next")
                     self._undo = gr.Button("Undo", size="sm", min_width=80)
 
             with gr.Column(scale=4, min_width=300):
@@ -87,8 +87,8 @@ class Gallery:
         for button, by in ((self._back, -1), (self._on, 1)):
             button.click(partial(_turned, by), self._page, self._page, **QUICK).then(**refresh)
 
-        clicked = [project, self._person, self._by, self._files]
-        self._faces.select(warns(self._toggle), clicked, [self._faces, self._chart], **TOLD)
+        clicked = [project, self._person, self._by, self._wanted, self._files]
+        self._faces.select(warns(self._toggle), clicked, [self._faces, self._wanted, self._chart], **TOLD)
 
         person = [project, self._person]
         self._undo.click(warns_only(self._take_back), person, None, **TOLD).then(**refresh)
@@ -145,8 +145,10 @@ class Gallery:
         gallery = gr.Gallery(backend.pictures(faceset, found.files, by), selected_index=None)
         return [gallery, found.files, note, filters, page, backend.chart(faceset)]
 
-    def _toggle(self, name: str | None, key: str | None, by: str, files: list[str], event: gr.SelectData) -> list[Any]:
-        """Leave the clicked face out, or take it back; all stay where they are."""
+    def _toggle(  # gradio gives them by position
+        self, name: str | None, key: str | None, by: str, wanted: str, files: list[str], event: gr.SelectData
+    ) -> list[Any]:
+        """Leave the clicked face out, or take it back; all stay where they are, and the counts follow."""
         from faceswap_app import backend
 
         faceset = self._faceset(name, key)
@@ -154,7 +156,8 @@ class Gallery:
             raise ConfigError("this face is not shown any more", "Click another")
         backend.toggle(faceset, files[event.index])
         pictures = backend.pictures(faceset, files, one_of(by, _ORDERS, "order"))
-        return [gr.Gallery(pictures, selected_index=None), backend.chart(faceset)]
+        filters = gr.Dropdown(choices=backend.faces(faceset, wanted, by, False, 0).filters, value=wanted)
+        return [gr.Gallery(pictures, selected_index=None), filters, backend.chart(faceset)]
 
     def _take_back(self, name: str | None, key: str | None) -> None:
         from faceswap_app import backend

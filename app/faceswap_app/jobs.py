@@ -13,14 +13,17 @@ from __future__ import annotations
 import json
 import shlex
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
+
+import psutil
 
 from faceswap.config import from_dict
 from faceswap.documents import parse_json
 from faceswap.errors import ConfigError
 from faceswap.files import replaced
-from faceswap_pipelines.common.protocol import ERROR, STOPPED
+from faceswap_pipelines.common.protocol import ERROR, ERROR_KEY, STOPPED
 
 WAITING, RUNNING, STOPPING, DONE, FAILED, HALTED = "waiting", "running", "stopping", "done", "failed", "stopped"
 OVER = (DONE, FAILED, HALTED)
@@ -54,7 +57,9 @@ class QueuedJob:
     ended: float = 0.0
     """In seconds since 1970."""
     reason: str = ""
-    """Why it failed, and what to do about it."""
+    """Why it failed, or why it cannot begin, and what to do about it."""
+    after: tuple[str, ...] = ()
+    """Jobs, by id, that make what this one reads: it begins when they are done."""
 
     @property
     def words(self) -> list[str]:
@@ -70,6 +75,24 @@ class QueuedJob:
     def kind(self) -> str:
         """extract, faces, train, swap, evaluate or demo."""
         return self.arguments[0]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Files and folders that it reads or writes."""
+        named = (Path(word) for text in self.words for word in (text, text.partition("=")[2]))
+        return [path for path in named if path.is_absolute()]
+
+    @property
+    def makes(self) -> Path | None:
+        """The file or folder that it writes, if it says."""
+        if self.kind == "faces":
+            return Path(self.arguments[2]) if len(self.arguments) > 2 else None
+        name = "--model" if self.kind == "train" else "--out"
+        return next((Path(value) for option, value in pairwise(self.words) if option == name), None)
+
+    def touches(self, place: Path) -> bool:
+        """Whether it reads or writes this file or folder, something in it, or the folder that it is in."""
+        return any(path == place or place in path.parents or path in place.parents for path in self.paths)
 
     @property
     def over(self) -> bool:
@@ -103,9 +126,20 @@ def read_result(folder: Path) -> dict[str, Any]:
     return _read_json(folder / "stdout") or {}
 
 
+def process_of(job: QueuedJob) -> psutil.Process | None:
+    """The job's process, whoever has started it, if it has not ended."""
+    try:
+        process = psutil.Process(job.pid)
+        same = abs(process.create_time() - job.born) < 1 and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:  # it is gone, or another user's
+        return None
+    return process if same else None
+
+
 def outcome(folder: Path) -> tuple[str, str]:
     """How a job whose process is gone has ended: its status, and why it failed."""
-    if _read_json(folder / "stdout") is not None:
+    said_last = _read_json(folder / "stdout")
+    if said_last is not None and ERROR_KEY not in said_last:
         return DONE, ""
     log = folder / "stderr"
     said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""

@@ -44,6 +44,26 @@ _REMEMBER_TAB = """() => setTimeout(() => {
     window.history.replaceState(null, '', here);
 })"""
 
+# What runs, or how it ended, is the window's title: seen while another one is in front.
+_TITLE = """(pill) => {
+    const said = new DOMParser().parseFromString(pill || '', 'text/html').querySelector('.pill')?.dataset.title;
+    document.title = said ? `${said} · faceswap` : 'faceswap';
+}"""
+# What is shown beside a result follows it: one slider moves both. Events of media do not bubble, but can be captured.
+_FOLLOW_FILM = """() => {
+    const follow = ({target}) => {
+        const pair = target.matches?.('video.after') ? target.closest('.pair') : null;
+        const other = pair?.querySelector('video.before');
+        if (!other) return;
+        const wanted = target.currentTime + Number(pair.dataset.start);
+        if (Math.abs(other.currentTime - wanted) > (target.paused ? 0.01 : 0.15)) other.currentTime = wanted;
+        other.playbackRate = target.playbackRate;
+        if (target.paused !== other.paused) target.paused ? other.pause() : other.play();
+    };
+    for (const name of ['play', 'pause', 'seeking', 'seeked', 'timeupdate', 'ratechange', 'loadeddata'])
+        document.addEventListener(name, follow, true);
+}"""
+
 _POLL_EVERY = 2.0  # seconds; after a click the page looks at once
 Seen = dict[int | str, Any]
 """What each live part was last shown for, by its number; and the open "project" and the "pill" of the page's head."""
@@ -83,11 +103,12 @@ class _Page:
 
         self._faces_tab.lay_out_hidden()
         self._queue_tab.lay_out_hidden()
+        self._swap_tab.lay_out_hidden()
 
         with gr.Tabs() as self._tabs:
             with gr.Tab("1 Project", id="project"):
                 self._project_tab.lay_out()
-            with gr.Tab("2 Faces", id="faces"):
+            with gr.Tab("2 Faces", id="faces") as self._faces:
                 self._faces_tab.lay_out()
             with gr.Tab("3 Train", id="train"):
                 self._train_tab.lay_out()
@@ -106,7 +127,7 @@ class _Page:
         """Says what happens when."""
         project = self._project
 
-        events = [*self._project_tab.connect(project), *self._faces_tab.connect(project)]
+        events = [*self._project_tab.connect(project), *self._faces_tab.connect(project, self._faces.select)]
         events += [*self._train_tab.connect(project), *self._swap_tab.connect(project, self._swap.select)]
         events += self._evaluate_tab.connect(project)
         self._verify_tab.connect(project)
@@ -122,6 +143,8 @@ class _Page:
         refresh = {"fn": self._refresh, "inputs": [self._seen, project], "outputs": everything, **QUICK}
 
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
+        blocks.load(None, None, None, js=_FOLLOW_FILM, **QUICK)
+        self._pill.change(None, self._pill, None, js=_TITLE, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
 
@@ -139,9 +162,11 @@ class _Page:
         """Everything on the page whose place on the disk has changed since this window last looked."""
         queue = self._desk.queue
 
-        running = next((job for job in queue.jobs() if job.status in (RUNNING, STOPPING)), None)
-        waiting = sum(job.status == WAITING for job in queue.jobs())
-        pill = cards.pill(running, queue.report(running) if running else None, waiting)
+        jobs = queue.jobs()
+        running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
+        waiting = sum(job.status == WAITING for job in jobs)
+        last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
+        pill = cards.pill(running, queue.report(running) if running else None, waiting, last)
 
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)

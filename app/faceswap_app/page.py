@@ -9,21 +9,24 @@ import socket
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
-from faceswap.errors import ConfigError
+from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app.door import Door, is_loopback
 
 if TYPE_CHECKING:  # it takes seconds to import: not for --help
     import gradio as gr
 
+    from faceswap_app.keeper import Keeper
     from faceswap_app.projects import Projects
     from faceswap_app.queue import Queue
 
 _LARGEST_UPLOAD = "4gb"
+_EMPTY_EVERY = 600.0  # seconds: what has been in the bin for a week goes
 
 
 def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
@@ -39,6 +42,8 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
         ConfigError: an unsafe or impossible host, port or auth.
         OutputError: the projects folder cannot be written to.
     """
+    from faceswap_app.keeper import Keeper
+
     login = check_auth(host, auth)
     check_address(host, port)
 
@@ -50,9 +55,11 @@ def launch(projects: Path, host: str, port: int, auth: str | None) -> None:
         page = build(known, queue)
         serve(page, known, host, port, login)
         print(f"Open http://{_in_url(host)}:{port} in a browser. Ctrl-C ends the page.", file=sys.stderr)
-        threading.Thread(target=_load_the_rest, daemon=True).start()
-        _wait_for_the_end()
+        loader = threading.Thread(target=_load_the_rest, daemon=True)
+        loader.start()
+        _wait_for_the_end(Keeper(known, queue))
         page.close(verbose=False)
+        loader.join()  # a program that ends while torch is being loaded is aborted, with a word from C++
     finally:
         queue.close()
 
@@ -169,14 +176,18 @@ def _in_url(host: str) -> str:
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
-def _wait_for_the_end() -> None:
-    """Returns on Ctrl-C or SIGTERM."""
+def _wait_for_the_end(keeper: Keeper) -> None:
+    """Returns on Ctrl-C or SIGTERM; empties the bin meanwhile of what has been there for long enough."""
     end = threading.Event()
     before = {
         number: signal.signal(number, lambda _number, _frame: end.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:
-        end.wait()
+        while True:
+            with suppress(FaceswapError):  # a disk that refuses, perhaps: there is a next time
+                keeper.delete(keeper.bin.expired())
+            if end.wait(_EMPTY_EVERY):
+                break
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

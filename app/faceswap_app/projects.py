@@ -2,7 +2,7 @@
 
     PROJECTS/NAME/clips/          footage
     PROJECTS/NAME/faces/a, b...   a faceset for each person
-    PROJECTS/NAME/model*/         models
+    PROJECTS/NAME/model, ...      models, each a folder with a config.toml
     PROJECTS/NAME/results/        swapped videos and pictures
     PROJECTS/NAME/project.toml    what the persons are called, whether they agree, and in which clips they are seen
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path
@@ -33,7 +33,8 @@ KEYS = ("a", "b", "c", "d")
 AGREES, INVENTED = "agrees", "invented"
 """What can be said of a person: agrees to this use, or does not exist."""
 
-_NAME = re.compile(r"\w[\w .-]{0,58}\w|\w")  # of a project
+_NAME = re.compile(r"\w[\w .-]{0,58}\w|\w")  # of a project or a model
+_RESERVED = ("clips", "faces", "results", "reports")  # folders of a project
 _LONGEST_NAME = 60  # of a person, characters
 _SETTINGS = "project.toml"
 
@@ -77,18 +78,35 @@ class Project:
         known = from_dict(_Settings, read_toml(path), str(path)).persons if path.is_file() else {}
         extracted = [key for key in KEYS if self.faceset(key).is_dir()]
         wanted = [key for key in KEYS if key in ("a", "b") or key in known or key in extracted]
-        return {key: known.get(key) or Person(f"Person {key.upper()}") for key in wanted}
+        return {key: known.get(key) or _nobody_yet(key) for key in wanted}
 
     def change(self, key: str, **values: object) -> None:
         """Change what is known of a person, who is added if need be. Raises ConfigError or OutputError."""
         with _WRITING:
             persons = self._read_persons()
-            if key not in KEYS or key not in {**persons, KEYS[min(len(persons), len(KEYS) - 1)]: None}:
+            if key not in {*persons, _next_key(persons)}:
                 raise ConfigError(f"there cannot be a person '{key}'", f"A project has up to {len(KEYS)}")
-            before = persons.get(key) or Person(f"Person {key.upper()}")
+            before = persons.get(key) or _nobody_yet(key)
             persons[key] = _checked(replace(before, **values))  # type: ignore[arg-type]  # checked behind
-            write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
-            self._persons = persons
+            self._write_persons(persons)
+
+    def add_person(self) -> str:
+        """A person more; their key. Raises ConfigError if there are as many as there can be, or OutputError."""
+        key = _next_key(self.persons())
+        if key is None:
+            raise ConfigError(f"a project has up to {len(KEYS)} persons", "Remove one first, or make another project")
+        self.change(key)
+        return key
+
+    def put_persons(self, changed: Mapping[str, Person | None]) -> None:
+        """Replace what is known of persons by key; None forgets one. Raises ConfigError or OutputError."""
+        with _WRITING:
+            persons = {**self._read_persons(), **changed}
+            self._write_persons({key: _checked(person) for key in KEYS if (person := persons.get(key))})
+
+    def _write_persons(self, persons: dict[str, Person]) -> None:
+        write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
+        self._persons = None
 
     def consent(self) -> dict[str, str]:
         """By key, what training is told of those who agree, or do not exist: the person's name, or NOBODY."""
@@ -118,8 +136,18 @@ class Project:
 
     def models(self) -> list[str]:
         """Names of models that training has begun, the newest last."""
-        found = [path.parent for path in self.folder.glob("model*/config.toml")]
-        return [path.name for path in sorted(found, key=lambda path: path.stat().st_mtime)]
+        found = [path for path in self.folder.glob("*/config.toml") if can_be_model(path.parent.name)]
+        own = [path.parent for path in found if not path.parent.is_symlink()]
+        return [path.name for path in sorted(own, key=lambda path: path.stat().st_mtime)]
+
+    def known_to(self, model: str) -> tuple[str, ...]:
+        """The persons, by key, that a model has learnt; none of what is no model here, or cannot be read."""
+        try:
+            self.model(model)
+            persons = read_toml(self.folder / model / "config.toml")["model"]["persons"]
+        except (ConfigError, KeyError, TypeError):
+            return ()
+        return tuple(map(str, persons)) if isinstance(persons, list) else ()
 
     def new_model(self) -> str:
         """A name that no model has yet."""
@@ -196,8 +224,8 @@ class Projects:
 
     def names(self) -> list[str]:
         """Of all projects: folders that hold anything a project has."""
-        found = [path for path in self.folder.iterdir() if path.is_dir() and _NAME.fullmatch(path.name)]
-        return sorted(path.name for path in found if path.resolve().parent == self.folder and path.name != "results")
+        found = [path for path in self.folder.iterdir() if path.is_dir() and can_be_project(path.name)]
+        return sorted(path.name for path in found if path.resolve().parent == self.folder)
 
     def last(self) -> str | None:
         """The project that was changed last."""
@@ -213,14 +241,7 @@ class Projects:
 
     def create(self, name: str) -> Project:
         """A new project. Raises ConfigError or OutputError."""
-        name = name.strip()
-
-        if not _NAME.fullmatch(name) or name == "results":
-            raise ConfigError(f"'{name}' cannot be a project's name", "Use up to 60 letters, digits, spaces, - and _")
-
-        project = Project(self.folder / name)
-        if project.folder.exists():
-            raise ConfigError(f"there is a project '{name}' already", "Choose another name, or open it at the top")
+        project = Project(self.free(name))
 
         try:
             for folder in (project.folder / "clips", project.results):
@@ -230,10 +251,44 @@ class Projects:
 
         return project
 
+    def free(self, name: str) -> Path:
+        """Where a project of this name would lie. Raises ConfigError if it cannot be called so, or one is."""
+        name = name.strip()
+
+        if not can_be_project(name):
+            raise ConfigError(f"'{name}' cannot be a project's name", "Use up to 60 letters, digits, spaces, - and _")
+        if (self.folder / name).exists():
+            raise ConfigError(f"there is a project '{name}' already", "Choose another name, or open it at the top")
+        return self.folder / name
+
     def serve(self, result: Path) -> None:
         """Let browsers read a result."""
         if str(result) not in self.served:
             self.served.append(str(result))
+
+
+def can_be_project(name: str) -> bool:
+    """Whether a project can be called so."""
+    return _NAME.fullmatch(name) is not None and name != "results"
+
+
+def can_be_model(name: str) -> bool:
+    """Whether a model can be called so, beside the other folders of its project."""
+    return _NAME.fullmatch(name) is not None and name not in _RESERVED
+
+
+def _nobody_yet(key: str) -> Person:
+    return Person(f"Person {key.upper()}")
+
+
+def is_unnamed(key: str, person: Person) -> bool:
+    """Whether a person is still called as everybody is who was not named yet."""
+    return person.name == _nobody_yet(key).name
+
+
+def _next_key(persons: Iterable[str]) -> str | None:
+    """Of the person who would be added next, if there is room."""
+    return next((key for key in KEYS if key not in persons), None)
 
 
 _WRITING = threading.Lock()

@@ -1,7 +1,8 @@
 """The queue of jobs: one at a time, each a process of its own that outlives the page which asked for it.
 
 Its state is on disk: a page that is started anew goes on with it. On the page's own clean end the running job is
-stopped, saves, and can be continued; those that wait begin when the page is opened again.
+stopped, saves, and can be continued; those that wait begin when the page is opened again. A job that reads what another
+one makes begins when that is done, and not when it was merely stopped or failed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,7 @@ from faceswap.database import lock
 from faceswap.documents import is_text
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app.jobs import (
+    DONE,
     FAILED,
     HALTED,
     RUNNING,
@@ -30,6 +33,7 @@ from faceswap_app.jobs import (
     WAITING,
     QueuedJob,
     outcome,
+    process_of,
     read_job,
     read_result,
     write_job,
@@ -40,13 +44,15 @@ _PROGRAM = (sys.executable, "-m", "faceswap_cli")
 _PROGRESS = "progress.json"
 _POLL_EVERY = 0.25  # seconds
 _NO_START = "It could not be started ({error}). Remove it, and ask for it again with other names."
+_HELD = "waits for '{title}', which {status}. Start that again, or this one without it: on the Queue tab."
 _GRACE = 30.0  # seconds for a job to save when the page ends
 
 
 class Queue:
     """All jobs of a folder of projects. Raises OutputError if another page has it."""
 
-    def __init__(self, projects: Path) -> None:
+    def __init__(self, projects: Path, *, working: bool = True) -> None:
+        """`working`: whether jobs are started; a command that tidies up only looks at them."""
         self._folder = projects / ".jobs"
         self._folder.mkdir(parents=True, exist_ok=True)
 
@@ -60,8 +66,10 @@ class Queue:
         self._lock = threading.RLock()
         self._ended = threading.Event()
 
+        self._working = working
         self._worker = threading.Thread(target=self._work, name="queue", daemon=True)
-        self._worker.start()
+        if working:
+            self._worker.start()
 
     def jobs(self) -> list[QueuedJob]:
         """All of them, in the order in which they were asked for."""
@@ -86,8 +94,30 @@ class Queue:
                     raise ConfigError(f"this job is in the queue already: {job.title}", "Look at the Queue tab")
             number = max((int(key) for key in self._jobs), default=0) + 1
             job = QueuedJob(id=f"{number:04d}", project=project, title=title, arguments=tuple(arguments), out=out)
+            job = replace(job, after=tuple(other.id for other in self._jobs.values() if _feeds(other, job)))
             self._keep(job)
+            self._take_over(job)
             return job
+
+    def _take_over(self, job: QueuedJob) -> None:
+        """What waits for a job that did not get done waits for this one, if it does the same."""
+        undone = {
+            other.id
+            for other in self._jobs.values()
+            if other.over and other.status != DONE and (other.kind, other.makes) == (job.kind, job.makes)
+        }
+        for waiting in list(self._jobs.values()):
+            if waiting.status == WAITING and undone & set(waiting.after):
+                after = dict.fromkeys(job.id if key in undone else key for key in waiting.after)
+                self._keep(replace(waiting, after=tuple(after)))
+
+    def start_anyway(self, key: str) -> None:
+        """Have a job wait for no other one any more, only for its turn. Raises ConfigError."""
+        with self._lock:
+            job = self._known(key)
+            if job.status != WAITING:
+                raise ConfigError(f"this job does not wait: {job.title}", "Look at the Queue tab")
+            self._keep(replace(job, after=(), reason=""))
 
     def again(self, key: str) -> QueuedJob:
         """Have a job that is over run once more: it goes on where it was. Raises ConfigError."""
@@ -99,7 +129,7 @@ class Queue:
         with self._lock:
             job = self._known(key)
             if job.status == WAITING:
-                self._keep(replace(job, status=HALTED, ended=time.time()))
+                self._keep(replace(job, status=HALTED, reason="", ended=time.time()))
             elif job.status == RUNNING:  # asked twice, it would not save
                 process = self._alive(job)
                 if process is not None:
@@ -113,8 +143,46 @@ class Queue:
             job = self._known(key)
             if not job.over:
                 raise ConfigError(f"this job is not over: {job.title}", "Stop it first")
-            shutil.rmtree(self._folder / job.id, ignore_errors=True)
-            del self._jobs[key]
+            for waiting in self._jobs.values():
+                if waiting.status == WAITING and key in waiting.after and job.status != DONE:
+                    raise ConfigError(f"'{waiting.title}' waits for this job", "Stop that first, or start this again")
+            self._drop(job)
+
+    @contextmanager
+    def unused(self, places: Iterable[Path]) -> Iterator[None]:
+        """For changes to these files and folders: no job begins meanwhile. Raises ConfigError if one that is not over
+        uses them."""
+        with self._lock:
+            for place in places:
+                for job in self._jobs.values():
+                    if not job.over and job.touches(place):
+                        raise ConfigError(f"a job uses this: {job.title}", "Stop it first, or wait until it is done")
+            yield
+
+    def moved(self, before: Path, after: Path) -> None:
+        """Have all jobs speak of a file or folder, which may be a project, by its new name."""
+        with self._lock:
+            for job in list(self._jobs.values()):
+                changed = replace(
+                    job,
+                    project=after.name if before == self._folder.parent / job.project else job.project,
+                    arguments=tuple(_moved(word, before, after) for word in job.arguments),
+                    out=_moved(job.out, before, after),
+                )
+                if changed != job:
+                    self._keep(changed)
+
+    def forget(self, places: Iterable[Path]) -> None:
+        """Drop the jobs, all over, that speak of these files and folders, or of something in them."""
+        with self._lock:
+            for place in places:
+                for job in list(self._jobs.values()):
+                    if job.over and any(place == path or place in path.parents for path in job.paths):
+                        self._drop(job)
+
+    def _drop(self, job: QueuedJob) -> None:
+        shutil.rmtree(self._folder / job.id, ignore_errors=True)
+        del self._jobs[job.id]
 
     def report(self, job: QueuedJob) -> ProgressReport | None:
         """The latest that it has said."""
@@ -127,6 +195,9 @@ class Queue:
     def close(self) -> None:
         """Stop the running job, wait until it has saved, and start no other."""
         self._ended.set()
+        if not self._working:  # what runs is another one's
+            self._owned.close()
+            return
 
         self._worker.join()
         running = [job for job in self.jobs() if job.status in (RUNNING, STOPPING)]
@@ -147,9 +218,19 @@ class Queue:
                 running = [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
                 for job in running:
                     self._reap(job)
-                waiting = [job for job in self._jobs.values() if job.status == WAITING]
-                if waiting and not running:
-                    self._start(waiting[0])
+                ready = [job for job in self._jobs.values() if job.status == WAITING and not self._is_held(job)]
+                if ready and not running:
+                    self._start(ready[0])
+
+    def _is_held(self, job: QueuedJob) -> bool:
+        """Whether a job has to wait for others; it says so itself where these will not go on by themselves."""
+        undone = [other for key in job.after if (other := self._jobs.get(key)) and other.status != DONE]
+        stuck = next((other for other in undone if other.over), None)
+        status = "failed" if stuck and stuck.status == FAILED else "was stopped"
+        reason = _HELD.format(title=stuck.title, status=status) if stuck else ""
+        if reason != job.reason:
+            self._keep(replace(job, reason=reason))
+        return bool(undone)
 
     def _start(self, job: QueuedJob) -> None:
         folder = self._folder / job.id
@@ -187,12 +268,7 @@ class Queue:
         """The job's process, whichever page has started it, if it has not ended."""
         if self._process is not None and self._process.pid == job.pid:
             self._process.poll()  # takes note of its end: until then it counts as there
-        try:
-            process = psutil.Process(job.pid)
-            same = abs(process.create_time() - job.born) < 1 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:  # it is gone, or another user's
-            return None
-        return process if same else None
+        return process_of(job)
 
     def _known(self, key: str) -> QueuedJob:
         job = self._jobs.get(key)
@@ -203,3 +279,21 @@ class Queue:
     def _keep(self, job: QueuedJob) -> None:
         self._jobs[job.id] = job
         write_job(self._folder / job.id, job)
+
+
+def _feeds(other: QueuedJob, job: QueuedJob) -> bool:
+    """Whether a job that is not over makes what `job` reads."""
+    made = other.makes
+    if other.over or made is None or made == job.makes:
+        return False
+    return any(made == path or made in path.parents for path in job.paths)
+
+
+def _moved(word: str, before: Path, after: Path) -> str:
+    """An argument, PATH or NAME=PATH, with a path that has got another name."""
+    name, equals, value = word.rpartition("=")
+    for head, text in (("", word), (name + equals, value)):
+        path = Path(text)
+        if path == before or before in path.parents:
+            return head + str(after / path.relative_to(before))
+    return word

@@ -13,7 +13,9 @@ from faceswap.media.kinds import is_picture
 from faceswap_app import cards, commands
 from faceswap_app.components import RAW, TOLD, Desk, Live, one_of, warns, warns_only
 from faceswap_app.files import files, make_folder
+from faceswap_app.holdings import settings_of
 from faceswap_app.projects import Project
+from faceswap_pipelines.swapping.origin import origin_of
 
 KINDS = ("evaluate",)
 _REPORTS = "reports"  # the folder of a project's reports
@@ -72,11 +74,14 @@ class EvaluateTab:
         ]
 
     def _source(self, name: str | None, result: str | None) -> Any:
-        """The clip after which the result is called."""
+        """The clip that the result was made from, or, where that is not kept, after which it is called."""
         if not name or not result:
             return gr.skip()
-        clips = self._desk.projects.open(name).clips()
-        named = [clip for clip in clips if Path(result).stem.startswith(f"{Path(clip).stem}_as_")]
+        project = self._desk.projects.open(name)
+        clips, made = project.clips(), next((path for path in project.finished() if path.name == result), None)
+        origin = origin_of(settings_of(made)) if made else None
+        named = [clip for clip in clips if origin and Path(clip).name == origin.video]
+        named = named or [clip for clip in clips if Path(result).stem.startswith(f"{Path(clip).stem}_as_")]
         return gr.update(value=max(named, key=len, default=None))
 
     def _evaluate(self, name: str | None, result: object, clip: str | None, person: object) -> None:

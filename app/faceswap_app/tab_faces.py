@@ -11,6 +11,7 @@ import gradio as gr
 
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app import cards, commands
+from faceswap_app.clips import Clips
 from faceswap_app.components import TOLD, Desk, Live, number, uploads, warn, warns, warns_only
 from faceswap_app.gallery import Gallery
 from faceswap_app.projects import KEYS, Project
@@ -23,15 +24,17 @@ class FacesTab:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._gallery = Gallery(desk)
+        self._gallery, self._shelf = Gallery(desk), Clips(desk)
 
     def lay_out_hidden(self) -> None:
         """What lies outside of the tab."""
         self._gallery.lay_out_hidden()
+        self._shelf.lay_out_hidden()
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
         self._lay_out_footage()
+        self._shelf.lay_out()
 
         with gr.Row(equal_height=False):
             with gr.Column(scale=1, min_width=220):
@@ -79,9 +82,13 @@ class FacesTab:
                         )
                 self._columns.append(column)
 
-    def connect(self, project: Any) -> list[Any]:
-        """Says what happens when; the events after which the page is to look at the disk at once."""
+    def connect(self, project: Any, opened: Any) -> list[Any]:
+        """Says what happens when; the events after which the page is to look at the disk at once.
+
+        `opened`: the event of this tab's being opened.
+        """
         self._gallery.connect(project)
+        self._shelf.connect(project, opened)
         asked = [project, self._similar, self._least]
         events = [
             self._find.click(warns_only(self._start), asked, None, **TOLD),
@@ -101,6 +108,7 @@ class FacesTab:
             Live(self._similar, self._options, lambda p, _fresh: self._options(p)[0] or 0),
             Live(self._least, self._options, lambda p, _fresh: self._options(p)[1]),
             *self._gallery.live,
+            *self._shelf.live,
         ]
 
         for key, column, title, clips in zip(KEYS, self._columns, self._titles, self._clips, strict=True):

@@ -11,6 +11,7 @@ from faceswap.errors import FaceswapError
 from faceswap_app import cards, commands
 from faceswap_app.components import TOLD, Desk, Live, number, warns, warns_only
 from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
+from faceswap_app.tidy import Tidy
 
 _DEMO = "demo"
 _CONSENT = [("Agrees to this use of their face", AGREES), ("Does not exist: drawn or generated", INVENTED)]
@@ -25,7 +26,7 @@ class ProjectTab:
     """Its parts, and what its buttons do."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+        self._desk, self._tidy = desk, Tidy(desk)
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -52,10 +53,13 @@ class ProjectTab:
                 with self._open:
                     self._lay_out_persons()
 
+        with gr.Accordion("Tidy up: rename, delete, take back", open=False, elem_id="tidy"):
+            self._tidy.lay_out()
+
     def _lay_out_persons(self) -> None:
         gr.Markdown("### Who they are\nA model is trained only of people who agree to it, or who do not exist.")
 
-        self._rows, self._names, self._consents = [], [], []
+        self._rows, self._names, self._consents, self._removes = [], [], [], []
         for key in KEYS:
             with gr.Row(visible=key in ("a", "b"), elem_classes="person") as row:
                 self._names.append(
@@ -66,9 +70,12 @@ class ProjectTab:
                 self._consents.append(
                     gr.Radio(_CONSENT, label="This person", min_width=260, scale=5, elem_id=f"consent-{key}")
                 )
+                self._removes.append(
+                    gr.Button("Remove", size="sm", min_width=70, scale=0, visible=False, elem_id=f"remove-{key}")
+                )
             self._rows.append(row)
 
-        self._more = gr.Button("Add a person", size="sm")
+        self._more = gr.Button("Add a person", size="sm", elem_id="add-person")
         self.next = gr.Button("Next: add footage →", variant="primary")
 
     def connect(self, project: Any) -> list[Any]:
@@ -79,7 +86,9 @@ class ProjectTab:
         )
         demo = self._demo.click(warns(self._make_demo), self._minutes, project, **TOLD)
         events = [made, demo, self._more.click(warns_only(self._add), project, None, **TOLD)]
-        for key, name, consent in zip(KEYS, self._names, self._consents, strict=True):
+        events += self._tidy.connect(project)
+        for key, name, consent, remove in zip(KEYS, self._names, self._consents, self._removes, strict=True):
+            events.append(remove.click(warns_only(partial(self._remove, key)), project, None, **TOLD))
             gr.on([name.blur, name.submit], warns(partial(self._rename, key)), [project, name], name, **TOLD)
             events.append(consent.input(warns_only(partial(self._agree, key)), [project, consent], None, **TOLD))
         return events
@@ -92,9 +101,12 @@ class ProjectTab:
             Live(self._card, self._demo_state, lambda project, _fresh: self._demo_card(project)),
             Live(self._steps, _progress, lambda project, _fresh: cards.steps(_steps_of(project))),
             Live(self._more, lambda p: len(p.persons()), lambda p, _: gr.Button(visible=len(p.persons()) < len(KEYS))),
+            *self._tidy.live,
         ]
 
-        for key, row, name, consent in zip(KEYS, self._rows, self._names, self._consents, strict=True):
+        parts = zip(KEYS, self._rows, self._names, self._consents, self._removes, strict=True)
+        for key, row, name, consent, remove in parts:
+            live.append(Live(remove, partial(_is_third, key), partial(_removable, key)))
             live.append(Live(row, partial(_is_there, key), partial(_visible, key)))
             live.append(Live(name, partial(_name_of, key), partial(_shown_name, key)))
             live.append(Live(consent, partial(_consent_of, key), partial(_shown_consent, key)))
@@ -117,9 +129,10 @@ class ProjectTab:
         return gr.Dropdown(choices=self._desk.projects.names(), value=_DEMO)
 
     def _add(self, name: str | None) -> None:
-        project = self._desk.projects.open(name)
-        key = KEYS[min(len(project.persons()), len(KEYS) - 1)]
-        project.change(key, name=f"Person {key.upper()}")
+        self._desk.projects.open(name).add_person()
+
+    def _remove(self, key: str, name: str | None) -> None:
+        self._tidy.remove(name, key)
 
     def _rename(self, key: str, name: str | None, text: str) -> str:
         project = self._desk.projects.open(name)
@@ -151,6 +164,15 @@ def _visible(key: str, project: Project, _fresh: bool) -> Any:
     return gr.Row(visible=_is_there(key, project))
 
 
+def _is_third(key: str, project: Project) -> bool:
+    """Whether it is somebody besides the two whom every project has."""
+    return key not in KEYS[:2] and _is_there(key, project)
+
+
+def _removable(key: str, project: Project, _fresh: bool) -> Any:
+    return gr.Button(visible=_is_third(key, project))
+
+
 def _name_of(key: str, project: Project) -> str:
     person = _person(key, project)
     return person.name if person else ""
@@ -163,7 +185,7 @@ def _consent_of(key: str, project: Project) -> str:
 
 def _progress(project: Project) -> Any:
     """What the steps depend on."""
-    changed = [path.stat().st_mtime // 3 for path in project.folder.glob("faces/*/faceset.db")]
+    changed = [path.stat().st_mtime_ns for path in sorted(project.folder.glob("faces/*/faceset.db*"))]
     return changed, project.clips(), project.models(), len(project.finished()), project.persons()
 
 

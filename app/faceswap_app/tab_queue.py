@@ -28,8 +28,8 @@ class QueueTab:
     def lay_out(self) -> None:
         """Puts everything in its place."""
         gr.Markdown(
-            "Jobs run one at a time, each on its own: close this page, and they go on. Each shows the command line that"
-            " does the same in a terminal or a script."
+            "Jobs run one at a time, each on its own: close this page, and they go on. One that needs what another one"
+            " makes waits until that is done. Each shows the command line that does the same in a terminal or a script."
         )
         gr.render(inputs=self._version, queue=False, show_progress="hidden")(self._rows)
 
@@ -41,7 +41,7 @@ class QueueTab:
     def _changes(self) -> str:
         queue = self._desk.queue
         jobs = queue.jobs()[-_SHOWN:]
-        return json.dumps([[job.id, job.status] for job in jobs])
+        return json.dumps([[job.id, job.status, job.reason] for job in jobs])
 
     def _rows(self, _version: str) -> None:
         jobs = self._desk.queue.jobs()[-_SHOWN:]
@@ -62,6 +62,8 @@ class QueueTab:
 
             if not job.over:
                 self._button("Stop", partial(queue.stop, job.id))
+                if job.reason:
+                    self._button("Start without it", partial(queue.start_anyway, job.id))
             else:
                 if job.status != DONE:
                     self._button("Start again", partial(queue.again, job.id))

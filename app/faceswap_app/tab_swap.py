@@ -5,21 +5,52 @@ A clip is a video or a picture.
 
 from __future__ import annotations
 
+import html
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from faceswap.config import BLENDINGS, COLOURS, SwapConfig
+from faceswap.config import BLENDINGS, COLOURS
 from faceswap.errors import FaceswapError
 from faceswap.media.kinds import is_picture
 from faceswap_app import cards, commands
-from faceswap_app.components import RAW, TOLD, Desk, Live, check_payload, number, one_of, text_of, warns, warns_only
-from faceswap_app.projects import Project
+from faceswap_app.components import (
+    RAW,
+    TOLD,
+    Desk,
+    Live,
+    check_payload,
+    number,
+    one_of,
+    text_of,
+    uploads,
+    warns,
+    warns_only,
+)
+from faceswap_app.holdings import mask_of
+from faceswap_app.projects import KEYS, Project
+from faceswap_app.results import Results
+from faceswap_app.swap_choices import (
+    DEFAULT,
+    EACH,
+    FACES,
+    LOOKS,
+    MAPS,
+    PREVIEWED,
+    STAYS,
+    WHO,
+    WRITTEN,
+    faces_in_words,
+    known_persons,
+    recognised,
+    wanted_swap,
+)
 
 KINDS = ("swap",)
-_FACES = [("the one seen most", "main"), ("every face", "all"), ("the largest", "largest")]
 _CODECS = [
     ("H.264: plays everywhere", "h264"),
     ("H.265: smaller files", "h265"),
@@ -29,32 +60,25 @@ _CODECS = [
 ]
 _SUFFIX = {"prores": ".mov", "ffv1": ".mkv"}
 _PICTURES = (".png", ".jpg", ".jpeg")  # that can be written
-_DEFAULT = SwapConfig()
-# Name, label, least, most, and what it means.
-_LOOKS = [
-    ("opacity", "Opacity", 0, 1, "Of the new face."),
-    ("skin", "Skin", 0, 1, "How much of the new person's own pores, stubble and wrinkles is laid on."),
-    ("sharpen", "Sharpness", 0, 1, "How far it is brought to the video's."),
-    ("grain", "Grain", 0, 2, "How much of the video's noise is added."),
-    ("occlusion", "Keep what lies in front", 0, 1, "Hands, hair, a cup: 0 paints over them."),
-    ("erode", "Draw the edge in", 0, 0.2, "Try 0.03 where an edge shows."),
-    ("feather", "Soften the edge", 0, 0.2, "Try 0.03."),
-    ("scale", "Size", 0.8, 1.25, "Of the new face."),
-]
 
 
 class SwapTab:
-    """Its parts, and what its buttons do."""
+    """Its parts, and what its buttons do; the finished ones are in `Results`."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._finished = Results(desk)
+
+    def lay_out_hidden(self) -> None:
+        """What tells the browser that persons or models are others: outside of the tabs, built when they are opened."""
+        self._cast = gr.Textbox(visible="hidden")
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
         with gr.Row(equal_height=False):
-            with gr.Column(scale=4, min_width=320):
+            with gr.Column(scale=4, min_width=300):
                 self._lay_out_choices()
-            with gr.Column(scale=7, min_width=400):
+            with gr.Column(scale=7, min_width=300):
                 self._slider = gr.ImageSlider(
                     label="Before and after: drag the line",
                     interactive=False,
@@ -63,19 +87,34 @@ class SwapTab:
                     buttons=["fullscreen"],
                     elem_id="before-after",
                 )
-
-                self._frame = gr.Slider(0, 1, 0, step=1, label="Frame", elem_id="frame")
+                self._frame = gr.Slider(1, 2, 1, step=1, label="Frame", elem_id="frame")
                 self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
-                self._results = gr.Dropdown(label="Results", elem_id="results", visible=False)
-                self._player = gr.HTML(elem_id="player")
+                self._outline = gr.Checkbox(True, label="Outline the faces that are found", elem_id="outline")
+                self._finished.lay_out()
 
     def _lay_out_choices(self) -> None:
         self._clip = gr.Dropdown(label="Clip", elem_id="clip")
-
-        with gr.Row():
-            self._face = gr.Dropdown(_FACES, label="Whose face is replaced", min_width=130)
-            self._to = gr.Dropdown(label="By the face of", min_width=130, elem_id="to")
+        with gr.Accordion("Add a clip that is only to be swapped", open=False):
+            self._upload = uploads(label="Nobody learns from it", height=110, elem_id="upload-swap")
         self._model = gr.Dropdown(label="Model", elem_id="swap-model")
+
+        self._face = gr.Dropdown(FACES, label="In the clip: the face that is replaced", elem_id="face")
+        self._to = gr.Dropdown(label="Who gives the new face", elem_id="to")
+        self._maps = [
+            gr.Dropdown([("stays as filmed", STAYS)], value=STAYS, visible=False, elem_id=MAPS[key]) for key in KEYS
+        ]
+        self._who = gr.HTML(elem_id="who")
+
+        with gr.Accordion("Only a part of the clip, small faces", open=False):
+            with gr.Row():
+                self._first = gr.Number(0, label="First frame", info="0: the clip's.", min_width=90, elem_id="first")
+                self._last = gr.Number(0, label="Last frame", info="0: the clip's.", min_width=90, elem_id="last")
+            with gr.Row():
+                self._here_first = gr.Button("Begin at this frame", size="sm", min_width=90, elem_id="begin-here")
+                self._here_last = gr.Button("End at this frame", size="sm", min_width=90, elem_id="end-here")
+            self._least = gr.Number(
+                0, label="Smallest face, pixels wide", info="0: an eighth of the picture's height.", elem_id="least"
+            )
 
         with gr.Accordion("How the face fits in", open=False):
             with gr.Row():
@@ -83,14 +122,19 @@ class SwapTab:
                 self._blending = gr.Dropdown(list(BLENDINGS), label="Blend by", min_width=120)
 
             self._looks = [
-                gr.Slider(least, most, getattr(_DEFAULT, name), step=0.01, label=label, info=info)
-                for name, label, least, most, info in _LOOKS
+                gr.Slider(least, most, getattr(DEFAULT, name), step=0.01, label=label, info=info)
+                for name, label, least, most, info in LOOKS
             ]
 
         with gr.Accordion("File", open=False):
             self._codec = gr.Dropdown(_CODECS, label="Kind")
             self._crf = gr.Slider(
                 0, 51, 18, step=1, label="Quality (CRF)", info="Lower is better and larger; 28 is small."
+            )
+            self._masks = gr.Checkbox(
+                label="Write the masks, too",
+                info="Grey pictures of what was swapped, as a second file, for compositing.",
+                elem_id="masks",
             )
             self._label = gr.Checkbox(
                 label="Write 'AI modified' into the corner",
@@ -102,17 +146,24 @@ class SwapTab:
             self._stop = gr.Button("Stop", interactive=False, min_width=80)
         self._card = gr.HTML(elem_id="swap-card")
 
+    def _inputs(self, names: Sequence[str]) -> list[Any]:
+        """The parts in which these things are chosen."""
+        parts = {"clip": self._clip, "model": self._model, "face": self._face, "to": self._to, "least": self._least}
+        parts |= {"colour": self._colour, "blending": self._blending}
+        parts |= {MAPS[key]: part for key, part in zip(KEYS, self._maps, strict=True)}
+        parts |= {name: part for (name, *_), part in zip(LOOKS, self._looks, strict=True)}
+        parts |= {"first": self._first, "last": self._last, "codec": self._codec, "crf": self._crf}
+        parts |= {"masks": self._masks, "label": self._label}
+        return [parts[name] for name in names]
+
     def connect(self, project: Any, opened: Any) -> list[Any]:
         """Says what happens when; the events after which the page is to look at the disk at once.
 
         `opened`: the event of this tab's being opened.
         """
-        looks = [self._colour, self._blending, *self._looks]
-
-        wanted = [project, self._clip, self._model, self._face, self._to]
         view = {
             "fn": self._preview,
-            "inputs": [*wanted, self._frame, *looks],
+            "inputs": [project, self._frame, self._outline, *self._inputs(PREVIEWED)],
             "outputs": [self._slider, self._frame, self._note],
             "concurrency_limit": 1,
             "concurrency_id": "preview",
@@ -121,18 +172,29 @@ class SwapTab:
             **RAW,
         }
 
-        changed = [part.input for part in (self._model, self._face, self._to, self._colour, self._blending)]
-        changed += [look.release for look in self._looks]
-        gr.on([opened, self._frame.release, *changed], trigger_mode="always_last", **view)
+        # Who can be put in depends on the model, and who is seen in the clip: first that, then the picture.
+        asked = [project, self._clip, self._model, self._face, self._to]
+        choices = [self._face, self._to, *self._maps]
+        offered = [self._clip.change, self._model.change, self._cast.change, self._face.change]
+        gr.on(offered, warns(self._offer), asked, choices, **TOLD).then(**view)
 
-        # Who is put in depends on who is seen in the clip: first that, then the picture.
-        self._clip.change(warns(self._other), [project, self._clip], self._to, **TOLD).then(**view)
-        self._results.change(warns(self._play), [project, self._results], self._player, **TOLD)
+        changed = [part.input for part in (self._to, self._colour, self._blending, self._outline, *self._maps)]
+        changed += [look.release for look in self._looks] + [self._least.blur, self._least.submit]
+        # Arrow keys move the slider without a release.
+        gr.on([opened, self._frame.input, self._frame.release, *changed], trigger_mode="always_last", **view)
 
+        told = [project, self._face, self._to, self._clip, self._model, *self._maps]
+        for part in (self._cast, self._clip, self._model, self._face, self._to, *self._maps):
+            part.change(warns(self._in_words), told, self._who, **TOLD)
+
+        for button, place in ((self._here_first, self._first), (self._here_last, self._last)):
+            button.click(lambda frame: frame, self._frame, place, **TOLD)
+        self._finished.connect(project)
+
+        inputs = [project, *self._inputs(WRITTEN)]
         return [
-            self._start.click(
-                warns_only(self._render), [*wanted, *looks, self._codec, self._crf, self._label], None, **TOLD
-            ),
+            self._upload.upload(warns(self._take), [project, self._upload], [self._upload, self._clip], **TOLD),
+            self._start.click(warns_only(self._render), inputs, None, **TOLD),
             self._stop.click(warns_only(self._end), project, None, **TOLD),
         ]
 
@@ -142,92 +204,138 @@ class SwapTab:
         return [
             Live(self._clip, lambda p: (p.name, p.clips()), _clips),
             Live(self._model, lambda p: (p.name, p.models()), _models),
-            Live(self._face, lambda p: (p.name, p.persons()), _faces),
-            Live(self._to, lambda p: (p.name, p.persons()), _targets),
+            Live(self._cast, _cast, lambda p, _fresh: json.dumps(_cast(p))),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
-            Live(self._results, lambda p: [path.name for path in p.finished()], _results),
+            *self._finished.live,
         ]
 
-    def _other(self, name: str | None, clip: str | None) -> Any:
-        """Somebody who is not seen in this clip."""
-        if not name:
-            return gr.skip()
-        persons = self._desk.projects.open(name).persons()
-        others = [key for key, person in persons.items() if clip not in person.clips]
-        return gr.update(value=others[-1] if others else "b")
+    def _take(self, name: str | None, files: Any) -> list[Any]:
+        """Put uploaded files among the clips, and choose the last."""
+        project = self._desk.projects.open(name)
+        taken = [project.add_clip(Path(file["path"]), file.get("orig_name") or "") for file in files or []]
+        return [None, gr.Dropdown(choices=project.clips(), value=taken[-1]) if taken else gr.skip()]
 
-    def _preview(
-        self,
-        name: str | None,
-        clip: str | None,
-        model: str | None,
-        face: object,
-        to: object,
-        frame: object,
-        *looks: object,
-    ) -> list[Any]:
-        """A frame before and after; what is missing is said below, not in a message: nothing was asked for."""
+    def _offer(self, name: str | None, clip: str | None, model: str | None, face: object, to: object) -> list[Any]:
+        """Whom this model knows, and to begin with somebody who is not seen in this clip."""
+        if not name:
+            return [gr.skip()] * (2 + len(KEYS))
+        persons = self._desk.projects.open(name).persons()
+        known = known_persons(self._desk.projects.open(name), model)
+
+        # Which face.
+        faces = [*FACES, *((f"whoever looks like {persons[key].name}", f"from:{key}") for key in known)]
+        faces += [("several: said for each person", EACH)] * (len(known) > 1)
+        chosen = face if face in [value for _, value in faces] else "main"
+
+        # Whose face it gets.
+        others = [key for key in known if clip not in persons[key].clips]
+        target = to if to in others else next(iter(others[::-1] or known[::-1]), None)
+        givers = [(persons[key].name, key) for key in known]
+
+        becomes = [("stays as filmed", STAYS), *((f"gets the face of {text}", key) for text, key in givers)]
+        each = chosen == EACH
+        maps = [
+            gr.Dropdown(
+                choices=becomes,
+                label=f"Whoever looks like {persons[key].name}" if key in known else key,
+                visible=each and key in known,
+            )
+            for key in KEYS
+        ]
+        return [
+            gr.Dropdown(choices=faces, value=chosen),
+            gr.Dropdown(choices=givers, value=target, visible=not each),
+            *maps,
+        ]
+
+    def _in_words(self, name: str | None, face: object, to: object, clip: object, model: object, *maps: object) -> str:
+        """Who is in the video, and who gives the face."""
         if not name or not clip or not model:
-            missing = "Train a model first" if clip else "Add a clip on the Faces tab first"
+            return ""
+        project = self._desk.projects.open(name)
+        if model not in project.models():
+            return ""
+        names = {key: person.name for key, person in project.persons().items()}
+        missing = [names[key] for key in names if key not in known_persons(project, str(model))]
+        unknown = f" This model does not know {' and '.join(missing)}: for that, train a new one." if missing else ""
+
+        if face == EACH:
+            pairs = [(key, str(target)) for key, target in zip(KEYS, maps, strict=True)]
+            told = [(key, target) for key, target in pairs if key in names and target in names]
+            said = "; ".join(f"{names[key]} gets the face of {names[target]}" for key, target in told)
+            return f'<p class="note">{html.escape((said or "Everybody stays as filmed") + "." + unknown)}</p>'
+
+        seen = [person.name for person in project.persons().values() if clip in person.clips]
+        cast = f", where {' and '.join(seen)} {'is' if len(seen) == 1 else 'are'} seen," if seen else ""
+        who = f"whoever looks like {names.get(recognised(face), '')}" if recognised(face) else WHO.get(str(face), "")
+        said = f"In {Path(str(clip)).name}{cast} {who} gets the face of {names.get(str(to), '')}."
+        return f'<p class="note">{html.escape(said + unknown)}</p>'
+
+    def _preview(self, name: str | None, frame: object, outline: object, *values: object) -> list[Any]:
+        """A frame before and after; what is missing is said below, not in a message: nothing was asked for."""
+        said = dict(zip(PREVIEWED, values, strict=True))
+        if not name or not said["clip"] or not said["model"]:
+            missing = "Train a model first" if said["clip"] else "Add a clip on the Faces tab first"
             return [None, gr.skip(), f"{missing} to see it swapped."]
         from faceswap_app import backend
 
         try:
-            for payload in (name, clip, model, face, to):
+            for payload in (name, *values):
                 check_payload(payload)
 
             project = self._desk.projects.open(name)
-            file, folder = project.clip(clip), project.model(model)
-            last = backend.frame_count(file) - 1
-            index = int(min(max(0, number(frame) or 0), last))
+            file, folder = project.clip(said["clip"]), project.model(said["model"])
+            count = backend.frame_count(file)
+            index = int(min(max(1, number(frame) or 1), count)) - 1
 
-            settings = _changes(looks) | {"face": _way(face), "to": [one_of(to, project.persons(), "person")]}
-            before, after, swapped = backend.before_and_after(file, folder, settings, index)
+            wanted = wanted_swap(project, folder.name, said)
+            mapping = [f"{source}={target}" for source, target in wanted.mapping.items()]
+            settings = {**wanted.settings, "face": wanted.face, "to": [wanted.to], "map": mapping}
+            least = int(wanted.min_face) if wanted.min_face else None
+            shown = backend.before_and_after(file, folder, settings, index, least)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
 
-        note = f"Frame {index:,} of {last + 1:,}. " if last else ""
-        note += "" if swapped else "No face is found here: it stays as it is."
-        return [(before, after), gr.Slider(maximum=max(1, last), value=index, visible=last > 0), note]
+        names = {key: person.name for key, person in project.persons().items()}
+        place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(file, index)}. " if count > 1 else ""
+        note = place + faces_in_words(shown.faces, names)
+        before = backend.outlined(shown) if outline else shown.before
+        # A slider that was moved on meanwhile stays where it is.
+        place_again = {} if number(frame) == index + 1 else {"value": index + 1}
+        slider = gr.Slider(minimum=1, maximum=max(2, count), visible=count > 1, **place_again)
+        return [(before, shown.after), slider, html.escape(note)]
 
-    def _render(
-        self,
-        name: str | None,
-        clip: str | None,
-        model: str | None,
-        face: object,
-        to: object,
-        *choices: object,
-    ) -> None:
-        *looks, codec, crf, label = choices
-
+    def _render(self, name: str | None, *values: object) -> None:
+        said = dict(zip(WRITTEN, values, strict=True))
         project = self._desk.projects.open(name)
-        file, folder = project.clip(clip), project.model(model)
+        file, folder = project.clip(said["clip"]), project.model(said["model"])
         persons = project.persons()
 
-        to, codec = one_of(to, persons, "person"), one_of(codec, (kind for _, kind in _CODECS), "kind of video")
-        source = _person(face)
-        look = commands.Look(settings=_changes(looks), codec=codec, crf=number(crf) or 0, label=bool(label))
-        words = commands.swap(file, folder, to, source and one_of(source, persons, "person"), _way(face), look)
+        codec = one_of(said["codec"], (kind for _, kind in _CODECS), "kind of video")
+        wanted = wanted_swap(project, folder.name, said)
+        givers = [persons[key].name for key in dict.fromkeys(wanted.mapping.values() or [wanted.to])]
 
         queue = self._desk.queue
         reserved = [job.out for job in queue.jobs() if not job.over]
-        out = project.free_result(file, persons[to].name, _suffix(file, codec), reserved)
-        queue.add(project.name, f"Swap {file.name}: face of {persons[to].name}", words, str(out))
+        out = project.free_result(file, "_".join(givers), _suffix(file, codec), reserved)
+        first, last = int(number(said["first"]) or 1), int(number(said["last"]) or 0)
+        wanted = replace(
+            wanted,
+            first=first - 1,
+            stop=last or None,
+            mask_out=mask_of(out) if said["masks"] else None,
+            codec=codec,
+            crf=number(said["crf"]) or 0,
+            label=bool(said["label"]),
+        )
+        words = commands.swap(file, folder, wanted)
+        queue.add(project.name, f"Swap {file.name}: face of {' and '.join(givers)}", words, str(out))
 
     def _end(self, name: str | None) -> None:
         for job in self._desk.queue.jobs():
             if job.project == name and job.kind in KINDS and not job.over:
                 self._desk.queue.stop(job.id)
-
-    def _play(self, name: str | None, result: str | None) -> str:
-        finished = self._desk.projects.open(name).finished() if name else []
-        chosen = next((path for path in finished if path.name == result), None)
-        if chosen is None:
-            return ""
-        self._desk.projects.serve(chosen)
-        return cards.player(chosen)
 
     def _runs(self, project: Project) -> bool:
         job = self._desk.queue.latest(project.name, KINDS)
@@ -239,17 +347,6 @@ class SwapTab:
         return job, queue.report(job) if job else None, queue.result(job) if job else {}
 
 
-def _changes(looks: Sequence[object]) -> dict[str, object]:
-    """What differs from the defaults, by the settings' names. Raises ConfigError."""
-    colour, blending, *numbers = looks
-    chosen: dict[str, object] = {
-        "colour": one_of(colour, COLOURS, "way to match colours"),
-        "blending": one_of(blending, BLENDINGS, "way to blend"),
-    }
-    chosen |= {name: number(value) or 0.0 for (name, *_), value in zip(_LOOKS, numbers, strict=True)}
-    return {name: value for name, value in chosen.items() if value != getattr(_DEFAULT, name)}
-
-
 def _suffix(clip: Path, codec: str) -> str:
     """Of what a clip becomes."""
     if is_picture(clip):
@@ -257,14 +354,10 @@ def _suffix(clip: Path, codec: str) -> str:
     return _SUFFIX.get(codec, ".mp4")
 
 
-def _way(face: object) -> str:
-    """How a face is chosen. Raises ConfigError for other ways: the command line also knows pictures, by their paths."""
-    return "main" if _person(face) else one_of(face, (way for _, way in _FACES), "way to choose a face")
-
-
-def _person(face: object) -> str:
-    """The person whose face is to be recognised, if that is how it is chosen."""
-    return str(face).removeprefix("from:") if str(face).startswith("from:") else ""
+def _cast(project: Project) -> Any:
+    """What the choices of persons depend on."""
+    names = {key: [person.name, *person.clips] for key, person in project.persons().items()}
+    return [project.name, names, {model: project.known_to(model) for model in project.models()}]
 
 
 def _clips(project: Project, fresh: bool) -> Any:
@@ -279,18 +372,3 @@ def _clips(project: Project, fresh: bool) -> Any:
 def _models(project: Project, _fresh: bool) -> Any:
     models = project.models()
     return gr.Dropdown(choices=models, value=models[-1] if models else None)
-
-
-def _faces(project: Project, fresh: bool) -> Any:
-    known = [(f"whoever looks like {person.name}", f"from:{key}") for key, person in project.persons().items()]
-    return gr.Dropdown(choices=[*_FACES, *known], **({"value": "main"} if fresh else {}))
-
-
-def _targets(project: Project, fresh: bool) -> Any:
-    persons = [(person.name, key) for key, person in project.persons().items()]
-    return gr.Dropdown(choices=persons, **({"value": "b"} if fresh else {}))
-
-
-def _results(project: Project, _fresh: bool) -> Any:
-    names = [path.name for path in project.finished()]
-    return gr.Dropdown(choices=names, value=names[0] if names else None, visible=bool(names))

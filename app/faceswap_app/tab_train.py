@@ -115,8 +115,13 @@ class TrainTab:
             return [gr.Group(visible=True), ""]
         from faceswap_app import backend
 
-        about = backend.model(self._desk.projects.open(name).model(model))
-        return [gr.Group(visible=False), f"{about.text}. *Train* goes on with it."]
+        project = self._desk.projects.open(name)
+        about = backend.model(project.model(model))
+        names = {key: person.name for key, person in project.persons().items()}
+        known = " and ".join(html.escape(names.get(key, key)) for key in about.persons)
+        unknown = " and ".join(html.escape(text) for key, text in names.items() if key not in about.persons)
+        more = f" It will not learn {unknown}: for that choose *{_NEW}*." if unknown else ""
+        return [gr.Group(visible=False), f"Knows {known}; {about.text}. *Train* goes on with it.{more}"]
 
     def _train(  # noqa: PLR0917  # gradio gives them by position
         self,
@@ -225,7 +230,9 @@ def _curves(project: Project, _fresh: bool) -> str:
     from faceswap_app import backend
 
     names = {key: person.name for key, person in project.persons().items()}
-    return curves(backend.losses(_shown(project), names), "loss over minutes of training")
+    chart = curves(backend.losses(_shown(project), names), "loss over minutes of training")
+    said = "How far rebuilt faces are from the filmed ones: the lower, the better. It jumps where larger faces begin."
+    return f'{chart}<p class="note">{said}</p>' if chart else ""
 
 
 def _preview(project: Project, _fresh: bool) -> Any:
@@ -241,5 +248,8 @@ def _preview(project: Project, _fresh: bool) -> Any:
 def _before(project: Project, _fresh: bool) -> str:
     if _picture(project).is_file():
         names = "; ".join(f"{key}: {html.escape(who.name)}" for key, who in project.persons().items())
-        return f'<p class="note">Each person as filmed, rebuilt, and as the other one. {names}.</p>'
+        return (
+            '<p class="note">Each person as filmed, with the face of the other, and rebuilt: given back as they are.'
+            f" Last the masks, white where pixels are replaced. {names}.</p>"
+        )
     return '<p class="note">While it trains, the loss and faces are drawn here: the first ones after half a minute.</p>'

@@ -25,6 +25,7 @@ footer { display: none !important; }
 #faces .caption-label { font-size: .7rem; max-width: 100%; }
 .person { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 2px;
           background: var(--block-background-fill); }
+.person .form { border: none !important; }
 .person .block { border: none !important; box-shadow: none !important; }
 .task { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 8px 12px; align-items: center;
         background: var(--block-background-fill); }
@@ -99,8 +100,18 @@ footer { display: none !important; }
 .verdict li { margin: 4px 0; } .verdict li.part { padding-left: 1.6em; }
 .verdict span { color: var(--body-text-color-subdued); margin-right: .6em; }
 .note { color: var(--body-text-color-subdued); font-size: .9rem; }
-#player video, #player img { width: 100%; max-height: 380px; border-radius: 8px; background: #000; }
-#player img { object-fit: contain; }
+#clips .grid-container { grid-template-columns: repeat(auto-fill, minmax(120px, 1fr)) !important; }
+#clips .caption-label { font-size: .7rem; max-width: 100%; }
+.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(240px, 1fr)); gap: 10px; }
+.pair figure { margin: 0; } .pair figcaption { font-size: .82rem; color: var(--body-text-color-subdued); }
+.pair video, .pair img { width: 100%; max-height: 380px; border-radius: 8px; background: #000; object-fit: contain; }
+@media (max-width: 640px) {
+    .gradio-container { padding: 6px 4px !important; }
+    #head { flex-direction: column; align-items: stretch; gap: 4px; } #head > * { width: 100% !important; }
+    .pill { float: none; display: inline-block; white-space: normal; border-radius: 8px; }
+    .tab-container button { padding: 0 4px !important; font-size: .82rem !important; }
+    #clips .grid-container { grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important; }
+}
 a.download { display: block; text-align: center; margin-top: 8px; padding: 8px 14px; border-radius: 8px;
              background: var(--button-primary-background-fill); color: var(--button-primary-text-color) !important;
              text-decoration: none !important; font-weight: 600; }

@@ -32,7 +32,7 @@ def batch(
     json: Json = False,
 ) -> None:
     """Do many jobs: extract, train, swap. Stopped or killed, it goes on where it was; nothing is done twice."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.batching.plan import passed_over, read_plan
 
         tasks = read_plan(plan, watch)

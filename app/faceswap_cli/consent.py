@@ -10,7 +10,7 @@ import typer
 
 from faceswap.errors import ConfigError
 from faceswap.provenance.consent import NOBODY, read_consent
-from faceswap_cli.terminal import FIRST_RANK, StoppedError
+from faceswap_cli.terminal import FIRST_RANK, StoppedError, UsageError
 
 
 def consented(texts: Sequence[str], model: Path, facesets: Mapping[str, Path], ask: bool) -> dict[str, str]:
@@ -20,7 +20,7 @@ def consented(texts: Sequence[str], model: Path, facesets: Mapping[str, Path], a
     for text in texts:
         name, equals, who = text.partition("=")
         if not equals or not who.strip():
-            raise ConfigError(f"'{text}' does not say who agreed", 'Write it as NAME=WHO, for example a="Jane Doe"')
+            raise UsageError(f"'{text}' does not say who agreed", 'Write it as NAME=WHO, for example a="Jane Doe"')
         given[name] = who.strip()
 
     there = all(faceset.is_dir() for faceset in facesets.values())  # otherwise training will say what is wrong

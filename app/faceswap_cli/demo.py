@@ -19,7 +19,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Show the whole job on two people who do not exist: film, extract, train, swap. Offline, under ten minutes."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.demo.run import demo as run_demo
 
         result = run_with_progress(run_demo(out, minutes, device, drawn), quiet=json)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceswap.errors import ConfigError
-from faceswap_cli.options import Device, Json, MinFace
-from faceswap_cli.terminal import job_errors, print_result, run_with_progress
+from faceswap_cli.options import Device, Json, MinFace, frame_range, named_facesets
+from faceswap_cli.terminal import UsageError, job_errors, print_result, run_with_progress
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
     from faceswap_pipelines.evaluation.job import SwapFiles
@@ -40,15 +39,14 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Say how good a model, or a swapped video, is: likeness, motion, sharpness, flicker, seam; with a report."""
-    with job_errors():
-        from faceswap_pipelines.common.inputs import named_facesets
+    with job_errors(json):
         from faceswap_pipelines.evaluation.job import EvaluateJob
         from faceswap_pipelines.evaluation.run import evaluate as run_evaluate
         from faceswap_pipelines.evaluation.run import in_words
 
         job = EvaluateJob(
             models=tuple(path for path in (model, *(compare or ())) if path),
-            facesets=named_facesets(clip or []),
+            facesets=named_facesets(clip or [], {}),
             swap=_swap_files(swap, target, identity, frames),
             out=out,
             min_face=min_face,
@@ -60,12 +58,11 @@ def evaluate(
 
 
 def _swap_files(swap: Path | None, target: Path | None, identity: Path | None, frames: str) -> SwapFiles | None:
-    """What --swap, --target, --identity and --frames say together. Raises ConfigError."""
-    from faceswap_pipelines.common.inputs import frame_range
+    """What --swap, --target, --identity and --frames say together. Raises UsageError."""
     from faceswap_pipelines.evaluation.job import SwapFiles
 
     if swap is None and target is None and identity is None and not frames:
         return None
     if swap is None or target is None:
-        raise ConfigError("a swap is compared with the video that was swapped", "Name both: --swap OUT --target VIDEO")
+        raise UsageError("a swap is compared with the video that was swapped", "Name both: --swap OUT --target VIDEO")
     return SwapFiles(swap=swap, target=target, identity=identity, frames=frame_range(frames))

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from faceswap.documents import one_line
-from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace
+from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, frame_range
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 
 
@@ -34,8 +34,7 @@ def extract(
     json: Json = False,
 ) -> None:
     """Collect one person's faces from footage. Stopped or killed, it goes on where it was when run again."""
-    with job_errors():
-        from faceswap_pipelines.common.inputs import frame_range
+    with job_errors(json):
         from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.extraction.job import ExtractJob
         from faceswap_pipelines.extraction.run import extract as run_extract

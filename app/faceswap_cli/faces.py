@@ -27,7 +27,7 @@ def faces_list(
     json: Json = False,
 ) -> None:
     """List faces: file, frame, time, size in pixels, sharpness, group."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.faces import list_faces
 
         rows = list_faces(faceset, rejected)
@@ -46,7 +46,7 @@ def faces_sheet(
     json: Json = False,
 ) -> None:
     """Write a contact sheet: kept faces, then the rejected ones by reason."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.faces import sheet_faces
 
         result = sheet_faces(faceset, out or faceset / "sheet.png", count, by, rejected)
@@ -62,7 +62,7 @@ def faces_show(
     json: Json = False,
 ) -> None:
     """Show single faces large, with their points, mask, pose and measures: what is known about a face."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.faces import show_faces
 
         result = show_faces(faceset, out or faceset / "show.png", files or [], count)
@@ -76,7 +76,7 @@ def faces_stats(
     json: Json = False,
 ) -> None:
     """Count and measure the faces, draw histograms, and say what is missing for good training."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.faces import stats_faces
 
         result = stats_faces(faceset, out or faceset / "stats.png")
@@ -99,7 +99,7 @@ def faces_sort(
     json: Json = False,
 ) -> None:
     """Number the pictures' files, so that any file browser shows them in this order; write a sheet."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.curate import sort_faces
 
         result = run_with_progress(sort_faces(faceset, by, reverse, out or faceset / "sheet.png", device), quiet=json)
@@ -119,7 +119,7 @@ def faces_cluster(
     json: Json = False,
 ) -> None:
     """Part the kept faces by who they are; number the files by group; write a sheet with a row for each."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.curate import cluster_faces
 
         result = run_with_progress(cluster_faces(faceset, groups, out or faceset / "sheet.png", device), quiet=json)
@@ -163,7 +163,7 @@ def faces_reject(
     json: Json = False,
 ) -> None:
     """Leave faces out of training. Nothing is deleted: faces restore takes the command back."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.reject import RejectJob, reject_faces
 
         named = (*(files or ()), *(more or ()))
@@ -197,7 +197,7 @@ def faces_restore(
     json: Json = False,
 ) -> None:
     """Take rejections back: the last command, and again the one before; or keep some faces again."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.curation.curate import restore_faces
 
         named = (*(files or ()), *(more or ()))

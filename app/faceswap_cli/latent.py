@@ -48,7 +48,7 @@ def latent_map(
     json: Json = False,
 ) -> None:
     """Draw all faces in two dimensions, coloured by person, pose, mouth, eyes, brightness and time."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.latent.map import USUAL, map_faces
 
         inputs = _inputs(model, facesets, most, device)
@@ -76,7 +76,7 @@ def latent_cluster(
     json: Json = False,
 ) -> None:
     """Put faces into groups by their codes; see what the groups show, and how well they match what is known."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.latent.cluster import ClusterJob, cluster_codes
 
         inputs = _inputs(model, facesets, most, device)
@@ -104,7 +104,7 @@ def latent_walk(
     json: Json = False,
 ) -> None:
     """Change one number at a time and see what it moves; score how far each number means one thing (MIG, DCI)."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.latent.walk import WalkJob, walk_latent
 
         inputs = _inputs(model, facesets, most, device)
@@ -134,7 +134,7 @@ def latent_probe(
     json: Json = False,
 ) -> None:
     """Ask from how few labels something can be told from codes, beside pixels and an untrained encoder."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.latent.probe import ProbeJob, probe
 
         inputs = _inputs(model, facesets, most, device)
@@ -161,7 +161,7 @@ def latent_sample(
     json: Json = False,
 ) -> None:
     """Draw faces that nobody has shown, as each person (latents vae, vq, vq2; or --fit); count which are faces."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.latent.sample import SampleJob, sample_faces
 
         job = SampleJob(
@@ -199,7 +199,7 @@ def latent_morph(
     json: Json = False,
 ) -> None:
     """Film the way from one face to another, or from one person to another; a sheet of it lies beside."""
-    with job_errors():
+    with job_errors(json):
         from faceswap.model.folder import read_config
         from faceswap_pipelines.latent.morph import MorphJob, morph
 
@@ -227,7 +227,7 @@ def latent_spectrum(
     json: Json = False,
 ) -> None:
     """Show which numbers of the latent are in use: variance, KL divergence, active units, codebook use, ELBO."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.latent.spectrum import spectrum
 
         inputs = _inputs(model, facesets, most, device)

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -22,10 +22,13 @@ from faceswap_cli.extract import extract
 from faceswap_cli.faces import faces_app
 from faceswap_cli.latent import latent_app
 from faceswap_cli.page import page
+from faceswap_cli.project import project_app
 from faceswap_cli.swap import swap
+from faceswap_cli.terminal import tell_usage
 from faceswap_cli.train import train
 from faceswap_cli.verify import verify
 from faceswap_pipelines.common.cpu import keep_freed_memory, sleep_while_waiting
+from faceswap_pipelines.common.protocol import EXIT_STOPPED, EXIT_USAGE
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -38,6 +41,7 @@ for command in (demo, extract, train, swap, batch, evaluate, verify):
 app.command("app")(page)
 app.add_typer(faces_app, name="faces")
 app.add_typer(latent_app, name="latent")
+app.add_typer(project_app, name="project")
 
 
 def main() -> None:
@@ -52,7 +56,24 @@ def main() -> None:
     if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars
+    if "--json" in sys.argv:
+        _run_for_programs()
     app()
+
+
+def _run_for_programs() -> NoReturn:
+    """The same where results are JSON: what the parser finds wrong is JSON, too."""
+    try:
+        code = app(standalone_mode=False)
+    except typer.Abort:
+        sys.exit(EXIT_STOPPED)
+    except Exception as error:
+        format_message = getattr(error, "format_message", None)
+        if format_message is None:
+            raise
+        tell_usage(format_message())
+        sys.exit(EXIT_USAGE)
+    sys.exit(code if isinstance(code, int) else 0)
 
 
 def main_of_page() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from faceswap.documents import parse_toml
-from faceswap.errors import ConfigError
+from faceswap_cli.terminal import UsageError, usage_errors
+
+if TYPE_CHECKING:  # it takes a moment to load: not for --help
+    from faceswap_pipelines.common.inputs import FrameRange
 
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one machine-readable result on stdout.")]
@@ -28,13 +32,29 @@ MinFace = Annotated[
 ]
 
 
+def frame_range(text: str) -> FrameRange:
+    """What --frames says. Raises UsageError."""
+    from faceswap_pipelines.common.inputs import frame_range as read
+
+    with usage_errors():
+        return read(text)
+
+
+def named_facesets(texts: Sequence[str], known: Mapping[str, Path]) -> dict[str, Path]:
+    """Facesets by name: those `known`, and those given as NAME=FACESET. Raises UsageError."""
+    from faceswap_pipelines.common.inputs import named_facesets as read
+
+    with usage_errors():
+        return read(texts, known)
+
+
 def settings(texts: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE by name, the values as TOML has them, bare words as text. Raises ConfigError."""
+    """NAME=VALUE by name, the values as TOML has them, bare words as text. Raises UsageError."""
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or not name.isidentifier():
-            raise ConfigError(f"'{text}' is not a setting", "Write it as NAME=VALUE, for example beta=4")
+            raise UsageError(f"'{text}' is not a setting", "Write it as NAME=VALUE, for example beta=4")
         try:
             values[name] = parse_toml(f"value = {value}")["value"]
         except ValueError:
@@ -44,13 +64,13 @@ def settings(texts: Sequence[str]) -> dict[str, Any]:
 
 def mapping(texts: Sequence[str], source: str | None, target: str | None, face: str | None) -> list[str] | None:
     """Who becomes whom, of those given as A=B and by --from and --to; none if faces are chosen in another way, and None
-    if nothing is said of that. Raises ConfigError."""
+    if nothing is said of that. Raises UsageError."""
     if texts and (source or target):
-        raise ConfigError("--map says already who becomes whom", "Leave out --from and --to")
+        raise UsageError("--map says already who becomes whom", "Leave out --from and --to")
     if face and (texts or source):
-        raise ConfigError("--face and --map or --from are two ways to choose", "Leave one of them out")
+        raise UsageError("--face and --map or --from are two ways to choose", "Leave one of them out")
     if source and not target:
-        raise ConfigError(f"it is not said whom '{source}' becomes", "Add --to PERSON")
+        raise UsageError(f"it is not said whom '{source}' becomes", "Add --to PERSON")
     if source:
         return [f"{source}={target}"]
     return list(texts) or ([] if face or target else None)

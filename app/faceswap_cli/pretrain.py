@@ -29,7 +29,7 @@ def main(
     """Learn faces from portraits of many people. Ctrl-C stops and saves; run again, it goes on."""
     keep_freed_memory()
     sleep_while_waiting()
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.pretraining.job import PretrainJob
         from faceswap_pipelines.pretraining.run import pretrain
 

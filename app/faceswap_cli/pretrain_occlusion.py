@@ -21,7 +21,7 @@ def main(
     """Learn to see hands, hair and things before faces, from drawn ones over portraits."""
     keep_freed_memory()
     sleep_while_waiting()
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.pretraining.occlusion import OcclusionJob, pretrain_occlusion
 
         job = OcclusionJob(portraits=portraits, out=out, minutes=minutes)

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceswap.errors import ConfigError
 from faceswap_cli.batch import BATCH_STATE, run_batch, tell_passed_over
-from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, mapping, settings
-from faceswap_cli.terminal import job_errors, print_result, run_with_progress
+from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, frame_range, mapping, settings
+from faceswap_cli.terminal import UsageError, job_errors, print_result, run_with_progress
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
     from faceswap_pipelines.swapping.job import SwapJob
@@ -84,8 +83,7 @@ def swap(
     json: Json = False,
 ) -> None:
     """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
-    with job_errors():
-        from faceswap_pipelines.common.inputs import frame_range
+    with job_errors(json):
         from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.swapping.job import SwapJob, settings_from
 
@@ -125,11 +123,11 @@ def swap(
 
 
 def _check_outputs(videos: Sequence[Path], out: Path | None, out_dir: Path | None, *, alone: bool) -> None:
-    """Raises ConfigError unless there is one place to write to that suits; `alone`: if it has to be one video."""
+    """Raises UsageError unless there is one place to write to that suits; `alone`: if it has to be one video."""
     if (out is None) == (out_dir is None) or (out and len(videos) > 1):
-        raise ConfigError("it is not clear where to write", "Add --out FILE, or, for several videos, --out-dir DIR")
+        raise UsageError("it is not clear where to write", "Add --out FILE, or, for several videos, --out-dir DIR")
     if out_dir and alone:
-        raise ConfigError("--preview and --mask-out are for one video", "Name it with --out")
+        raise UsageError("--preview and --mask-out are for one video", "Name it with --out")
 
 
 def _swap_one(job: SwapJob, as_json: bool) -> None:

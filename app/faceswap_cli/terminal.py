@@ -24,11 +24,13 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as ProgressBar
 
 from faceswap.documents import one_line
-from faceswap.errors import FaceswapError
+from faceswap.errors import ConfigError, FaceswapError, OutputError
 from faceswap_pipelines.common.protocol import (
     ERROR,
+    ERROR_KEY,
     EXIT_ERROR,
     EXIT_STOPPED,
+    EXIT_USAGE,
     PROGRESS_FILE,
     STOPPED,
     ProgressReport,
@@ -49,32 +51,55 @@ class StoppedError(Exception):
     """The user asked to stop, and the job has saved what it had."""
 
 
+class UsageError(FaceswapError):
+    """Words of a command line that cannot be read, or speak against each other."""
+
+
 @contextmanager
-def job_errors() -> Iterator[None]:
-    """Errors that a user can mend become one line on stderr and exit code 3; a stop becomes 130."""
+def usage_errors() -> Iterator[None]:
+    """What is wrong with what is read from the command line is wrong usage."""
+    try:
+        yield
+    except ConfigError as error:
+        raise UsageError(error.problem, error.remedy) from error
+
+
+@contextmanager
+def job_errors(as_json: bool = False) -> Iterator[None]:
+    """Errors that a user can mend become one line on stderr (and JSON on stdout, if results do) and exit code 3, or 2
+    for wrong usage; a stop becomes 130."""
     try:
         yield
     except FaceswapError as error:
-        print(f"{ERROR}{one_line(error)}", file=sys.stderr)
-        raise typer.Exit(EXIT_ERROR) from None
+        _tell(error, as_json)
+        raise typer.Exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR) from None
 
     except OSError as error:
         if error.errno not in _DISK_ERRORS:
             raise
-        print(
-            f"{ERROR}{one_line(error)}. Check the disk's space and permissions, then run the same again.",
-            file=sys.stderr,
-        )
+        _tell(OutputError(one_line(error), "Check the disk's space and permissions, then run the same again"), as_json)
         raise typer.Exit(EXIT_ERROR) from None
 
     except MemoryError:
-        print(f"{ERROR}the memory is full. Close other programs, or choose smaller settings.", file=sys.stderr)
+        _tell(FaceswapError("the memory is full", "Close other programs, or choose smaller settings"), as_json)
         raise typer.Exit(EXIT_ERROR) from None
 
     except (StoppedError, KeyboardInterrupt) as stop:
         saved = "what was done is saved" if isinstance(stop, StoppedError) else "what was saved before is kept"
         print(f"{STOPPED}{saved}. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
+
+
+def _tell(error: FaceswapError, as_json: bool) -> None:
+    print(f"{ERROR}{one_line(error)}", file=sys.stderr)
+    if as_json and FIRST_RANK:
+        told = {"kind": type(error).__name__, "problem": error.problem, "remedy": error.remedy}
+        print(json.dumps({ERROR_KEY: told}, indent=1))
+
+
+def tell_usage(message: str) -> None:
+    """Say as JSON, too, what the parser of the command line says of it."""
+    _tell(UsageError(message, "Look at --help"), as_json=True)
 
 
 def run_with_progress(job: Run[Result], *, quiet: bool) -> Result:

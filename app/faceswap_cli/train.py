@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from faceswap_cli.consent import consented
-from faceswap_cli.options import Device, Json, settings
-from faceswap_cli.terminal import job_errors, print_result, run_with_progress
+from faceswap_cli.options import Device, Json, named_facesets, settings
+from faceswap_cli.terminal import job_errors, print_result, run_with_progress, usage_errors
 
 _DEFAULT_MINUTES = 10.0
 
@@ -76,9 +76,9 @@ def train(
 
     With several GPUs or machines: torchrun --nproc-per-node N -m faceswap_cli train ...
     """
-    with job_errors():
-        from faceswap_pipelines.common.inputs import named_facesets
+    with job_errors(json):
         from faceswap_pipelines.training.job import TrainJob
+        from faceswap_pipelines.training.prepare import budget_of
         from faceswap_pipelines.training.run import train as run_train
 
         # Settings that have options of their own, and others.
@@ -103,6 +103,8 @@ def train(
             save_every=save_every,
             consent=consented(consent or [], model, facesets, ask=not json),
         )
+        with usage_errors():
+            budget_of(job)
         result = run_with_progress(run_train(job), quiet=json)
 
     then = f"faceswap swap VIDEO --model {model} --out OUT.mp4"

@@ -20,7 +20,7 @@ def verify(
     json: Json = False,
 ) -> None:
     """Tell what files say of their making: signed credentials, the invisible mark, a declaration in their metadata."""
-    with job_errors():
+    with job_errors(json):
         from faceswap_pipelines.verification import in_words, read_authority
         from faceswap_pipelines.verification import verify as verify_job
 

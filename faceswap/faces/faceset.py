@@ -278,6 +278,21 @@ class Faceset(AbstractContextManager["Faceset"]):
             [row] = self._rows("SELECT id, path, next_frame, finished FROM source WHERE fingerprint = ?", key)
             return _to_source(row)
 
+    @staticmethod
+    def content_of(path: Path) -> str:
+        """What a file is known by here, if all of its frames were asked for: for `rename_source`."""
+        return fingerprint(path, (0, None))
+
+    def rename_source(self, content: str, path: Path) -> None:
+        """Know a file that is called `path` now by that name, so that its faces are not collected twice; `content` is
+        its `content_of` from before."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE OR IGNORE source SET path = ?, content = ?, fingerprint = CASE fingerprint WHEN content THEN ?"
+                " ELSE fingerprint END WHERE content = ?",
+                (str(path), self.content_of(path), self.content_of(path), content),
+            )
+
     def sources(self) -> list[Source]:
         """Everything that faces were taken from, in the order in which it was begun."""
         with self._reading():

@@ -1,4 +1,4 @@
-"""What the model can do now, as rows of pictures: each person as they are, rebuilt, and as everybody else; and rebuilt
+"""What the model can do now, as rows of pictures: each person as filmed, as everybody else, and rebuilt with and
 without the detail stage."""
 
 from __future__ import annotations
@@ -18,32 +18,44 @@ Row = tuple[str, list[Picture]]
 
 
 @torch.inference_mode()
-def preview_rows(model: SwapModel, banks: Mapping[str, Bank | CloseUps], columns: int = 6) -> list[Row]:
-    """For each person: `columns` of their faces, evenly from the bank, and what each decoder makes of them; faces that
-    nobody has shown, if the latent can be sampled."""
-    rows: list[Row] = []
-    for person, bank in banks.items():
-        # As filmed, and rebuilt.
-        shown = bank.shown(columns)
-        latent = model.encode(shown.input)
-        rebuilt = model.render(latent, person)
-        rows.append((person, _pictures(shown.target)))
-        rows.append((f"{person} rebuilt", _pictures(rebuilt.fine.picture)))
-        if model.config.detail:
-            rows.append((f"{person} before the detail stage", _pictures(rebuilt.coarse.picture)))
-        rows.append((f"{person} mask", _pictures(rebuilt.coarse.mask.expand(-1, 3, -1, -1))))
+def preview_rows(
+    model: SwapModel, banks: Mapping[str, Bank | CloseUps], names: Mapping[str, str] | None = None, columns: int = 6
+) -> list[Row]:
+    """For each person `columns` of their faces, evenly from the bank: as filmed, and with the face of each other one.
+    Then the same rebuilt, faces that nobody has shown if the latent can be sampled, and last the masks, small.
 
-        # As the others.
-        others = [other for other in banks if other != person]
-        swapped = [model.render(latent, other).fine.picture for other in others]
-        rows += [(f"{person} as {other}", _pictures(faces)) for other, faces in zip(others, swapped, strict=True)]
+    `names`: what persons are called in the rows' titles, if not as the model calls them.
+    """
+    called = {person: (names or {}).get(person, person) for person in banks}
+    swapped: list[Row] = []
+    rebuilt: list[Row] = []
+    masks: list[list[Picture]] = []
+
+    for person, bank in banks.items():
+        # As filmed, and as the others.
+        shown, name = bank.shown(columns), called[person]
+        latent = model.encode(shown.input)
+        swapped.append((f"{name} as filmed", _pictures(shown.target)))
+        for other in banks:
+            if other != person:
+                pictures = model.render(latent, other).fine.picture
+                swapped.append((f"{name} with the face of {called[other]}", _pictures(pictures)))
+
+        # Rebuilt.
+        own = model.render(latent, person)
+        rebuilt.append((f"{name} rebuilt", _pictures(own.fine.picture)))
+        if model.config.detail:
+            rebuilt.append((f"{name} rebuilt, before the detail stage", _pictures(own.coarse.picture)))
+        masks.append(_pictures(own.coarse.mask.expand(-1, 3, -1, -1)))
 
     if model.bottleneck.generative:
         for person, bank in banks.items():
             drawn = model.bottleneck.sample(columns, torch.Generator(bank.device).manual_seed(0))
             pictures = model.render(drawn, person).fine.picture
-            rows.append((f"{person}, drawn from the latent space", _pictures(pictures)))
-    return rows
+            rebuilt.append((f"{called[person]}, drawn from the latent space", _pictures(pictures)))
+
+    above = [np.vstack(column) for column in zip(*masks, strict=True)]
+    return [*swapped, *rebuilt, (f"masks, from above: {', '.join(called.values())}", above)]
 
 
 @torch.inference_mode()

@@ -12,6 +12,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from faceswap.media.pictures import write_picture
 from faceswap.media.video import probe, read_frames
+from faceswap_app.projects import INVENTED, Project, Projects
+from support.studio import Studio
 from support.visit import Site, open_site
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -31,6 +33,19 @@ pytestmark = [
 def site(tmp_path: Path) -> Iterator[Site]:
     with open_site(tmp_path) as site:
         yield site
+
+
+@pytest.fixture
+def finished(tmp_path: Path, studio: Studio) -> Project:
+    """A project of two persons with everything but results."""
+    (tmp_path / "projects").mkdir()
+    project = Projects(tmp_path / "projects").create("pair")
+    for key, name in (("a", "Bruno"), ("b", "Ada")):
+        shutil.copy(studio.clips[key], project.folder / "clips" / f"{name}.mp4")
+        shutil.copytree(studio.facesets[key], project.faceset(key))
+        project.change(key, name=name, consent=INVENTED, clips=(f"clips/{name}.mp4",))
+    shutil.copytree(studio.model, project.folder / "model")
+    return project
 
 
 @pytest.fixture
@@ -73,6 +88,121 @@ def test_the_whole_job(page: Page, site: Site, clips: dict[str, Path], tmp_path:
     swap_a_picture(page, clips, tmp_path)
     look_at_the_queue(page)
     assert "Traceback" not in site.log.read_text()
+
+
+def test_a_finished_project(finished: Project, page: Page, site: Site) -> None:
+    """What somebody who edits video does with it: look, cut, compare, add a person, tidy up."""
+    look_at_frames(page)
+    swap_a_part_and_compare(page)
+    add_a_person_and_think_again(page)
+    tidy_up(page, finished)
+    assert "Traceback" not in site.log.read_text()
+
+
+def look_at_frames(page: Page) -> None:
+    open_tab(page, "2 Faces")
+    page.locator("#clips .thumbnail-item, #clips .gallery-item").first.click()
+    expect(page.locator("#clip-player video")).to_have_js_property("readyState", 4, timeout=PATIENCE)
+    expect(page.locator("#clips")).to_contain_text("0:02 · Ada.mp4")
+
+    open_tab(page, "4 Swap")
+    note = page.locator("#preview-note")
+    expect(note).to_contain_text("Frame 1 of 48 · 00:00:00:00. The face gets that of Ada.", timeout=PATIENCE)
+    expect(page.locator("#who")).to_contain_text(
+        "In Bruno.mp4, where Bruno is seen, the one seen most gets the face of Ada."
+    )
+    slider = page.locator("#frame input[type=range]")
+    slider.focus()
+    for _ in range(3):
+        slider.press("ArrowRight")
+    expect(note).to_contain_text("Frame 4 of 48 · 00:00:00:03", timeout=PATIENCE)
+    expect(page.locator("#frame input[type=number]")).to_have_value("4")
+
+    page.locator("#face input").click()
+    page.get_by_role("option", name="several").click()
+    expect(note).to_contain_text("Everybody stays as filmed", timeout=PATIENCE)
+    page.locator("#map-a input").click()
+    page.get_by_role("option", name="gets the face of Ada").click()
+    expect(note).to_contain_text("The face gets that of Ada", timeout=PATIENCE)
+    expect(page.locator("#who")).to_contain_text("Bruno gets the face of Ada.")
+
+
+def swap_a_part_and_compare(page: Page) -> None:
+    page.get_by_text("Only a part of the clip").click()
+    press(page, "begin-here")
+    expect(page.locator("#first input")).to_have_value("4")
+    page.locator("#last input").fill("9")
+    page.locator("button.label-wrap", has_text="File").click()
+    page.locator("#masks input").check()
+    press(page, "swap")
+    expect(page).to_have_title(re.compile("Swap Bruno.mp4"), timeout=PATIENCE)
+
+    film, beside = page.locator("#player video.after"), page.locator("#player video.before")
+    expect(film).to_have_js_property("readyState", 4, timeout=PATIENCE)
+    expect(page).to_have_title("Swap Bruno.mp4: face of Ada: done · faceswap", timeout=PATIENCE)
+    told = page.locator("#player")
+    expect(told).to_contain_text("From Bruno.mp4, frames 4 to 9, with model after 30 steps.")
+    expect(told).to_contain_text("Settings: Bruno gets the face of Ada; h264.")
+    expect(told.locator("a", has_text="Masks")).to_be_visible()
+
+    # One slider for both: the part begins at the clip's fourth frame.
+    film.evaluate("film => { film.currentTime = 0.08 }")
+    page.wait_for_function("Math.abs(document.querySelector('#player video.before').currentTime - 0.2) < 0.02")
+    expect(beside).to_have_js_property("muted", True)
+
+
+def add_a_person_and_think_again(page: Page) -> None:
+    open_tab(page, "1 Project")
+    press(page, "add-person")
+    expect(page.locator("#name-c input, #name-c textarea")).to_have_value("Person C", timeout=PATIENCE)
+    open_tab(page, "4 Swap")
+    expect(page.locator("#who")).to_contain_text("does not know Person C", timeout=PATIENCE)
+    page.locator("#face input").click()
+    page.get_by_role("option", name="the largest").click()
+    page.locator("#to input").click()
+    expect(page.get_by_role("option")).to_contain_text(["Bruno", "Ada"])
+    page.get_by_role("option", name="Ada").click()
+    expect(page.locator("#preview-note")).to_contain_text("The face gets that of Ada", timeout=PATIENCE)
+
+    open_tab(page, "1 Project")
+    press(page, "remove-c")
+    expect_message(page, "In the bin: Person C")
+    expect(page.locator("#name-c")).to_be_hidden(timeout=PATIENCE)
+
+
+def tidy_up(page: Page, project: Project) -> None:
+    page.get_by_text("Tidy up: rename").click()
+    expect(page.locator("#disk-use")).to_contain_text("MB", timeout=PATIENCE)
+
+    choose(page, "tidy-what", "the clip clips/Ada.mp4")
+    page.locator("#tidy-new input, #tidy-new textarea").fill("holiday")
+    press(page, "tidy-rename")
+    expect(page.locator("#tidy-new input, #tidy-new textarea")).to_have_value("", timeout=PATIENCE)
+    assert (project.folder / "clips" / "holiday.mp4").is_file()
+
+    choose(page, "tidy-what", "the model model")
+    press(page, "tidy-delete")
+    expect_message(page, "In the bin for a week: the model model")
+    assert not (project.folder / "model").exists()
+    expect(page.locator("#bin input")).to_have_value(re.compile("the model model"), timeout=PATIENCE)
+    press(page, "take-back")
+    expect_message(page, "Taken back: the model model")
+    assert (project.folder / "model" / "config.toml").is_file()
+
+    choose(page, "tidy-what", "Bruno, with all faces")
+    page.locator("#tidy-how label").nth(1).click()
+    page.locator("#tidy-everything input").check()
+    expect(page.locator("#tidy-goes")).to_contain_text("the model model", timeout=PATIENCE)
+    expect(page.locator("#tidy-delete")).to_have_text("Delete for good")
+    press(page, "tidy-delete")
+    expect_message(page, "Deleted for good: the clip clips/Bruno.mp4; the model model; the result")
+    assert [path.name for path in (project.folder / "faces").iterdir()] == ["b"]
+    assert list(project.results.iterdir()) == []
+
+
+def choose(page: Page, part: str, option: str) -> None:
+    page.locator(f"#{part} input").click()
+    page.get_by_role("option", name=option).click()
 
 
 def make_project(page: Page) -> None:
@@ -144,7 +274,7 @@ def swap_and_download(page: Page, folder: Path) -> None:
     press(page, "swap")
     link = page.locator("a.download")
     expect(link).to_be_visible(timeout=PATIENCE)
-    expect(page.locator("#player video")).to_have_js_property("readyState", 4, timeout=PATIENCE)
+    expect(page.locator("#player video.after")).to_have_js_property("readyState", 4, timeout=PATIENCE)
     with page.expect_download() as download:
         link.click()
     download.value.save_as(folder / "swapped.mp4")
@@ -161,7 +291,7 @@ def swap_a_picture(page: Page, clips: dict[str, Path], folder: Path) -> None:
     page.get_by_role("option", name="clips/still.png").click()
     expect(page.locator("#frame")).to_be_hidden(timeout=PATIENCE)
     press(page, "swap")
-    expect(page.locator("#player img")).to_have_js_property("naturalWidth", 256, timeout=PATIENCE)
+    expect(page.locator("#player img.after")).to_have_js_property("naturalWidth", 256, timeout=PATIENCE)
 
 
 def look_at_the_queue(page: Page) -> None:

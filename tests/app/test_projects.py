@@ -6,15 +6,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError, FaceswapError, MediaError
 from faceswap_app import backend, charts, commands
 from faceswap_app.components import Desk, check_payload, number, one_of, text_of
-from faceswap_app.projects import AGREES, INVENTED, Project, Projects
+from faceswap_app.projects import AGREES, INVENTED, KEYS, Project, Projects
+from faceswap_app.swap_choices import LOOKS, faces_in_words, wanted_swap
 from faceswap_app.tab_faces import _titled
-from faceswap_app.tab_swap import _LOOKS, SwapTab
+from faceswap_app.tab_swap import SwapTab
 from support.studio import Studio
+
+H264 = ("--codec", "h264", "--crf", "18")
 
 
 @pytest.fixture
@@ -119,10 +124,25 @@ def test_a_demo_is_a_project(projects: Projects, studio: Studio) -> None:
     assert backend.model(demo.folder / "model").persons == ("a", "b")
     assert set(backend.losses(demo.folder / "model", {"a": "Ada"})) == {"Ada", "b"}
     assert "<svg" in charts.curves({"<Ada>": [(0, 1.0), (1, 0.5)]}, "minutes")
-    before, after, swapped = backend.before_and_after(demo.clip("ada.mp4"), demo.model("model"), {"to": ["b"]}, 3)
-    assert swapped
-    assert before.shape == after.shape
-    assert (before != after).any()
+    shown = backend.before_and_after(demo.clip("ada.mp4"), demo.model("model"), {"to": ["b"]}, 3)
+    [((left, top, right, bottom), person)] = shown.faces
+    assert person == "b"
+    assert 0 < left < right < shown.before.shape[1]
+    assert (shown.before != shown.after).any()
+    outlined = backend.outlined(shown)
+    assert (outlined != shown.before).any()
+    inside = slice(round(top) + 40, round(bottom) - 5), slice(round(left) + 40, round(right) - 5)
+    assert (outlined[inside] == shown.before[inside]).all()
+    stays = backend.before_and_after(demo.clip("ada.mp4"), demo.model("model"), {"map": ["b=a"]}, 3)
+    assert [person for _, person in stays.faces] == [None]
+    assert np.abs(stays.before.astype(int) - stays.after).mean() < 1  # the mark
+    assert np.abs(shown.before.astype(int) - shown.after).mean() > 1
+    assert [backend.timecode(demo.clip("ada.mp4"), index) for index in (0, 24, 25, 90_000)] == [
+        "00:00:00:00",
+        "00:00:00:24",
+        "00:00:01:00",
+        "01:00:00:00",
+    ]
 
 
 def test_faces_are_rejected_and_taken_back(studio: Studio, tmp_path: Path) -> None:
@@ -163,17 +183,59 @@ def test_a_preview_looks_at_no_other_file_than_the_clip(
     (project.folder / "model").mkdir()
     shutil.copy(studio.model / "config.toml", project.folder / "model")
     queue: Any = None  # a preview is no job
-    looks = ["light", "band", *[1.0] * len(_LOOKS)]
-    said = SwapTab(Desk(projects, queue))._preview("pair", clip, "model", face, "b", 0, *looks)[2]
-    assert "There is no way to choose a face" in said
-    said = SwapTab(Desk(projects, queue))._preview("pair", clip, "model", "main", "<b>", 0, *looks)[2]
-    assert "There is no person '&lt;b&gt;'" in said
+    tab = SwapTab(Desk(projects, queue))
+    rest = [None, "light", "band", *[""] * len(KEYS), *[1.0] * len(LOOKS)]
+    assert "There is no way to choose a face" in tab._preview("pair", 1, True, clip, "model", face, "b", *rest)[2]
+    said = tab._preview("pair", 1, True, clip, "model", "main", "<b>", *rest)[2]
+    assert "There is no person in this model '&lt;b&gt;'" in said
 
 
 def test_what_cannot_be_shown_is_not_there(project: Project, studio: Studio) -> None:
     for name in ("line\nbreak.mp4", "caf\udce9.mp4", "plain.mp4"):
         shutil.copy(studio.clips["a"], project.folder / "clips" / name)
     assert project.clips() == ["clips/plain.mp4"]
+
+
+def said(**choices: object) -> dict[str, object]:
+    """What the Swap tab says, with its defaults."""
+    looks = {name: getattr(SwapConfig(), name) for name, *_ in LOOKS}
+    fixed = {"face": "main", "to": "b", "least": None, "colour": "light", "blending": "band"}
+    return looks | fixed | {f"map-{key}": "" for key in KEYS} | choices
+
+
+def test_nobody_can_be_put_in_whom_the_model_does_not_know(project: Project, studio: Studio) -> None:
+    """A person who is added to a finished project is not offered, and refused where somebody asks all the same."""
+    shutil.copytree(studio.model, project.folder / "model")
+    project.change("c", name="Cem")
+    assert project.known_to("model") == ("a", "b")
+    assert project.known_to("../pair/model") == ()
+    for wrong in ({"to": "c"}, {"face": "from:c"}, {"face": "each", "map-a": "c"}, {"face": "each"}):
+        with pytest.raises(ConfigError, match=r"person in this model 'c'|everybody stays"):
+            wanted_swap(project, "model", said(**wrong))
+
+
+def test_what_is_chosen_is_what_the_command_says(project: Project, studio: Studio) -> None:
+    shutil.copytree(studio.model, project.folder / "model")
+    video, model, picture = Path("x.mp4"), Path("m"), Path("x.png")
+    each = wanted_swap(project, "model", said(face="each", **{"map-a": "b", "map-b": "a"}, fade=0.5, least=40))
+    words = commands.swap(video, model, each)
+    assert words[4:] == ["--map", "a=b", "--map", "b=a", "--set", "fade=0.5", "--min-face", "40", *H264]
+    part = commands.Swap(first=9, stop=20, mask_out=Path("o_mask.mp4"), label=True)
+    assert commands.swap(video, model, part)[4:] == [
+        *("--to", "b", "--face", "main", "--label", "--mask-out", "o_mask.mp4", "--frames", "9:20", *H264)
+    ]
+    assert "--frames" not in commands.swap(picture, model, part)
+    with pytest.raises(ConfigError, match="ends before it begins"):
+        commands.swap(video, model, commands.Swap(first=20, stop=10))
+    assert commands.swap(video, model, wanted_swap(project, "model", said(face="from:a")))[4:6] == ["--map", "a=b"]
+
+
+def test_faces_are_told_in_words() -> None:
+    box = (0.0, 0.0, 1.0, 1.0)
+    names = {"b": "Bruno"}
+    assert faces_in_words([], names) == "No face is found here: it stays as it is."
+    assert faces_in_words([(box, "b")], names) == "The face gets that of Bruno."
+    assert "1 stays as filmed; 2 gets the face of Bruno" in faces_in_words([(box, None), (box, "b")], names)
 
 
 @pytest.mark.parametrize("payload", ["a\0", "a\nb", "\ud800", "x" * 5000, ["a\r"], {"path": "\x1b[2J"}, {"\0": 1}])

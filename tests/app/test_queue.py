@@ -232,3 +232,67 @@ def test_commands_keep_their_latest_report(tmp_path: Path, monkeypatch: pytest.M
     report = read_report(tmp_path / "progress.json")
     assert report is not None
     assert (report.title, report.done, report.first, report.share, report.note) == ("Working", 4, 4, 0.5, "fast")
+
+
+MODEL, CLIP, OUT = "/p/pair/model", "/p/pair/clips/x.mp4", "/p/pair/results/x.mp4"
+SWAP = ["swap", CLIP, "--model", MODEL]
+
+
+def test_a_swap_waits_for_the_training_that_was_stopped(tmp_path: Path) -> None:
+    """Also after a restart: it neither overtakes the training nor forgets it, and goes on when that is done."""
+    queue = Queue(tmp_path)
+    training = queue.add("pair", "Train", ["wait", "--out", MODEL])
+    swap = queue.add("pair", "Swap", SWAP, OUT)
+    other = queue.add("other", "Other", ["done"])
+    assert swap.after == (training.id,)
+    wait_for(lambda: queue.report(training))
+    queue.close()
+
+    queue = Queue(tmp_path)
+    wait_for(lambda: status(queue, other) == DONE)  # it needs nothing of these
+    assert status(queue, swap) == WAITING
+    assert "waits for 'Train', which was stopped" in next(job.reason for job in queue.jobs() if job.id == swap.id)
+    with pytest.raises(ConfigError, match="'Swap' waits for this job"):
+        queue.remove(training.id)
+
+    again = queue.again(training.id)
+    wait_for(lambda: queue.report(again))
+    assert status(queue, swap) == WAITING
+    assert next(job for job in queue.jobs() if job.id == swap.id).after == (again.id,)
+    queue.stop(again.id)
+    wait_for(lambda: status(queue, again) == HALTED)
+    queue.start_anyway(swap.id)
+    wait_for(lambda: status(queue, swap) == DONE)
+    queue.close()
+
+
+def test_jobs_wait_for_what_they_read_and_for_nothing_else(queue: Queue) -> None:
+    first = queue.add("pair", "Find", ["wait", CLIP, "--out", "/p/pair/faces/a"])
+    again = queue.add("pair", "Find otherwise", ["extract", CLIP, "--out", "/p/pair/faces/a", "--min-face", "20"])
+    train = queue.add("pair", "Train", ["train", "--a", "/p/pair/faces/a", "--person", "c=/p/c", "--model", MODEL])
+    demo = queue.add("pair", "Demo", ["demo", "--out", "/p/pair"])
+    assert again.after == ()  # it makes the same
+    assert train.after == (first.id, again.id)
+    assert demo.after == ()
+    assert queue.add("pair", "Swap", SWAP, OUT).after == (train.id, demo.id)
+    assert train.touches(Path("/p/c/x"))
+    assert train.touches(Path("/p/pair"))
+    assert not train.touches(Path("/p/pair/clips"))
+
+
+def test_what_a_job_uses_is_left_alone_and_jobs_follow_new_names(queue: Queue, tmp_path: Path) -> None:
+    model = tmp_path / "pair" / "model"
+    job = queue.add("pair", "Train", ["wait", f"--person=c={model}", "--model", str(model)])
+    with pytest.raises(ConfigError, match="a job uses this: Train"), queue.unused([tmp_path / "pair"]):
+        pass
+    queue.stop(job.id)
+    wait_for(lambda: status(queue, job) == HALTED)
+    with queue.unused([tmp_path / "pair"]):
+        queue.moved(tmp_path / "pair", tmp_path / "duo")
+    [known] = queue.jobs()
+    assert (known.project, known.arguments[1]) == ("duo", f"--person=c={tmp_path / 'duo' / 'model'}")
+    queue.forget([tmp_path / "pair"])
+    assert queue.jobs() == [known]
+    queue.forget([tmp_path / "duo" / "model"])
+    assert queue.jobs() == []
+    assert not (tmp_path / ".jobs" / job.id).exists()

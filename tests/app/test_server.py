@@ -15,7 +15,12 @@ import pytest
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import page
 from faceswap_app.projects import Projects
+from faceswap_app.swap_choices import LOOKS
 from support.visit import Site, free_port, open_site
+
+# Model, face, giver, smallest face, colours and seam, mapping, looks, and what the file is to be.
+HOW, FILE = [None, "linear", "pyramid", *[""] * 4, *[1] * len(LOOKS)], [0, 0, "h264", 18, False, False]
+SWAP = ["model", "main", "b", *HOW, *FILE]
 
 
 @pytest.fixture(scope="module")
@@ -88,12 +93,14 @@ def test_gives_nothing_away(visitor: httpx.Client, site: Site) -> None:
         ("train", ["pair", None, "huge", "plain", "separate", False, 10, False], "no preset 'huge'"),
         ("train", ["pair", "../x", "nano", "plain", "separate", False, 10, False], "no model '../x'"),
         ("pause", ["pair"], "nothing is being trained"),
-        (
-            "swap",
-            ["pair", "../outside.mp4", "model", "main", "b", *["linear", "pyramid"], *[1] * 7, "h264", 18, False],
-            "no clip",
-        ),
-        ("swap", ["pair", None, "model", "main", "b", *["linear", "pyramid"], *[1] * 7, "h264", 18, False], "no clip"),
+        ("swap", ["pair", "../outside.mp4", *SWAP], "no clip"),
+        ("swap", ["pair", None, *SWAP], "no clip"),
+        ("tidy-delete", ["pair", "model:../outside", "now", False], "no model '../outside'"),
+        ("tidy-delete", ["pair", "file:/etc/passwd", "now", False], "no kind 'file'"),
+        ("tidy-delete", ["pair", None, "now", False], "nothing is chosen"),
+        ("tidy-rename", ["pair", "project:pair", "../x"], "cannot be a project's name"),
+        ("take-back", ["pair", "../../x"], "the bin holds no"),
+        ("gone", ["../../x"], "the bin holds no"),
     ],
 )
 def test_says_what_is_wrong(visitor: httpx.Client, site: Site, part: str, data: list[Any], said: str) -> None:

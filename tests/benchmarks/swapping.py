@@ -167,8 +167,8 @@ def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: P
                 frames=(0, frames),
                 overwrite=True,
             )
-            for suffix in ("", "-wal", "-shm"):
-                (folder / f"swapped.tracks.db{suffix}").unlink(missing_ok=True)
+            for tracks in folder.glob("*.tracks.db*"):
+                tracks.unlink()
             rates.append([frames / timed(lambda job=job: run(swap(job))) for _ in ("faces found", "faces known")])
         cells = [f"{ours:.1f} | {theirs:.1f} | {ours / theirs:.2f}" for ours, theirs in zip(*rates, strict=True)]
         copied = frames / timed(lambda clip=clip: copy(clip, folder / "copy.mp4", frames))

@@ -36,9 +36,12 @@ from faceswap.training.memory import choose_batch_size
 from faceswap.training.stages import DETAIL
 from faceswap_cli import main as cli
 from faceswap_cli.terminal import job_errors
+from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import CAST, Stage, perform
+from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.run import swap
 from faceswap_pipelines.training import prepare as train_setup
-from support.commands import command, refused
+from support.commands import command, misused, refused
 from support.studio import CLIP_FRAMES, Studio
 
 RNG = np.random.default_rng(0)
@@ -232,13 +235,31 @@ def test_frames_without_a_face_pass_through(studio: Studio, tmp_path: Path) -> N
 def test_rendering_again_does_not_look_for_faces_again(
     studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Neither under the same name nor under another one, with other settings; of other frames it does not know."""
     words = ("swap", studio.clips["a"], "--model", studio.model, "--frames", "0:6", "--out", tmp_path / "o.mp4")
     assert command(*words).exit_code == 0
-    assert (tmp_path / "o.tracks.db").is_file()
+    assert len(list(tmp_path.glob("*.tracks.db"))) == 1
     first = [frame.image for frame in read_frames(tmp_path / "o.mp4")]
     monkeypatch.setattr(Tracker, "follow", None)
     assert command(*words, "--overwrite").exit_code == 0
     assert all((a == b.image).all() for a, b in zip(first, read_frames(tmp_path / "o.mp4"), strict=True))
+    other = ("--out", tmp_path / "other.mp4", "--to", "a", "--set", "opacity=0.5")
+    assert command(*words[:-2], *other).exit_code == 0
+    with pytest.raises(TypeError):
+        raise command("swap", studio.clips["a"], "--model", studio.model, *other, "--overwrite").exception or OSError
+
+
+def test_of_two_swaps_that_need_the_same_faces_one_looks_for_them(studio: Studio, tmp_path: Path) -> None:
+    jobs = [
+        SwapJob(video=studio.clips["a"], model=studio.model, out=tmp_path / f"{name}.mp4", frames=(0, 6), device="cpu")
+        for name in ("one", "two")
+    ]
+    first, second = (swap(job) for job in jobs)
+    assert next(first).title.startswith("Finding faces")
+    assert next(second).title.startswith("Waiting for another swap")
+    run(first)
+    assert next(second).title.startswith("Swapping")
+    second.close()
 
 
 def test_a_model_trains_on_and_refuses_to_start_over(studio: Studio, tmp_path: Path) -> None:
@@ -300,7 +321,7 @@ def test_training_ends_by_itself_when_held_out_faces_get_no_better(
     assert budget.start_step < state.held_out[-1][0] <= budget.start_step + settling
     assert said["held_out"] == min(loss for _, loss in state.held_out)
     assert state.held_out[-1][1] < state.held_out[0][1]
-    refused(command(*words, "--until-plateau", "--steps", 3), "one of minutes, steps")
+    misused(command(*words, "--until-plateau", "--steps", 3), "one of minutes, steps")
 
 
 def test_a_layer_after_the_other_then_all(studio: Studio, tmp_path: Path) -> None:
@@ -421,12 +442,12 @@ def test_wrong_devices_and_values(studio: Studio, tmp_path: Path) -> None:
     words = ("extract", studio.clips["a"], "--out", tmp_path / "f")
     refused(command(*words, "--device", "cuda:63"), "cuda:63", "--device cpu")
     refused(command(*words, "--device", "abacus"), "not a device")
-    refused(command(*words, "--frames", "9:3"), "not a range")
+    misused(command(*words, "--frames", "9:3"), "not a range")
     train = (*studio.training, "--model", tmp_path / "m")
-    refused(command(*train, "--minutes", 0), "above zero")
+    misused(command(*train, "--minutes", 0), "above zero")
     refused(command(*train, "--preset", "huge"), "nano, base, large")
     refused(command(*train, "--size", 70), "multiple of 16")
-    refused(command(*train, "--person", "carol"), "NAME=FACESET")
+    misused(command(*train, "--person", "carol"), "NAME=FACESET")
     assert command("extract").exit_code == 2
 
 

@@ -285,9 +285,13 @@ def test_previews_show_every_person_as_everybody_and_faces_drawn_from_the_latent
     for latent, drawn in (("plain", 0), ("vae", 3), ("vq2", 3)):
         model = dataclasses.replace(SMALL, persons=persons, latent=latent)
         with open_banks(model=model) as banks:
-            titles = [title for title, _ in preview_rows(build_model(model).eval(), banks)]
-        assert {f"{p} as {q}" for p in persons for q in persons if p != q} <= set(titles)
-        assert {f"{p} mask" for p in persons} | {f"{p} rebuilt" for p in persons} <= set(titles)
+            titles = [title for title, _ in preview_rows(build_model(model).eval(), banks, {"a": "Ada"})]
+        names = ("Ada", "b", "c")
+        swaps = [f"{p} with the face of {q}" for p in names for q in names if p != q]
+        assert titles[:3] == ["Ada as filmed", *swaps[:2]]  # before all that is only rebuilt
+        assert [title for title in titles[:9] if "with" in title] == swaps
+        assert {f"{p} rebuilt" for p in names} <= set(titles)
+        assert titles[-1] == "masks, from above: Ada, b, c"
         assert sum("drawn" in title for title in titles) == drawn
 
 

@@ -27,7 +27,7 @@ from faceswap_pipelines.common.inputs import list_media
 from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.training.job import TrainJob
 from support.clips import images
-from support.commands import command, refused
+from support.commands import command, misused, refused
 from support.studio import Studio
 
 CLIPS = 12
@@ -357,9 +357,9 @@ class TestRunning:
         assert sorted(path.name for path in (tmp_path / "out").glob("*.m*")) == ["00.mkv", "01.mkv"]
         assert command(*words, "--out-dir", tmp_path / "out").exit_code == 0
         assert sorted(outputs(tmp_path)) == ["00.mp4", "01.mp4"]
-        refused(command(*words, "--out-dir", tmp_path / "out", "--preview", 2), "for one video")
+        misused(command(*words, "--out-dir", tmp_path / "out", "--preview", 2), "for one video")
         refused(command("swap", tmp_path / "in", *words[2:], "--out-dir", tmp_path / "in"), "among the inputs")
-        refused(command(*words), "not clear where to write", "--out-dir")
+        misused(command(*words), "not clear where to write", "--out-dir")
         refused(command("swap", tmp_path / "*.avi", *words[2:], "--out-dir", tmp_path / "out"), "nothing matches")
 
     def test_folders_are_opened_and_what_is_passed_over_is_said(self, studio: Studio, tmp_path: Path) -> None:

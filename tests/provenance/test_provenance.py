@@ -39,7 +39,7 @@ from faceswap_cli import consent as cli_consent
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.verification import VerifyReport, in_words, verify
 from support.clips import gradients, images, make_clip
-from support.commands import command, refused
+from support.commands import command, misused, refused
 from support.studio import DRAWN, Studio
 
 AGREED = Consent({"a": "Ada", "b": NOBODY}, "2026-01-02")
@@ -393,7 +393,7 @@ class TestConsent:
         words += ["--model", str(model), "--steps", "2", "--size", "32", "--set", "width=8", "--set", "max_width=16"]
         refused(command(*words), "not said who a and b of", "--consent a=", "nobody")
         refused(command(*words, "--consent", "a=Ada"), "not said who b of")
-        refused(command(*words, "--consent", "a=Ada", "--consent", "b=  "), "does not say who agreed")
+        misused(command(*words, "--consent", "a=Ada", "--consent", "b=  "), "does not say who agreed")
         refused(command(*words, "--consent", "a=Ada", "--consent", "c=Cy"), "'c', who is not in the model")
         assert not model.exists()
         assert command(*words, "--consent", "a=Ada Lov", "--consent", "b=nobody").exit_code == 0

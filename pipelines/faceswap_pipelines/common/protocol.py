@@ -11,10 +11,13 @@ from faceswap.documents import parse_json
 from faceswap.errors import ConfigError
 from faceswap.files import replaced
 
+EXIT_USAGE = 2
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
 ERROR, STOPPED = "Error: ", "Stopped; "
 """How the one line on stderr begins when a command could not do its work, or was stopped and has saved it."""
+ERROR_KEY = "error"
+"""Under which a command says as JSON, in place of its result, what was wrong."""
 PROGRESS_FILE = "FACESWAP_PROGRESS"
 """Names, in the environment, a file to hold the latest report as JSON."""
 

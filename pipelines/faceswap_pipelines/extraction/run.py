@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 
 from faceswap.database import lock
-from faceswap.errors import FaceError, MediaError, OutputError
+from faceswap.errors import FaceError, FaceswapError, MediaError, OutputError
 from faceswap.faces.align import align, natural_side
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
@@ -43,6 +44,37 @@ def extract(job: ExtractJob, models: Models | None = None) -> Run[ExtractResult]
     Raises FaceError if no face is kept at all.
     """
     inputs, others = list_media(job.inputs, as_frames=job.frame_rate is not None), other_files(job.inputs)
+    before = set(job.out.iterdir()) if job.out.is_dir() else None
+    try:
+        return (yield from _extract(job, models, inputs, others))
+    except FaceswapError:
+        _leave_nothing(job.out, before)
+        raise
+
+
+def _leave_nothing(out: Path, before: set[Path] | None) -> None:
+    """Remove what an extraction has made that found nothing at all; `before`: what was in its folder, if that was."""
+    if out.is_symlink() or not (out / "faceset.db").is_file() or (before and out / "faceset.db" in before):
+        return
+    try:
+        held = lock(out / ".lock", OutputError("another extraction goes on there", "Leave it alone"))
+    except OutputError:
+        return
+
+    with closing(held):
+        with Faceset.open(out) as faceset:
+            if faceset.records():
+                return
+        for path in set(out.iterdir()) - (before or set()):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    if before is None:
+        with suppress(OSError):  # somebody has just put something there
+            out.rmdir()
+
+
+def _extract(
+    job: ExtractJob, models: Models | None, inputs: Sequence[Path], others: Sequence[Path]
+) -> Run[ExtractResult]:
     finder = (models or Models()).finder(job.device, job.min_face)
 
     frames, start = 0, time.monotonic()

@@ -8,11 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from faceswap.config import SwapConfig, from_dict, read_toml
+from faceswap.config import SwapConfig, from_dict, known_are, read_toml
 from faceswap.errors import ConfigError
 from faceswap.faces.selection import check_choice
 from faceswap.media.codecs import Encoding
 from faceswap_pipelines.common.inputs import Footage, FrameRange
+from faceswap_pipelines.swapping.origin import ORIGIN
 
 _PARTS: dict[str, Any] = {"look": SwapConfig, "encoding": Encoding}
 """The parts of SwapSettings."""
@@ -103,12 +104,13 @@ def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings
     Raises ConfigError.
     """
     values = read_toml(file) if file else {}
+    values.pop(ORIGIN, None)
 
     for name, value in changes.items():
         part = next((part for part, kind in _PARTS.items() if name in kind.__dataclass_fields__), None)
         if part is None and name not in SwapSettings.__dataclass_fields__:
             known = [field for kind in _PARTS.values() for field in kind.__dataclass_fields__]
-            raise ConfigError(f"there is no setting '{name}'", f"Known are: {', '.join(known)}")
+            raise ConfigError(f"there is no setting '{name}'", known_are(name, known))
 
         table = values if part is None else values.setdefault(part, {})
         if not isinstance(table, dict):

@@ -12,13 +12,15 @@ from faceswap.config import to_toml
 from faceswap.database import lock
 from faceswap.documents import storable
 from faceswap.errors import OutputError
-from faceswap.files import beside, sweep
+from faceswap.files import beside, replaced, sweep
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
+from faceswap.model.folder import latest_checkpoint
 from faceswap.swapping.convert import Converted
 from faceswap.types import Alpha, Frame, Picture, Seal
 from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.origin import Origin, with_origin
 from faceswap_pipelines.swapping.prepare import signature_of
 
 
@@ -27,7 +29,8 @@ def locked_outputs(job: SwapJob) -> Iterator[None]:
     """Keeps every other process from writing the same outputs meanwhile. Raises OutputError if one does so already."""
     with ExitStack() as stack:
         for place in {_lock_of(path) for path in (job.out, job.mask_out) if path}:
-            stack.enter_context(_only_one(place, job.out))
+            taken = OutputError(f"{job.out} is being written already", "Wait for that to end, or stop it first")
+            stack.enter_context(only_one(place, taken))
         sweep(job.out.parent, job.out.stem)
         yield
 
@@ -38,8 +41,9 @@ def _lock_of(out: Path) -> Path:
 
 
 @contextmanager
-def _only_one(place: Path, out: Path) -> Iterator[None]:
-    held = lock(place, OutputError(f"{out} is being written already", "Wait for that to end, or stop it first"))
+def only_one(place: Path, taken: OutputError) -> Iterator[None]:
+    """Holds the lock file `place`, which is gone in the end. Raises `taken` if another process holds it."""
+    held = lock(place, taken)
     try:
         yield
     finally:
@@ -133,10 +137,19 @@ def images_of(made: Converted) -> Iterator[Picture]:
 
 
 def write_settings(job: SwapJob) -> str:
-    """The settings beside the output; the file's path. Raises OutputError."""
+    """The settings beside the output, and what it was made from; the file's path. Raises OutputError."""
     path = beside(job.out.with_suffix(""), ".settings.toml")
+    checkpoint = latest_checkpoint(job.model)
+    origin = Origin(
+        video=job.video.name,
+        model=job.model.name,
+        steps=int(checkpoint.name) if checkpoint else 0,
+        first=job.frames[0],
+        stop=job.frames[1],
+    )
     try:
-        path.write_text(storable(to_toml(job.settings)), encoding="utf-8")
+        with replaced(path) as fresh:
+            fresh.write_text(storable(with_origin(to_toml(job.settings), origin)), encoding="utf-8")
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error.strerror})", "Check the folder and its space") from error
     return str(path)

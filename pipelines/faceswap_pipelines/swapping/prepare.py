@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from faceswap.errors import FaceError, MediaError, ModelError, OutputError
 from faceswap.faces.selection import Selection, recognise_tracks, select_tracks
 from faceswap.faces.skin import skin_file
 from faceswap.faces.trackfile import Track
+from faceswap.files import beside
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.video_write import check_kind
 from faceswap.model.folder import latest_checkpoint
@@ -19,6 +21,9 @@ from faceswap.types import Embedding, FrameFaces
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.swapping.job import SwapJob
+
+_LONGEST_STEM = 100  # bytes of a video's name in that of its track file
+_DIGITS = 12  # of the fingerprint, in the same
 
 
 def check_output(job: SwapJob) -> None:
@@ -58,6 +63,17 @@ def signature_of(job: SwapJob) -> str:
     read = "\n".join(fingerprint(path) for path in read_by(job) if path.exists())
     rate = f" {job.frame_rate}" if job.video.is_dir() else ""
     return f"{job.video.resolve()}\n{read}\n{to_toml(job.settings)}{job.frames} {job.min_face} marked{rate}"
+
+
+def track_file(job: SwapJob) -> Path:
+    """Where it is kept which faces are where in the job's frames: beside the output, and for all outputs there that
+    are made from the same frames of the same video."""
+    before = beside(job.out.with_suffix(""), ".tracks.db")  # as versions before called it
+    if before.is_file():
+        return before
+    stem = os.fsencode(job.video.stem)[:_LONGEST_STEM].decode(errors="ignore")
+    known = job.footage.fingerprint(job.min_face)
+    return job.out.with_name(f"{stem}.{known[:_DIGITS]}.tracks.db")
 
 
 def read_by(job: SwapJob) -> list[Path]:

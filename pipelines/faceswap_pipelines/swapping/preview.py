@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from faceswap.errors import MediaError, OutputError
+from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
 from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.infer import Swapper
-from faceswap.types import Frame, FrameFaces
+from faceswap.types import Box, Frame, FrameFaces, Picture
 from faceswap_pipelines.common.marks import marked_frames, seal_of
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run
@@ -58,7 +59,17 @@ def preview(job: SwapJob, count: int) -> Run[PreviewResult]:
     return PreviewResult(write_sheet(job.out, taken, seal), len(taken), time.monotonic() - start)
 
 
-def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
+@dataclass(frozen=True, kw_only=True)
+class PreviewFrame:
+    """One frame before and after, and what becomes of each face in it."""
+
+    before: Picture
+    after: Picture
+    faces: tuple[tuple[Box, str | None], ...]
+    """From left to right: where a face is, in pixels, and the person of the model that it becomes; None: it stays."""
+
+
+def preview_frame(job: SwapJob, index: int, models: Models) -> PreviewFrame:
     """One frame of the video, or the picture, swapped, for somebody who waits for it; one without a face comes out as
     it is.
 
@@ -67,12 +78,20 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> Converted:
     swapper, finder = open_swapper(job, models), models.finder(job.device, job.min_face)
     images = [frame.image for frame in replace(job, frames=(index, index + 1)).footage.sample(1)]
     if not images:
-        raise MediaError(f"{job.video} has no frame {index}", "Choose an earlier one")
+        raise MediaError(f"{job.video} has no frame {index + 1}", "Choose an earlier one")
+
     found, frames = finder.look_at(images)
-    selections = (
-        selections_of(job, found, pictured(job, finder), lambda: [faces for _, faces in frames]) if found else []
-    )
-    return next(_each(frames, selections, swapper, job))
+    reference = pictured(job, finder)
+    selections: list[Selection] = []
+    if found:
+        with suppress(FaceError):  # nobody of those who are wanted: the frame stays as it is
+            selections = selections_of(job, found, reference, lambda: [faces for _, faces in frames])
+
+    [made] = _each(frames, selections, swapper, job)
+    [(_, seen)] = frames
+    becomes = {face.track: person for face, person in selected_faces(selections, seen.faces)}
+    faces = sorted(((face.box, becomes.get(face.track)) for face in seen.faces), key=lambda face: face[0][0])
+    return PreviewFrame(before=made.frame.image, after=made.image, faces=tuple(faces))
 
 
 def _each(

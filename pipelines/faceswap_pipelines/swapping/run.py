@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from itertools import dropwhile, takewhile
 
-from faceswap.errors import FaceError, MediaError
+from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
 from faceswap.faces.trackfile import Analysis, DamagedTracksError, TrackFile
 from faceswap.files import beside
@@ -25,9 +25,11 @@ from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.prefetch import depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.swapping.job import SwapJob, SwapResult
-from faceswap_pipelines.swapping.outputs import Outputs, images_of, locked_outputs, write_settings
-from faceswap_pipelines.swapping.prepare import check_output, open_swapper, pictured, selections_of
+from faceswap_pipelines.swapping.outputs import Outputs, images_of, locked_outputs, only_one, write_settings
+from faceswap_pipelines.swapping.prepare import check_output, open_swapper, pictured, selections_of, track_file
 from faceswap_pipelines.swapping.sheet import Samples, close_up, sheet_path
+
+_PATIENCE = 0.5  # seconds between two looks at whether another process is done
 
 
 def swap(job: SwapJob, models: Models | None = None) -> Run[SwapResult]:
@@ -56,10 +58,9 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
     info, seal = job.footage.info, seal_of(job.model, job.video)
     with ExitStack() as stack:
         outputs = stack.enter_context(Outputs(job, info, seal))
-        tracks = stack.enter_context(TrackFile(beside(job.out.with_suffix(""), ".tracks.db")))
 
         # First pass: who is where, and who becomes whom.
-        analysis = yield from analyse(job.footage, tracks, finder)
+        tracks, analysis = yield from _find(job, finder, stack)
         try:
             selections = selections_of(job, tracks.tracks(analysis), reference, lambda: tracks.frames(analysis))
         except (FaceError, MediaError):
@@ -92,6 +93,25 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         settings=settings,
         notes=outputs.notes,
     )
+
+
+def _find(job: SwapJob, finder: FaceFinder, stack: ExitStack) -> Run[tuple[TrackFile, Analysis]]:
+    """Where the faces are, looked for unless that is known already; the track file is open until `stack` is closed."""
+    place = track_file(job)
+    taken = OutputError(f"faces are being looked for in {job.video} already", "Wait for that to end")
+    with ExitStack() as alone:
+        while True:
+            try:
+                alone.enter_context(only_one(beside(place, ".lock", prefix="."), taken))
+                break
+            except OutputError as error:
+                if error is not taken:
+                    raise
+            yield Progress(title="Waiting for another swap that looks for the same faces", done=0, total=None, unit="")
+            time.sleep(_PATIENCE)
+
+        tracks = stack.enter_context(TrackFile(place))
+        return tracks, (yield from analyse(job.footage, tracks, finder))
 
 
 def _last(job: SwapJob, info: VideoInfo) -> int | None:

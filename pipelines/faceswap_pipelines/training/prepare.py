@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 
-from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict, suitable_detail
+from faceswap.config import PRESETS, SETTINGS_OF, ModelConfig, TrainConfig, from_dict, known_are, suitable_detail
 from faceswap.database import lock
 from faceswap.errors import ConfigError, ModelError, OutputError
 from faceswap.faces.identity import SAME_PERSON, distance
@@ -29,6 +30,8 @@ from faceswap.training.state import Budget, TrainState, start_training
 from faceswap_pipelines.training.data import identities
 from faceswap_pipelines.training.job import TrainJob
 
+CHANGES = "changes.jsonl"
+"""The file of a model that says which settings were changed at which step."""
 _LOCK = ".lock"
 _PRESET_SHAPE = "size", "width", "max_width", "latent_size", "blocks"
 """What a preset says of a network."""
@@ -55,6 +58,7 @@ def prepared_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterat
     """
     taken = OutputError(f"the model {job.model} is being trained already", "Wait for that to end, or stop it first")
     known = _known(job.model)
+    _check_facesets(job)
     agreed, resolved = _resolve_consent(job), _resolve_config(job, known, device, ranks)
     make_model_folder(job.model)
     with closing(lock(job.model / _LOCK, taken)):
@@ -63,9 +67,33 @@ def prepared_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterat
         for folder in (job.model, job.model / "previews"):
             sweep(folder)
         if resolved != known:
+            if known is not None:
+                _note_changes(job.model, known.train, resolved.train)
             create_model_folder(job.model, resolved.model, resolved.train, resolved.base)
         write_consent(job.model, agreed)
         yield
+
+
+def _check_facesets(job: TrainJob) -> None:
+    """Raises ConfigError if two persons are to be learnt from the same faces."""
+    persons: dict[Path, str] = {}
+    for person, faceset in job.facesets.items():
+        other = persons.setdefault(faceset.resolve(), person)
+        if other != person:
+            raise ConfigError(f"{other} and {person} are the same faceset, {faceset}", "Name one for each person")
+
+
+def _note_changes(model: Path, before: TrainConfig, after: TrainConfig) -> None:
+    """Keep in MODEL/changes.jsonl which settings of a training that goes on are others now, and from which step on."""
+    checkpoint = latest_checkpoint(model)
+    changed = {
+        name: {"from": getattr(before, name), "to": getattr(after, name)}
+        for name in sorted(_names(TrainConfig))
+        if getattr(before, name) != getattr(after, name)
+    }
+    if checkpoint is not None and changed:
+        with (model / CHANGES).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": int(checkpoint.name), "settings": changed}) + "\n")
 
 
 def _known(model: Path) -> ModelFile | None:
@@ -105,8 +133,7 @@ def _split_settings(settings: Mapping[str, object]) -> tuple[dict[str, Any], dic
     """Those of the network, and those of its training."""
     allowed = _names(ModelConfig) | _names(TrainConfig)
     if unknown := [name for name in settings if name not in allowed]:
-        names = ", ".join(sorted(allowed - {"persons"}))
-        raise ConfigError(f"there is no setting '{unknown[0]}'", f"Known are: {names}")
+        raise ConfigError(f"there is no setting '{unknown[0]}'", known_are(unknown[0], sorted(allowed - {"persons"})))
     if "persons" in settings:
         raise ConfigError("persons is not a setting", "Name each with its faceset: --person NAME=FACESET")
 

@@ -16,6 +16,7 @@ from faceswap.documents import parse_json
 from faceswap.errors import DependencyError
 from faceswap.files import replaced
 from faceswap.media.pictures import write_picture
+from faceswap.provenance.consent import NOBODY, read_consent
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.preview import Row
 from faceswap.training.stages import DETAIL
@@ -104,6 +105,13 @@ class Recorder:
         if self._boards is not None:
             for name, value in _flat(line).items():
                 self._boards.add_scalar(name, value, metrics.step)
+
+
+def shown_names(model: Path) -> dict[str, str]:
+    """What the persons are called on pictures, as far as they exist and letters for it can be drawn."""
+    consent = read_consent(model)
+    known = consent.persons if consent else {}
+    return {person: who for person, who in known.items() if who != NOBODY and who.isascii()}
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.training.data import MARGIN, identities, load_faces, place_for, skins
 from faceswap_pipelines.training.job import TrainJob, TrainResult
 from faceswap_pipelines.training.prepare import budget_of, open_state, prepared_folder
-from faceswap_pipelines.training.record import Recorder, recording
+from faceswap_pipelines.training.record import Recorder, recording, shown_names
 
 _COOLDOWN = 4  # a training that has reached its plateau goes on for a quarter of its steps, ever more slowly
 _CLOSING_DETAIL = 0.6  # share of the detail stage in what comes behind a plateau
@@ -70,7 +70,7 @@ def train(job: TrainJob) -> Run[TrainResult]:
 
         # Step by step.
         shown = faces.close_ups if state.model.config.detail else faces.banks
-        preview = partial(preview_rows, state.average, shown)
+        preview = partial(preview_rows, state.average, shown, shown_names(job.model))
         recorder = Recorder(job.model, job.save_every, state, begun, rows=preview, tensorboard=job.tensorboard)
         stack.enter_context(recording(recorder))
         metrics: Metrics | None = None
