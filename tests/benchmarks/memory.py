@@ -65,7 +65,7 @@ def measured(*words: object) -> str:
     start = time.monotonic()
     command = [sys.executable, "-m", "faceswap_cli", *map(str, words), "--json"]
     done = subprocess.run([sys.executable, "-c", _MEASURE, *command], stdout=subprocess.PIPE, text=True, check=True)
-    return f"{int(done.stdout) / 1e6:.2f} GB {time.monotonic() - start:4.0f} s"
+    return f"{int(done.stdout) * 1024 / 1e9:.2f} GB {time.monotonic() - start:4.0f} s"
 
 
 if __name__ == "__main__":
