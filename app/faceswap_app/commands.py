@@ -149,6 +149,17 @@ def evaluate(swapped: Path, clip: Path, faceset: Path) -> list[str]:
     return ["evaluate", "--swap", str(swapped), "--target", str(clip), "--identity", str(faceset)]
 
 
+def evaluate_models(models: Sequence[Path], facesets: Mapping[str, Path]) -> list[str]:
+    """Measure models on the faces of their persons."""
+    first, *others = map(str, models)
+    words = ["evaluate", first]
+    for other in others:
+        words += ["--compare", other]
+    for person, faceset in facesets.items():
+        words += ["--clip", f"{person}={faceset}"]
+    return words
+
+
 def demo(folder: Path, minutes: float) -> list[str]:
     """Everything, on two people who do not exist."""
     return ["demo", "--out", str(folder), "--minutes", f"{minutes:g}"]

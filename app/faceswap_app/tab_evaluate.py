@@ -1,4 +1,4 @@
-"""A tab of its own: how good a finished swap is, measured as a job of the queue, and its report."""
+"""A tab of its own: how good a finished swap is, or a model, measured as a job of the queue, and its report."""
 
 from __future__ import annotations
 
@@ -45,6 +45,14 @@ class EvaluateTab:
                 with gr.Row():
                     self._start = gr.Button("Evaluate", variant="primary", min_width=120, elem_id="evaluate")
                     self._stop = gr.Button("Stop", interactive=False, min_width=80)
+                with gr.Accordion("Or models, side by side", open=False):
+                    gr.Markdown(
+                        "How well each gives back the faces of this project's persons, and how they are decoded as each"
+                        " other. Training has seen these faces: the figures tell models from each other, not how good"
+                        " one is on new footage."
+                    )
+                    self._models = gr.Dropdown(label="Models", multiselect=True, elem_id="evaluate-models")
+                    self._compare = gr.Button("Evaluate the models", elem_id="evaluate-compare")
                 self._card = gr.HTML(elem_id="evaluate-card")
                 self._chosen = gr.Dropdown(label="Reports", elem_id="evaluate-reports")
 
@@ -58,6 +66,7 @@ class EvaluateTab:
         wanted = [project, self._result, self._clip, self._person]
         return [
             self._start.click(warns_only(self._evaluate), wanted, None, **TOLD),
+            self._compare.click(warns_only(self._evaluate_models), [project, self._models], None, **TOLD),
             self._stop.click(warns_only(self._end), project, None, **TOLD),
         ]
 
@@ -68,6 +77,7 @@ class EvaluateTab:
             Live(self._result, lambda p: (p.name, _videos(p)), lambda p, _fresh: _first(_videos(p))),
             Live(self._clip, lambda p: (p.name, p.clips()), lambda p, _fresh: gr.Dropdown(choices=p.clips())),
             Live(self._person, lambda p: (p.name, p.persons()), _persons),
+            Live(self._models, lambda p: (p.name, p.models()), lambda p, _fresh: gr.Dropdown(choices=p.models())),
             Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
             Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
             Live(self._chosen, lambda p: (p.name, _changes(p)), lambda p, _fresh: _first(list(_reports(p)))),
@@ -93,6 +103,25 @@ class EvaluateTab:
         make_folder(project.folder / _REPORTS)
         out = project.folder / _REPORTS / f"{video.stem}.html"
         self._desk.queue.add(project.name, f"Evaluate {video.name}: face of {who}", words, str(out))
+
+    def _evaluate_models(self, name: str | None, chosen: object) -> None:
+        project = self._desk.projects.open(name)
+        listed = chosen if isinstance(chosen, list) else []
+        names = list(dict.fromkeys(one_of(model, project.models(), "model") for model in listed))
+        if not names:
+            raise ConfigError("no model is chosen", "Choose one or more")
+
+        # The faces of those whom all of them know.
+        known = set.intersection(*(set(project.known_to(model)) for model in names))
+        facesets = {key: project.faceset(key) for key in project.persons() if key in known}
+        there = {key: folder for key, folder in facesets.items() if (folder / "faceset.db").is_file()}
+        if not there:
+            raise ConfigError("these models have nobody in common whose faces are here", "Choose others")
+
+        words = commands.evaluate_models([project.model(model) for model in names], there)
+        make_folder(project.folder / _REPORTS)
+        out = project.folder / _REPORTS / f"models {' '.join(names)[:80]}.html"
+        self._desk.queue.add(project.name, f"Evaluate {', '.join(names)}", words, str(out))
 
     def _end(self, name: str | None) -> None:
         for job in self._desk.queue.jobs():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import shutil
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from faceswap_app.components import Desk
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_evaluate import EvaluateTab
+from support.commands import command
 from support.studio import Studio
 
 
@@ -57,6 +59,26 @@ def test_the_tab_queues_the_command_and_shows_its_report_safely(project: Project
     assert f'srcdoc="{html.escape(page)}"' in shown
     assert "<iframe sandbox " in shown  # no scripts, no access to the page
     assert tab._read("pair", None) == tab_evaluate._EMPTY
+
+
+def test_models_are_compared_on_the_faces_of_whom_they_know(project: Project, studio: Studio) -> None:
+    for name in ("first", "second"):
+        shutil.copytree(studio.model, project.folder / "models" / name)
+    asked = Asked()
+    tab = EvaluateTab(Desk(Projects(project.folder.parent), cast(Queue, asked)))
+
+    tab._evaluate_models("pair", ["first", "second", "first"])
+    [(_, title, words, out)] = asked.jobs_added
+    assert title == "Evaluate first, second"
+    first, second = (str(project.folder / "models" / name) for name in ("first", "second"))
+    assert words == ["evaluate", first, "--compare", second, "--clip", f"a={project.faceset('a')}"]
+    result = command(*words, "--out", out, "--json")
+    assert result.exit_code == 0, result.output
+    assert len(json.loads(result.stdout)["models"]) == 2
+
+    for wrong in ([], None, ["../../secret"]):
+        with pytest.raises(ConfigError):
+            tab._evaluate_models("pair", wrong)
 
 
 def test_the_clip_is_found_by_the_name_of_its_swap(project: Project) -> None:
