@@ -47,7 +47,7 @@ class Codec:
 _X26_PRESETS = ("veryfast", "ultrafast", "superfast", "faster", "fast", "medium", "slow", "slower", "veryslow")
 
 _LARGE, _HUGE = 8_000_000, 16_000_000  # pixels: from 4K on, and beyond it
-_FEW_AHEAD = {"rc-lookahead": "5"}
+_FEW_AHEAD = {"rc-lookahead": "5", "x264-params": "sync-lookahead=0"}
 _NONE_AHEAD = {"rc-lookahead": "0", "bf": "0", "x264-params": "sliced-threads=1:sync-lookahead=0"}
 """Of x264, for large frames: it keeps forty megabytes of each 4K frame that it looks ahead at, or that a thread
 works on."""

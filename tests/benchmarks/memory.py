@@ -64,8 +64,8 @@ def measured(*words: object) -> str:
     """What a command took."""
     start = time.monotonic()
     command = [sys.executable, "-m", "faceswap_cli", *map(str, words), "--json"]
-    done = subprocess.run([sys.executable, "-c", _MEASURE, *command], capture_output=True, text=True, check=True)
-    return f"{int(done.stdout) / 1e6:.2f} GB {time.monotonic() - start:4.0f} s"
+    done = subprocess.run([sys.executable, "-c", _MEASURE, *command], stdout=subprocess.PIPE, text=True, check=True)
+    return f"{int(done.stdout) * 1024 / 1e9:.2f} GB {time.monotonic() - start:4.0f} s"
 
 
 if __name__ == "__main__":

@@ -12,7 +12,11 @@ from faceswap.errors import ConfigError, MediaError
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.numbered import NumberedPictures
 from faceswap.media.pictures import write_picture
+from faceswap_pipelines import calls
+from faceswap_pipelines.batching.plan import read_plan
 from faceswap_pipelines.common.inputs import Footage, frame_rate
+from faceswap_pipelines.extraction.job import ExtractJob
+from faceswap_pipelines.swapping.job import SwapJob
 from support.clips import gradient
 
 RATE = Fraction(24)
@@ -79,3 +83,23 @@ def test_rates_are_those_that_are_meant() -> None:
     for wrong in ("", "0", "-1", "fast", "1/0", "nan", "1e9"):
         with pytest.raises(ConfigError):
             frame_rate(wrong)
+
+
+def test_calls_and_plans_take_folders_at_a_rate(tmp_path: Path) -> None:
+    shot(tmp_path / "shots" / "one.v1", "1.png", "2.png")
+    shot(tmp_path / "shots" / "two", "1.png")
+    assert calls._swap_job("shot", "model", "out", {"frame_rate": 23.976}).frame_rate == Fraction(24000, 1001)
+
+    plan = tmp_path / "plan.toml"
+    for inputs in ("shots", "shots/*", "shots/*/*.png"):
+        plan.write_text(
+            f'[[job]]\nkind = "swap"\ninputs = ["{inputs}"]\nframe_rate = 24\nmodel = "model"\nout = "out/{{stem}}"\n'
+            f'[[job]]\nkind = "extract"\ninputs = ["{inputs}"]\nframe_rate = "24000/1001"\nout = "faces/all"\n'
+        )
+        extracted, one, two = (task.job for task in sorted(read_plan(plan), key=lambda task: task.name))
+        assert isinstance(extracted, ExtractJob)
+        assert extracted.inputs == (tmp_path / "shots" / "one.v1", tmp_path / "shots" / "two")
+        assert extracted.frame_rate == Fraction(24000, 1001)
+        for job, name in ((one, "one_v1"), (two, "two")):
+            assert isinstance(job, SwapJob)
+            assert (job.out, job.frame_rate) == (tmp_path / "out" / name, 24)

@@ -11,8 +11,8 @@ T = TypeVar("T")
 
 
 def depth_for(width: int, height: int) -> int:
-    """How many RGB pictures of this size to keep in a queue: at most 8, and 75 megabytes of large ones."""
-    return max(1, min(8, 25_000_000 // (width * height)))
+    """How many RGB pictures of this size to keep in a queue: at most 8, and 50 megabytes of large ones."""
+    return max(1, min(8, 17_000_000 // (width * height)))
 
 
 def batch_for(width: int, height: int, most: int) -> int:
