@@ -142,9 +142,10 @@ class Bin:
     def _place(self, text: str) -> Path:
         """Where something lay. Raises ConfigError unless that is in a project: the file could have been written by
         anybody."""
-        place = Path(os.path.normpath(self._projects / text))
+        relative = Path(os.path.normpath(text))
+        place = self._projects / relative
         inside = place.parent.resolve()
-        hidden = Path(text).parts[:1] == () or Path(text).parts[0].startswith(".")
+        hidden = relative.is_absolute() or str(relative).startswith(".")  # also: .., and nothing at all
         if hidden or (inside != self._projects and self._projects not in inside.parents):
             raise ConfigError(f"{text} is no place in a project", "Move it yourself, out of the folder .bin")
         return place

@@ -213,7 +213,15 @@ def test_nothing_outside_is_touched(keeper: Keeper, project: Project, tmp_path: 
     (project.folder / "model" / "inside").symlink_to(outside)
     keeper.delete(keeper.throw_away(project, "model", "model"))
     [entry] = keeper.throw_away(project, "person", "a")
-    for place in ("../outside/new", "/tmp/new", "pair/clips/new", ".jobs/new", "pair/../../new"):
+    for place in (
+        "../outside/new",
+        "/tmp/new",
+        "pair/clips/new",
+        ".jobs/new",
+        "pair/../../new",
+        "pair/../.jobs/new",
+        "",
+    ):
         forged = replace(entry, places=(place,))
         (keeper.projects.folder / ".bin" / entry.id / "entry.json").write_text(json.dumps(vars(forged), default=vars))
         with pytest.raises(ConfigError, match="no place in a project"):
