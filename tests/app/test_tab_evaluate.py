@@ -63,14 +63,14 @@ def test_the_tab_queues_the_command_and_shows_its_report_safely(project: Project
 
 def test_models_are_compared_on_the_faces_of_whom_they_know(project: Project, studio: Studio) -> None:
     for name in ("first", "second"):
-        shutil.copytree(studio.model, project.folder / "models" / name)
+        shutil.copytree(studio.model, project.folder / name)
     asked = Asked()
     tab = EvaluateTab(Desk(Projects(project.folder.parent), cast(Queue, asked)))
 
     tab._evaluate_models("pair", ["first", "second", "first"])
     [(_, title, words, out)] = asked.jobs_added
     assert title == "Evaluate first, second"
-    first, second = (str(project.folder / "models" / name) for name in ("first", "second"))
+    first, second = (str(project.folder / name) for name in ("first", "second"))
     assert words == ["evaluate", first, "--compare", second, "--clip", f"a={project.faceset('a')}"]
     result = command(*words, "--out", out, "--json")
     assert result.exit_code == 0, result.output
