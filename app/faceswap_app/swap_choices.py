@@ -23,6 +23,13 @@ LOOKS = [
     ("sharpen", "Sharpness", 0, 1, "How far it is brought to the video's."),
     ("grain", "Grain", 0, 2, "How much of the video's noise is added."),
     ("occlusion", "Keep what lies in front", 0, 1, "Hands, hair, a cup: 0 paints over them."),
+    (
+        "profiles",
+        "Profiles",
+        0,
+        1,
+        "Heads turned further than the person was filmed: 0 fades the swap out, 1 keeps it.",
+    ),
     ("erode", "Draw the edge in", 0, 0.2, "Try 0.03 where an edge shows."),
     ("feather", "Soften the edge", 0, 0.2, "Try 0.03."),
     ("scale", "Size", 0.8, 1.25, "Of the new face."),

@@ -122,10 +122,11 @@ def _stage(inputs: int, *widths: tuple[int, int], stride: int = 1) -> nn.Sequent
 
 
 class FullRangeDetector:
-    """Finds faces that look to any side, however the head is turned in the picture."""
+    """Finds faces that look to any side, however the head is turned in the picture; none under `min_face` px."""
 
-    def __init__(self, device: torch.device | None = None) -> None:
+    def __init__(self, device: torch.device | None = None, min_face: int | None = None) -> None:
         self._device = device or torch.device("cpu")
+        self._min_face = min_face or 0
         network = FullRangeNetwork()
         network.load_state_dict(load_file(weight_file("full_range")))
         network.to(self._device).to(memory_format=torch.channels_last).eval().requires_grad_(False)
@@ -154,7 +155,8 @@ class FullRangeDetector:
         for cell in np.argsort(-sure, axis=None)[: np.count_nonzero(sure >= _LEAST_SCORE)]:
             row, column = divmod(int(cell), GRID)
             face = _detection(places[:, row, column], (row, column), float(sure[row, column]), to_square.inverse())
-            if all(overlap(face.box, other.box) < _SAME for other in found):
+            wide = face.box[2] - face.box[0] >= self._min_face
+            if wide and all(overlap(face.box, other.box) < _SAME for other in found):
                 found.append(face)
         return sorted(found, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
 

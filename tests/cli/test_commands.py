@@ -297,7 +297,7 @@ def test_settings_reach_the_model_and_only_those_of_training_can_change(studio: 
     )
     refused(command(*words, "--set", "persons=c,d", "--steps", 2), "--person NAME=FACESET")
     refused(command(*words, "--set", "gamma=2", "--steps", 2), "no setting 'gamma'", "beta", "width")
-    refused(command(*words, "--set", "beta", "--steps", 2), "NAME=VALUE")
+    misused(command(*words, "--set", "beta", "--steps", 2), "NAME=VALUE")
     lines = [json.loads(line) for line in (model / "stats.jsonl").read_text().splitlines()]
     assert all({"kl", "elbo"} <= set(line["latent"]) for line in lines)
     assert read_picture(model / "previews" / "losses.png").shape[1] == 1000
@@ -358,7 +358,7 @@ def test_tensorboard_is_written_if_it_is_there(studio: Studio, tmp_path: Path, m
 
 @pytest.mark.parametrize("decoder", ["separate", "conditional"])
 def test_three_persons_any_to_any(decoder: str, studio: Studio, tmp_path: Path) -> None:
-    third = f"carla={studio.facesets['a']}"
+    third = f"carla={shutil.copytree(studio.facesets['a'], tmp_path / 'carla')}"
     words = (*studio.training, "--person", third, "--consent", "carla=nobody")
     result = command(*words, *TINY, "--decoder", decoder, "--model", tmp_path / "m", "--steps", 2)
     assert result.exit_code == 0, result.output
@@ -384,7 +384,7 @@ def test_unusable_videos(kind: str, studio: Studio, tmp_path: Path) -> None:
 def test_no_face_anywhere(faceless: Path, studio: Studio, tmp_path: Path) -> None:
     refused(command("extract", faceless, "--out", tmp_path / "f"), "no face was found", "--min-face")
     refused(command("swap", faceless, "--model", studio.model, "--out", tmp_path / "o.mp4"), "no face was found")
-    assert [path.name for path in tmp_path.iterdir()] == ["f"]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_too_few_faces(studio: Studio, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from faceswap.quality.scales import LIKENESS, POOR, REBUILT, SWAP
 from faceswap_pipelines import evaluate
 from faceswap_pipelines.evaluation import faces
 from faceswap_pipelines.evaluation.job import THE_SWAP, SwapFiles, SwapLikeness, SwapQuality
-from support.commands import command, refused
+from support.commands import command, misused, refused
 from support.studio import CLIP_FRAMES, Studio
 
 EVIL = "<script>alert(1)</script>&.mp4"
@@ -155,7 +155,7 @@ def test_what_cannot_be_evaluated(studio: Studio, tmp_path: Path) -> None:
     refused(command("evaluate", studio.model), "nothing to evaluate", "--clip")
     refused(command("evaluate", "--clip", f"a={faceset}"), "no model")
     refused(command("evaluate", studio.model, "--clip", f"c={faceset}"), "does not know 'c'", "a, b")
-    refused(command("evaluate", studio.model, "--clip", faceset), "NAME=FACESET")
+    misused(command("evaluate", studio.model, "--clip", faceset), "NAME=FACESET")
     refused(command("evaluate", "--swap", clip), "--target")
     refused(command("evaluate", "--swap", clip, "--target", tmp_path / "none.mp4"), "does not exist")
     refused(command("evaluate", "--swap", clip, "--target", clip, "--out", tmp_path / "a.txt"), ".html")

@@ -34,7 +34,7 @@ class FaceFinder:
     """The networks that find, follow and know faces, loaded once for all inputs of a job."""
 
     def __init__(self, device: torch.device, min_face: int | None = None) -> None:
-        self._detector, self._second = MTCNNDetector(device, min_face), FullRangeDetector(device)
+        self._detector, self._second = MTCNNDetector(device, min_face), FullRangeDetector(device, min_face)
         self._mesh, self._identifier = FaceMesh(device), Identifier(device)
         self.min_face = min_face
 
