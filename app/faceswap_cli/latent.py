@@ -122,7 +122,11 @@ def latent_probe(
         str, typer.Option(help="What to tell: person, or a measure such as yaw, pitch, mouth, eyes, brightness.")
     ] = "yaw",
     labels: Annotated[
-        Path | None, typer.Option(metavar="CSV", help="Labels of your own instead: columns file and label.")
+        Path | None,
+        typer.Option(
+            metavar="CSV",
+            help="Labels of your own instead: columns file and label; or a folder with a folder of faces for each.",
+        ),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="How often to draw the labelled faces anew.")] = 5,
     fine_tune: Annotated[

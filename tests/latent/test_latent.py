@@ -358,6 +358,13 @@ def test_probe_measures_persons_and_labels_of_ones_own(words: list[object], stud
     assert (result["target"], result["score"]) == ("side", "accuracy")
     assert result["learnt_from"] + result["held_out"] < len(faces), "some are too near to those held out"
 
+    for name, side in zip(faces.files, left, strict=True):
+        folder = tmp_path / "side" / ("left" if side else "right")
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / Path(name).name).touch()
+    sorted_by_hand = command("probe", *words, *out, "--labels", tmp_path / "side")
+    assert sorted_by_hand == result, "folders say what a table says"
+
     result = command("probe", *words, *out, "--target", "person", "--fine-tune")
     assert result["curves"]["codes, encoder fine-tuned"]["mean"][-1] > 0.8
 

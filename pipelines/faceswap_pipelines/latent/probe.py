@@ -43,7 +43,8 @@ class ProbeJob:
     target: str = "yaw"
     """A measure of faces, or PERSON."""
     labels: Path | None = None
-    """A table with the columns file and label, which takes the target's place."""
+    """A table with the columns file and label, or a folder with a folder of faces for each label; takes the target's
+    place."""
     seeds: int = 5
     """How often labelled faces are drawn anew."""
     fine_tune: bool = False
@@ -204,14 +205,18 @@ def _from_table(path: Path, coded: CodedFaces) -> tuple[Target, np.ndarray]:
 
 
 def _read_labels(path: Path) -> dict[str, str]:
-    """Labels by file, of a table with these columns. Raises MediaError."""
+    """Labels by file: of a table, or of folders called as the faces in them are labelled. Raises MediaError."""
     try:
+        if path.is_dir():
+            labelled = (face for face in sorted(path.glob("*/*")) if face.is_file())
+            return {face.name.rpartition("~")[2]: face.parent.name for face in labelled}
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
         return {Path(row["file"]).name.rpartition("~")[2]: row["label"].strip() for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error, KeyError, TypeError, AttributeError) as error:
         raise MediaError(
-            f"{path} is no table of labels ({error})", "Write a CSV file with the columns file and label"
+            f"{path} is no table of labels ({error})",
+            "Write a CSV file with the columns file and label, or sort copies of the faces into folders",
         ) from error
 
 
