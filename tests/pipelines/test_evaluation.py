@@ -156,7 +156,7 @@ def test_what_cannot_be_evaluated(studio: Studio, tmp_path: Path) -> None:
     refused(command("evaluate", "--clip", f"a={faceset}"), "no model")
     refused(command("evaluate", studio.model, "--clip", f"c={faceset}"), "does not know 'c'", "a, b")
     misused(command("evaluate", studio.model, "--clip", faceset), "NAME=FACESET")
-    refused(command("evaluate", "--swap", clip), "--target")
+    misused(command("evaluate", "--swap", clip), "--target")
     refused(command("evaluate", "--swap", clip, "--target", tmp_path / "none.mp4"), "does not exist")
     refused(command("evaluate", "--swap", clip, "--target", clip, "--out", tmp_path / "a.txt"), ".html")
     refused(
