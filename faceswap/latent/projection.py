@@ -84,8 +84,10 @@ def manifold_map(codes: Codes, seed: int = 0) -> Map:
         raise ConfigError(
             "UMAP is not installed", "Install it with: uv sync --extra umap; or choose another layout"
         ) from error
+
     if len(codes) < _FEWEST_FOR_UMAP:
         return principal_map(codes)
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         fit = UMAP(n_neighbors=_NEIGHBOURS, random_state=seed, n_jobs=1)
