@@ -20,15 +20,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from jaxtyping import Float
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
-from faceswap.errors import ModelError, OutputError
 from faceswap.faces.curate import column
 from faceswap.faces.landmarks import mean_mesh, rigid
 from faceswap.faces.masks import face_mask, feature_mask, nostril_mask
 from faceswap.faces.quality import Measures
-from faceswap.files import replaced
+from faceswap.model.arrays import Arrays, read_arrays, write_arrays
 from faceswap.types import MeshPoints, Picture
 
 FIELD = 32
@@ -266,28 +263,17 @@ def write_skins(model: Path, skins: Mapping[str, Skin]) -> None:
         for person, skin in skins.items()
         for name in _PARTS
     }
-    try:
-        with replaced(skin_file(model)) as fresh:
-            fresh.write_bytes(save(parts))
-    except OSError as error:
-        raise OutputError(
-            f"the model folder {model} cannot be written ({error})", "Choose another folder with --model"
-        ) from error
+    write_arrays(skin_file(model), parts)
 
 
 def read_skins(model: Path) -> dict[str, Skin]:
     """By person; empty if the model was made before skins were kept. Raises ModelError if the file is damaged."""
-    path = skin_file(model)
-    if not path.is_file():
-        return {}
-    try:
-        parts = load(path.read_bytes())
-        persons = sorted({name.partition(".")[2] for name in parts})
-        return {person: _checked(*(parts[f"{name}.{person}"] for name in _PARTS)) for person in persons}
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise ModelError(
-            f"{path} cannot be read ({error})", "Train the model for a moment more: it is made anew"
-        ) from error
+    return read_arrays(skin_file(model), _by_person)
+
+
+def _by_person(parts: Arrays) -> dict[str, Skin]:
+    persons = sorted({name.partition(".")[2] for name in parts})
+    return {person: _checked(*(parts[f"{name}.{person}"] for name in _PARTS)) for person in persons}
 
 
 def _checked(detail: np.ndarray, known: np.ndarray, turns: np.ndarray) -> Skin:
