@@ -21,7 +21,7 @@ from faceswap.config import SwapConfig
 from faceswap.geometry import Similarity
 from faceswap.streams import batched
 from faceswap.swapping.color import Palette, match, with_own_eyes
-from faceswap.swapping.detail import grain, sharpened
+from faceswap.swapping.detail import fine_detail, grain, sharpened
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
 from faceswap.swapping.seam import closed, pyramid_blended
@@ -186,11 +186,7 @@ def paste(
         faces, alphas = _warped([patch for _, patch in group], boxes)
         if blending == "poisson":
             faces = _poisson(faces, below, alphas)
-
-        # Where a face has its own skin, eyes, brows and mouth say how much sharper it has to be: a beard would mislead.
-        detail, known = _skin([patch for _, patch in group], boxes, alphas)
-        faces = sharpened(faces, below, alphas * (1 - known), [patch.sharpen for _, patch in group])
-        faces = textured(faces, below, alphas, detail=detail, known=known)
+        faces = _detailed(faces, fine_detail(below), alphas, [patch for _, patch in group], boxes)
         alphas = alphas * alphas.new_tensor([patch.opacity for _, patch in group])[:, None, None, None]
 
         # The face over the picture.
@@ -261,12 +257,15 @@ def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictur
     return both[:, :3], both[:, 3:].clamp(0, 1)
 
 
-def _skin(patches: Sequence[Patch], boxes: Sequence[FrameBox], alphas: Alphas) -> tuple[Alphas, Alphas]:
-    """The detail of the faces' own skin, as it lies in boxes of one size, and how far it is known, 0..1; nothing if it
-    is not: of all patches in a group, or of none."""
+def _detailed(
+    faces: Pictures, below: Alphas, alphas: Alphas, patches: Sequence[Patch], boxes: Sequence[FrameBox]
+) -> Pictures:
+    """The faces as sharp as the frame, whose `fine_detail` is `below`; with their own skin, if it is known: that of all
+    patches in a group, or of none."""
+    sharpen = [patch.sharpen for patch in patches]
     skins = [patch.skin for patch in patches if patch.skin is not None]
     if not skins:
-        return torch.zeros_like(alphas), torch.zeros_like(alphas)
+        return sharpened(faces, below, alphas, sharpen)
 
     # The fields are smooth, but OpenCV samples in steps of a 32nd pixel: they are enlarged first.
     side = patches[0].picture.shape[-1]
@@ -276,7 +275,11 @@ def _skin(patches: Sequence[Patch], boxes: Sequence[FrameBox], alphas: Alphas) -
 
     fitting = [skin.texture.level(side / patch.to_crop.scale) for skin, patch in zip(skins, patches, strict=True)]
     detail, known = laid_out(fitting, fields)
-    return detail * alphas.new_tensor([patch.skin_amount for patch in patches])[:, None, None, None], known
+    detail = detail * alphas.new_tensor([patch.skin_amount for patch in patches])[:, None, None, None]
+
+    # Eyes, brows and mouth say how much sharper the face has to be: a beard in the video would mislead.
+    faces = sharpened(faces, below, alphas * (1 - known), sharpen)
+    return textured(faces, below, alphas, detail=detail, known=known)
 
 
 def _in_boxes(pictures: Tensor, patches: Sequence[Patch], boxes: Sequence[FrameBox], mode: str) -> Tensor:

@@ -27,15 +27,16 @@ _BINOMIAL = (1, 6, 15, 20, 15, 6, 1)  # near a Gaussian of 1.2 pixels
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
-def sharpened(faces: Pictures, below: Pictures, where: Alphas, how_far: Sequence[float]) -> Pictures:
+def sharpened(faces: Pictures, below: Alphas, where: Alphas, how_far: Sequence[float]) -> Pictures:
     """Faces brought towards the sharpness of the pictures that they are pasted on, never beyond; sharper ones stay.
+    `below` is those pictures' `fine_detail`.
 
     Unsharp masking: some of the luminance's difference from a blurred copy is added to all channels; colours would get
     fringes. How sharp a picture is says the root mean square of that difference, `where` (0..1) it is looked at.
     """
-    fine, wanted = fine_detail(luminance(faces)), fine_detail(luminance(below))
+    fine = fine_detail(faces)
     weight = where.sum(dim=(1, 2, 3)).clamp_min(1e-6)
-    has, should = (((where * detail**2).sum(dim=(1, 2, 3)) / weight).sqrt() for detail in (fine, wanted))
+    has, should = (((where * detail**2).sum(dim=(1, 2, 3)) / weight).sqrt() for detail in (fine, below))
     amount = faces.new_tensor(how_far) * (should / has.clamp_min(1e-6) - 1).clamp(0, _MOST)
     return faces + amount[:, None, None, None] * fine
 
@@ -85,6 +86,11 @@ def luminance(pictures: Pictures) -> Alphas:
     return torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
 
 
-def fine_detail(planes: Alphas) -> Alphas:
+def fine_detail(pictures: Pictures) -> Alphas:
+    """The luminance's fine detail, up to some three pixels wide."""
+    return finer(luminance(pictures))
+
+
+def finer(planes: Alphas) -> Alphas:
     """What is up to some three pixels wide."""
     return planes - filtered(planes, _BINOMIAL, beyond="edge")

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.faces.skin import Skin
-from faceswap.swapping.detail import fine_detail, luminance
+from faceswap.swapping.detail import fine_detail, finer, luminance
 
 Pictures = Float[Tensor, "batch 3 h w"]
 Planes = Float[Tensor, "batch 1 h w"]
@@ -69,20 +69,17 @@ def laid_out(textures: Sequence[Float[Tensor, "_ _ 2"]], fields: Fields) -> tupl
     return planes[:, :1], planes[:, 1:].clamp(0, 1) * seen
 
 
-def textured(faces: Pictures, below: Pictures, alphas: Planes, *, detail: Planes, known: Planes) -> Pictures:
-    """Faces (0..255) with as much of their skin's detail as they have less than the pictures that they are pasted on:
-    blurred or compressed footage gets less of it."""
+def textured(faces: Pictures, below: Planes, alphas: Planes, *, detail: Planes, known: Planes) -> Pictures:
+    """Faces (0..255) with as much of their skin's detail as they have less than the pictures that they are pasted on,
+    whose `fine_detail` is `below`: blurred or compressed footage gets less of it."""
     weight = alphas * known
     texture = luminance(faces) * detail * known
 
     total = weight.sum(dim=(1, 2, 3)).clamp_min(1e-6)
-    wanted, had, offered = ((weight * fine**2).sum(dim=(1, 2, 3)) / total for fine in _fine(below, faces, texture))
+    planes = (below, fine_detail(faces), finer(texture))
+    wanted, had, offered = ((weight * fine**2).sum(dim=(1, 2, 3)) / total for fine in planes)
     amount = ((wanted - had).clamp_min(0) / offered.clamp_min(1e-6)).sqrt().clamp(max=_STRONGEST)
     return faces + amount[:, None, None, None] * texture
-
-
-def _fine(below: Pictures, faces: Pictures, texture: Planes) -> tuple[Planes, Planes, Planes]:
-    return fine_detail(luminance(below)), fine_detail(luminance(faces)), fine_detail(texture)
 
 
 def _laid(texture: Float[Tensor, "_ _ 2"], way: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:
