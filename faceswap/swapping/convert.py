@@ -80,20 +80,27 @@ def converted(
     height, width = first[0].image.shape[:2]
     size = batch_size(width, height)
 
-    cut = (
-        (frame, [_cut(frame, target, swapper, config) for target in targets])
-        for frame, targets in chain([first], frames)
-    )
+    cut = ((frame, _cuts(frame, targets, swapper, config)) for frame, targets in chain([first], frames))
     decoded = (pair for some in batched(cut, size) for pair in _decoded(some, swapper))
     for some in batched(smoothed_over_time(decoded, config.smooth), size):
         yield from _pasted(some, config, with_masks)
 
 
-def _cut(frame: Frame, target: Target, swapper: Swapper, config: SwapConfig) -> _Cut:
+def _cuts(frame: Frame, targets: Sequence[Target], swapper: Swapper, config: SwapConfig) -> list[_Cut]:
+    """The faces of which something is to be seen: a frame with none is not counted as swapped."""
+    shares = [max(config.profiles, swapper.familiarity(target.face, target.person)) for target in targets]
+    return [
+        _cut(frame, target, swapper.size, config, opacity=target.opacity * share)
+        for target, share in zip(targets, shares, strict=True)
+        if share > 0
+    ]
+
+
+def _cut(frame: Frame, target: Target, size: int, config: SwapConfig, *, opacity: float) -> _Cut:
     return _Cut(
-        face=align(frame.image, target.face, swapper.size),
+        face=align(frame.image, target.face, size),
         target=target,
-        opacity=target.opacity * max(config.profiles, swapper.familiarity(target.face, target.person)),
+        opacity=opacity,
         noise=noise_level(frame.image, target.face.box) if config.grain > 0 else 0.0,
         close_up=align(frame.image, target.face, SIDE).image if config.occlusion > 0 else None,
     )

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,16 +23,10 @@ from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.demo.actors import CAST, Rendering, Stage, perform
 from faceswap_pipelines.demo.people import PEOPLE, film
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 REFERENCE = Path(__file__).parents[1] / "data" / "full_range_reference.npz"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,8 @@ from faceswap.geometry import Similarity
 from faceswap.types import Detection, Face, Picture
 from faceswap_pipelines.demo.actors import CAST, LEADS, Performance, Rendering, Stage, perform
 from support.heads import turn
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PARITY = 0.01
 """Pixels of 192, and units of the logit; 0.0002 is reached."""
@@ -56,15 +58,6 @@ def both_eyes(points: np.ndarray) -> float:
 def degrees(points: np.ndarray) -> np.ndarray:
     found = pose(points)
     return np.array([found.yaw, found.pitch, found.roll])
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Layers this small lose more by waiting for a second thread on a busy machine than they win by it."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

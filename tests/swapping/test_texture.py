@@ -104,10 +104,13 @@ def test_a_swap_fades_out_where_the_head_is_turned_further_than_was_seen() -> No
     image = np.random.default_rng(1).integers(0, 255, (160, 160, 3), np.uint8)
 
     def change(yaw: float, profiles: float = 0.0) -> float:
+        """How much of the picture is another one; a face that is not shown has no box."""
         face = head(Similarity(24.0, 0.0, 80.0, 70.0), (yaw, 0, 0))
         config = SwapConfig(occlusion=0, grain=0, profiles=profiles)
         [made] = converted([(Frame(image, 0, Fraction(0)), [Target(face, "b")])], swapper, config)
-        return float(np.abs(made.image.astype(int) - image).sum())
+        changed = float(np.abs(made.image.astype(int) - image).sum())
+        assert bool(made.boxes) == (changed > 0)
+        return changed
 
     assert change(30) > change(46) > change(60) == 0
     assert change(60, profiles=1.0) > 0
