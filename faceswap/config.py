@@ -208,6 +208,8 @@ class SwapConfig:
     """How far the face is brought to the sharpness of the one it replaces; 0 leaves it as decoded."""
     grain: float = 1.0
     """How much of the video's noise is added to the face; 1 as much as the video has."""
+    gaze: float = 1.0
+    """How far the eyes are moved to look where those in the video look; 0 leaves them as decoded."""
     smooth: float = 0.2
     """Seconds before and after a frame over which colours, sharpness and mask are evened out; 0 does not."""
     occlusion: float = 1.0
@@ -223,7 +225,7 @@ class SwapConfig:
         _one_of("blending", self.blending, BLENDINGS)
         ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
         ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1), "occlusion": (0, 1)}
-        ranges |= {"skin": (0, 1), "profiles": (0, 1)}
+        ranges |= {"skin": (0, 1), "gaze": (0, 1), "profiles": (0, 1)}
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")

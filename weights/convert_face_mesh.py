@@ -35,15 +35,16 @@ Partners = Int[np.ndarray, " points"]
 
 
 def read_tflite(path: Path) -> Weights:
-    """The constants of the graph by their Keras names, such as `conv2d_1/Kernel`; float16 as stored."""
+    """The constants of the graph by their Keras names, such as `conv2d_1/Kernel`; float16 or float32 as stored."""
     model = tflite.Model.GetRootAsModel(path.read_bytes(), 0)
     graph = model.Subgraphs(0)
+    kinds = {tflite.TensorType.FLOAT16: np.float16, tflite.TensorType.FLOAT32: np.float32}
     constants = {}
     for index in range(graph.TensorsLength()):
         tensor = graph.Tensors(index)
         data = model.Buffers(tensor.Buffer()).DataAsNumpy()
-        if tensor.Type() == tflite.TensorType.FLOAT16 and not np.isscalar(data):
-            constants[tensor.Name().decode()] = data.view(np.float16).reshape(tensor.ShapeAsNumpy())
+        if tensor.Type() in kinds and not np.isscalar(data):
+            constants[tensor.Name().decode()] = data.view(kinds[tensor.Type()]).reshape(tensor.ShapeAsNumpy())
     return constants
 
 

@@ -72,7 +72,7 @@ def swap(
             "--set",
             metavar="NAME=VALUE",
             help="Any other setting, repeatable: colour=reinhard, blending=alpha, opacity, scale, erode, feather,"
-            " skin, sharpen, grain, smooth, fade, occlusion, profiles.",
+            " skin, gaze, sharpen, grain, smooth, fade, occlusion, profiles.",
         ),
     ] = None,
     label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,

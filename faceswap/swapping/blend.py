@@ -22,6 +22,7 @@ from faceswap.geometry import Similarity
 from faceswap.streams import batched
 from faceswap.swapping.color import Palette, match, with_own_eyes
 from faceswap.swapping.detail import fine_detail, grain, sharpened
+from faceswap.swapping.eyes import looking
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
 from faceswap.swapping.seam import closed, pyramid_blended
@@ -79,9 +80,9 @@ def prepare(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) 
 
 def _fitted(swaps: Sequence[Swap], config: SwapConfig, width: int, height: int) -> list[Patch | None]:
     """The same for swaps whose pictures are of one size."""
-    pictures, coarse, originals, masks, eyes = (
-        torch.stack([getattr(swap, name) for swap in swaps])
-        for name in ("picture", "coarse", "original", "mask", "eyes")
+    pictures = torch.stack([looking(swap.picture, swap.gaze, config.gaze) for swap in swaps])
+    coarse, originals, masks, eyes = (
+        torch.stack([getattr(swap, name) for swap in swaps]) for name in ("coarse", "original", "mask", "eyes")
     )
     if config.scale != 1:
         pictures, coarse, eyes = (_resized(some, config.scale) for some in (pictures, coarse, eyes[:, None]))

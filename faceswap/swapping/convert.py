@@ -63,7 +63,7 @@ class _Cut:
     opacity: float
     noise: float
     close_up: Picture | None
-    """Of `occlusion.SIDE` px, if it is to be looked for what lies in front of the face."""
+    """Of `occlusion.SIDE` px, if it is to be looked for what lies in front of the face, or where it looks."""
 
 
 def converted(
@@ -81,7 +81,7 @@ def converted(
     size = batch_size(width, height)
 
     cut = ((frame, _cuts(frame, targets, swapper, config)) for frame, targets in chain([first], frames))
-    decoded = (pair for some in batched(cut, size) for pair in _decoded(some, swapper))
+    decoded = (pair for some in batched(cut, size) for pair in _decoded(some, swapper, config))
     for some in batched(smoothed_over_time(decoded, config.smooth), size):
         yield from _pasted(some, config, with_masks)
 
@@ -102,16 +102,18 @@ def _cut(frame: Frame, target: Target, size: int, config: SwapConfig, *, opacity
         target=target,
         opacity=opacity,
         noise=noise_level(frame.image, target.face.box) if config.grain > 0 else 0.0,
-        close_up=align(frame.image, target.face, SIDE).image if config.occlusion > 0 else None,
+        close_up=align(frame.image, target.face, SIDE).image if config.occlusion > 0 or config.gaze > 0 else None,
     )
 
 
-def _decoded(frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper) -> Iterator[tuple[Frame, list[Swap]]]:
+def _decoded(
+    frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper, config: SwapConfig
+) -> Iterator[tuple[Frame, list[Swap]]]:
     """One batch: all of its faces go through the network at once."""
     cuts = [cut for _, here in frames for cut in here]
     close_ups = [cut.close_up for cut in cuts if cut.close_up is not None]
     faces = [(cut.face, cut.target.person) for cut in cuts]
-    swaps = iter(swapper.swap(faces, close_ups))
+    swaps = iter(swapper.swap(faces, close_ups, occlusion=config.occlusion > 0, gaze=config.gaze > 0))
     for frame, here in frames:
         yield frame, [replace(next(swaps), opacity=cut.opacity, noise=cut.noise) for cut in here]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -13,16 +14,21 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.errors import ModelError
+from faceswap.faces.irises import EYES, EyeOutline, IrisFinder, nearer_eye
 from faceswap.faces.landmarks import pose
 from faceswap.faces.masks import eye_mask, face_mask, feature_mask
+from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
 from faceswap.faces.occlusion import OcclusionFinder
 from faceswap.faces.skin import Skin, familiarity, skin_field
 from faceswap.geometry import Similarity
 from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
+from faceswap.swapping.eyes import Gaze, lacking
 from faceswap.swapping.texture import SkinOnFace, Texture
-from faceswap.types import AlignedFace, Face, Picture
+from faceswap.types import AlignedFace, Face, MeshPoints, Picture
+
+_LEAST_LOOKING = 128  # px, of a decoded face whose eyes are looked for
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,8 @@ class Swap:
     if nobody looked."""
     skin: SkinOnFace | None = None
     """The new person's own; None if it is not known."""
+    gaze: Gaze | None = None
+    """Where the eyes in `picture` look, and where they should; None if nobody looked, or if they are too small."""
     noise: float = 0.0
     """Of the video round the face: see `detail.noise_level`."""
 
@@ -80,10 +88,19 @@ class Swapper:
         self._device = next(model.parameters()).device
         self._skins = skins or {}
         self._textures = {person: Texture.of(skin, self._device) for person, skin in self._skins.items()}
-        self._occlusion: OcclusionFinder | None = None  # loaded when it is first asked for
         self.persons = model.config.persons
         self.size = model.config.size
         """Side in pixels of the crops that it takes."""
+
+    # Networks that not every swap needs are loaded when they are first asked for.
+
+    @cached_property
+    def _occlusion(self) -> OcclusionFinder:
+        return OcclusionFinder(self._device)
+
+    @cached_property
+    def _irises(self) -> IrisFinder:
+        return IrisFinder(self._device)
 
     def check(self, person: str) -> None:
         """Raises ModelError if the model does not know `person`."""
@@ -96,11 +113,18 @@ class Swapper:
         return 1.0 if skin is None else familiarity(skin, pose(face.points).yaw)
 
     @torch.inference_mode()
-    def swap(self, faces: Sequence[tuple[AlignedFace, str]], close_ups: Sequence[Picture] = ()) -> list[Swap]:
+    def swap(
+        self,
+        faces: Sequence[tuple[AlignedFace, str]],
+        close_ups: Sequence[Picture] = (),
+        *,
+        occlusion: bool = False,
+        gaze: bool = False,
+    ) -> list[Swap]:
         """Each face decoded as the person beside it; crops have to be `size` px.
 
-        In `close_ups`, the same crops of `occlusion.SIDE` px, it is looked for what lies in front of the faces; without
-        them nobody looks.
+        In `close_ups`, the same crops of `occlusion.SIDE` px, it is looked for what lies in front of the faces
+        (`occlusion`) and where they look (`gaze`).
         """
         if not faces:
             return []
@@ -115,7 +139,10 @@ class Swapper:
         ]
 
         # What lies in front of a face is not its skin.
-        visible = self._visible(close_ups) if close_ups else None
+        visible = self._visible(close_ups) if occlusion else None
+
+        # Where both look.
+        gazes = self._gazes(decoded, aligned, close_ups) if gaze else [None] * len(aligned)
 
         # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])
@@ -144,6 +171,7 @@ class Swapper:
                 track=face.face.track,
                 visible=None if visible is None else visible[i],
                 skin=self._skin(*faces[i]),
+                gaze=gazes[i],
             )
             for i, (one, face, tone) in enumerate(zip(decoded, aligned, tones.tolist(), strict=True))
         ]
@@ -154,9 +182,28 @@ class Swapper:
         field = torch.from_numpy(skin_field(face.crop_points, self.size)).to(self._device)
         return SkinOnFace(self._textures[person], field)
 
+    def _gazes(
+        self, decoded: Sequence[_Decoded], faces: Sequence[AlignedFace], close_ups: Sequence[Picture]
+    ) -> list[Gaze | None]:
+        """Where eyes that are large enough look: both drawn ones, and of the video's the one that shows more."""
+        large = [number for number, one in enumerate(decoded) if one.side >= _LEAST_LOOKING]
+        nearer = [nearer_eye(faces[number].crop_points) for number in large]
+
+        seen: list[tuple[Picture, MeshPoints, EyeOutline]] = []
+        for number, eye in zip(large, nearer, strict=True):
+            face, side = faces[number], decoded[number].side
+            picture = self._download(decoded[number].picture)
+            seen += [(picture, face.points_at(side), outline) for outline in EYES]
+            seen.append((close_ups[number], face.points_at(OCCLUSION_SIDE), EYES[eye]))
+        eyes = self._irises.locate(seen)
+
+        gazes: list[Gaze | None] = [None] * len(decoded)
+        for number, eye, *found in zip(large, nearer, eyes[::3], eyes[1::3], eyes[2::3], strict=True):
+            left, right, filmed = found
+            gazes[number] = Gaze((left, right), lacking((left, right)[eye], filmed))
+        return gazes
+
     def _visible(self, close_ups: Sequence[Picture]) -> Float[Tensor, "faces side side"]:
-        if self._occlusion is None:
-            self._occlusion = OcclusionFinder(self._device)
         return self._occlusion.visible(close_ups)
 
     def _decode(self, originals: Tensor, faces: Sequence[AlignedFace], persons: Sequence[str]) -> list[_Decoded]:
@@ -195,6 +242,10 @@ class Swapper:
         while side < min(wanted, self._model.config.output_size):
             side *= 2
         return side
+
+    def _download(self, picture: Float[Tensor, "3 side side"]) -> Picture:
+        whole = (picture.permute(1, 2, 0) * 255).round().clamp(0, 255).to(torch.uint8)
+        return np.ascontiguousarray(whole.cpu().numpy())
 
     def _upload(self, values: np.ndarray) -> Tensor:
         return torch.from_numpy(values).to(self._device).float() / 255

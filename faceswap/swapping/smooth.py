@@ -12,6 +12,7 @@ import torch
 
 from faceswap.streams import time_windows
 from faceswap.swapping.color import Palette
+from faceswap.swapping.eyes import Gaze
 from faceswap.swapping.infer import Swap
 from faceswap.types import Frame
 
@@ -20,11 +21,12 @@ Timed = tuple[Fraction, Sequence[Swap]]
 
 _RELIGHTED = 4.0  # Lab units: a neighbour whose light differs by this much counts 0.6, by twice as much 0.14
 _VISIBLE_REACH = 0.06  # seconds
+_GAZE_REACH = 0.1  # seconds: an eye jumps from one frame to the next, what its iris lacks does not
 _MASK_REACH = 0.5  # of the reach: a jaw moves faster than light and sharpness change
 
 
 def smoothed_over_time(frames: Iterable[Swapped], reach: float) -> Iterator[Swapped]:
-    """The same swaps, with palettes, noise and masks averaged over `reach` seconds before and after.
+    """The same swaps, with palettes, noise, masks and gazes averaged over `reach` seconds before and after.
 
     Neighbours count less the further away they are, and the more the light on the face differs: a flash is followed
     at once. Each track is looked at for itself; none goes on beyond a cut.
@@ -69,6 +71,7 @@ def _smoothed(swap: Swap, window: Sequence[Timed], at: int, reach: float) -> Swa
         ),
         noise=sum(weight * other.noise for weight, other in zip(weights, others, strict=True)),
         visible=_visible(swap, near),
+        gaze=_gaze(swap, near),
         mask=_mean([mask for _, mask in alike], [weight / sum(masks) for weight in masks]),
     )
 
@@ -80,6 +83,14 @@ def _visible(swap: Swap, near: Sequence[tuple[float, Swap]]) -> torch.Tensor | N
         return None
     weights = [_nearness(away, _VISIBLE_REACH) for away, _ in known]
     return _mean([visible for _, visible in known], [weight / sum(weights) for weight in weights])
+
+
+def _gaze(swap: Swap, near: Sequence[tuple[float, Swap]]) -> Gaze | None:
+    if swap.gaze is None:
+        return None
+    known = [(_nearness(away, _GAZE_REACH), other.gaze.lacking) for away, other in near if other.gaze is not None]
+    total = sum(weight for weight, _ in known)
+    return replace(swap.gaze, lacking=sum(weight * lacking for weight, lacking in known) / total)
 
 
 def _mean(values: Sequence[torch.Tensor], weights: Sequence[float]) -> torch.Tensor:

@@ -15,8 +15,8 @@ from faceswap.config import TrainConfig
 from faceswap.model.bottleneck import Encoded, Latent
 from faceswap.model.decoder import Person
 from faceswap.model.swap_model import Decoded, Rendered, SwapModel
+from faceswap.precision import multiplies_in_bfloat16
 from faceswap.training.bank import Batch
-from faceswap.training.precision import multiplies_in_bfloat16
 
 _BACKGROUND = 0.05  # weight of a pixel outside the face: enough to keep the mask's soft edge clean
 _WINDOW, _SIGMA = 11, 1.5  # of the structural similarity, as published

@@ -30,10 +30,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from faceswap.config import PRESETS, TrainConfig
 from faceswap.model.folder import create_model_folder
+from faceswap.precision import multiplies_in_bfloat16
 from faceswap.training.bank import Bank
 from faceswap.training.checkpoint import save_checkpoint
 from faceswap.training.close_ups import CloseUps
-from faceswap.training.precision import multiplies_in_bfloat16
 from faceswap.training.stages import COARSE, DETAIL, KINDS, Stage
 from faceswap.training.state import Budget, TrainState, start_training
 from faceswap.training.step import train, train_step

@@ -14,6 +14,7 @@ import torch
 from faceswap.config import CORRUPTIONS, DECODERS, LATENTS, ModelConfig, TrainConfig, from_dict, read_toml, to_toml
 from faceswap.errors import ConfigError, ModelError, TrainingError
 from faceswap.model.folder import create_model_folder, latest_checkpoint, load_model
+from faceswap.precision import _seconds
 from faceswap.training import losses
 from faceswap.training.augment import Corruption, draw_geometry, resampled
 from faceswap.training.bank import Bank
@@ -21,7 +22,6 @@ from faceswap.training.checkpoint import load_checkpoint, save_checkpoint
 from faceswap.training.guard import Guard, clear_about_memory
 from faceswap.training.held_out import has_plateaued, held_out_loss, split
 from faceswap.training.memory import bytes_needed, choose_batch_size
-from faceswap.training.precision import _seconds
 from faceswap.training.stacked import pretrain_stacked
 from faceswap.training.stages import coarse_only
 from faceswap.training.state import Budget, restore_tensors, start_training, tensors_of

@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.config import TrainConfig
+from faceswap.faces.eye_motion import Places
 from faceswap.seeds import seed_of
 from faceswap.training.augment import draw_geometry, resampled
 from faceswap.training.bank import Batch, FacePlanes
 from faceswap.training.base_weights.acting import Motion, Portraits, nearest_expressions, sample_motions
-from faceswap.training.base_weights.animation import Places, animate, paint_mouths
+from faceswap.training.base_weights.animation import animate, paint_mouths
 
 LIKENESSES = 4
 """How many numbers a person has."""

@@ -14,13 +14,14 @@ from jaxtyping import Float, Int
 
 from faceswap.errors import FaceError, MediaError
 from faceswap.faces.identity import SAME_PERSON, Identifier, distance, typical
+from faceswap.faces.irises import IrisFinder
 from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.faces.person import dominant_identity, pick, tracks_of
 from faceswap.faces.trackfile import TrackFile
 from faceswap.media.kinds import is_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.quality import likeness, looks, motion
-from faceswap.quality.gaze import STILL, gaze
+from faceswap.quality.gaze import STILL, gazes
 from faceswap.quality.looks import FrameLooks, frame_looks, missing_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.streams import batched
@@ -161,25 +162,29 @@ def _together(files: SwapFiles, known: Sequence[_Known], compared: list[FrameLoo
 
 def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_Pair, _Known]]:
     """Each pair with what the networks say of it."""
-    mesh, identifier = FaceMesh(device), Identifier(device)
+    mesh, identifier, irises = FaceMesh(device), Identifier(device), IrisFinder(device)
     since = _KNOWN_EVERY  # frames with a face, since one whose person was looked at
     for batch in batched(pairs, _BATCH):
         shown = [(pair, pair.face) for pair in batch if pair.face is not None]
-        filmed = iter(mesh.locate_each([(pair.before, face) for pair, face in shown]))
-        made = iter(mesh.locate_each([(pair.after, face) for pair, face in shown]))
+        filmed = mesh.locate_each([(pair.before, face) for pair, face in shown])
+        made = mesh.locate_each([(pair.after, face) for pair, face in shown])
+        looks_before = gazes(
+            irises, [(pair.before, face.points) for (pair, _), face in zip(shown, filmed, strict=True)]
+        )
+        looks_after = gazes(irises, [(pair.after, face.points) for (pair, _), face in zip(shown, made, strict=True)])
+        seen = iter(zip(filmed, made, zip(looks_before.tolist(), looks_after.tolist(), strict=True), strict=True))
         for pair in batch:
             if pair.face is None:
                 yield pair, _Known(index=pair.index, cut=pair.cut)
                 continue
-            before, after, who = next(filmed), next(made), None
+            (before, after, looks), who = next(seen), None
             since += 1
             if since >= _KNOWN_EVERY:
                 since = 0
                 faces = [(pair.before, five_points(before.points)), (pair.after, five_points(after.points))]
                 replaced, swapped = identifier.embed(faces)
                 who = replaced, swapped
-            gazes = gaze(pair.before, before.points), gaze(pair.after, after.points)
-            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=gazes, who=who)
+            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=looks, who=who)
 
 
 def _looks(pair: _Pair, previous: tuple[Picture, Picture] | None) -> FrameLooks:

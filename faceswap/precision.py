@@ -14,6 +14,8 @@ _TIMES = 5
 
 
 @cache
+@torch.inference_mode(mode=False)  # whoever asks may have no use for gradients
+@torch.enable_grad()
 def multiplies_in_bfloat16(device: torch.device) -> bool:
     """Whether convolutions of bfloat16 are faster than those of float32.
 
