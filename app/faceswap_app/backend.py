@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
@@ -41,8 +42,8 @@ ORDERS = (BY_TIME, *KEYS)
 _SIDE = 128  # of a face on the page, in pixels
 _FULL, _PALE = (255, 214, 64), (190, 190, 190)  # of outlines, RGB
 _DIMMED = 0.3  # share of a rejected face's picture that is left of it
-_MODELS = Models()
-"""The networks of previews, kept for the next one."""
+_MODELS = Models(kept=3)
+"""The networks of previews, kept for the next one: of as many models as previews are made at once."""
 
 
 @dataclass(frozen=True)
@@ -238,6 +239,7 @@ def outlined(shown: PreviewFrame) -> Picture:
     return picture
 
 
-def warm_up() -> None:
-    """Load what every preview needs, so that the first one need not wait for it."""
+def warm_up() -> int:
+    """Load what every preview needs, so that the first one need not wait for it; how many GPUs there are."""
     _MODELS.finder("auto", None)
+    return torch.cuda.device_count()

@@ -8,10 +8,10 @@ import gradio as gr
 
 from faceswap.errors import FaceswapError
 from faceswap_app import cards
-from faceswap_app.components import QUICK, Desk, Live, text_of
+from faceswap_app.components import QUICK, Live, text_of
+from faceswap_app.desk import Desk
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
-from faceswap_app.projects import Project, Projects
-from faceswap_app.queue import Queue
+from faceswap_app.projects import Project
 from faceswap_app.tab_evaluate import EvaluateTab
 from faceswap_app.tab_faces import FacesTab
 from faceswap_app.tab_latent import LatentTab
@@ -69,10 +69,10 @@ Seen = dict[int | str, Any]
 """What each live part was last shown for, by its number; and the open "project" and the "pill" of the page's head."""
 
 
-def build_page(projects: Projects, queue: Queue) -> gr.Blocks:
+def build_page(desk: Desk) -> gr.Blocks:
     """The page over a folder of projects and its queue."""
     with gr.Blocks(title="faceswap", analytics_enabled=False, delete_cache=(_KEPT, _KEPT), fill_width=True) as blocks:
-        page = _Page(Desk(projects, queue))
+        page = _Page(desk)
         page.lay_out()
         page.connect(blocks)
     return blocks
@@ -166,7 +166,7 @@ class _Page:
         running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
         waiting = sum(job.status == WAITING for job in jobs)
         last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
-        pill = cards.pill(running, queue.report(running) if running else None, waiting, last)
+        pill = cards.pill(running, queue.report(running) if running else None, waiting, last, queue.hidden())
 
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)

@@ -12,7 +12,8 @@ import gradio as gr
 import numpy as np
 
 from faceswap.errors import ConfigError
-from faceswap_app.components import RAW, Desk, Live, number, one_of, warns
+from faceswap_app.components import RAW, Live, number, one_of, warns
+from faceswap_app.desk import Desk
 from faceswap_app.projects import Project
 
 if TYPE_CHECKING:  # it loads torch: not before somebody looks
@@ -26,8 +27,8 @@ _LAYOUTS = ("t-SNE", "PCA")
 _TOOLS = ("walk", "spectrum", "cluster", "sample", "probe")
 _TOLD = ("person", "yaw", "pitch", "mouth", "eyes", "brightness")  # what a probe can be asked for
 _ENDS = {"first": "Begin a morph here", "last": "End it here"}
-_BUSY = {"concurrency_limit": 1, "concurrency_id": "preview", **RAW}
-"""One visitor at a time: each look encodes hundreds of faces."""
+_BUSY = {"concurrency_limit": None, **RAW}
+"""Each visitor has a turn of their own: see Slots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +149,9 @@ class LatentTab:
     def _shown(self, name: str | None, model: object, layout: object) -> _Shown:
         """The map that was chosen, laid out again only if the model or the faces have changed."""
         inputs = self._inputs(name, model)
-        return _laid_out(_Wanted.of(inputs, one_of(layout, _LAYOUTS, "map")))
+        wanted = _Wanted.of(inputs, one_of(layout, _LAYOUTS, "map"))
+        with self._desk.turn():
+            return _laid_out(wanted)
 
     def _show_map(self, name: str | None, model: object, layout: object) -> list[Any]:
         shown = self._shown(name, model, layout)
@@ -192,7 +195,9 @@ class LatentTab:
 
         inputs = self._inputs(name, model)
         out = latent_folder(inputs.model) / f"{tool}.png"
-        said = _run(tool, inputs, out, one_of(target, _TOLD, "thing to probe for"))
+        wanted = one_of(target, _TOLD, "thing to probe for")
+        with self._desk.turn():
+            said = _run(tool, inputs, out, wanted)
         text = said.rpartition("\n")[0]  # the last line says where the picture lies
         return [gr.Image(read_picture(out), visible=True), gr.Textbox(text, visible=True)]
 

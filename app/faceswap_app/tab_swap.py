@@ -21,16 +21,17 @@ from faceswap_app import cards, commands
 from faceswap_app.components import (
     RAW,
     TOLD,
-    Desk,
     Live,
     check_payload,
     number,
     one_of,
     text_of,
+    uploaded,
     uploads,
     warns,
     warns_only,
 )
+from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of
 from faceswap_app.projects import KEYS, Project
 from faceswap_app.results import Results
@@ -165,8 +166,7 @@ class SwapTab:
             "fn": self._preview,
             "inputs": [project, self._frame, self._outline, *self._inputs(PREVIEWED)],
             "outputs": [self._slider, self._frame, self._note],
-            "concurrency_limit": 1,
-            "concurrency_id": "preview",
+            "concurrency_limit": None,  # each visitor has a turn of their own: see Slots
             "show_progress": "minimal",
             "show_progress_on": [self._slider],
             **RAW,
@@ -213,7 +213,8 @@ class SwapTab:
     def _take(self, name: str | None, files: Any) -> list[Any]:
         """Put uploaded files among the clips, and choose the last."""
         project = self._desk.projects.open(name)
-        taken = [project.add_clip(Path(file["path"]), file.get("orig_name") or "") for file in files or []]
+        sent = uploaded(self._desk.projects, files)
+        taken = [self._desk.take_clip(project, path, called) for path, called in sent]
         return [None, gr.Dropdown(choices=project.clips(), value=taken[-1]) if taken else gr.skip()]
 
     def _offer(self, name: str | None, clip: str | None, model: str | None, face: object, to: object) -> list[Any]:
@@ -293,7 +294,8 @@ class SwapTab:
             mapping = [f"{source}={target}" for source, target in wanted.mapping.items()]
             settings = {**wanted.settings, "face": wanted.face, "to": [wanted.to], "map": mapping}
             least = int(wanted.min_face) if wanted.min_face else None
-            shown = backend.before_and_after(file, folder, settings, index, least)
+            with self._desk.turn():
+                shown = backend.before_and_after(file, folder, settings, index, least)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error)]
 

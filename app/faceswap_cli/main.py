@@ -26,6 +26,7 @@ from faceswap_cli.project import project_app
 from faceswap_cli.swap import swap
 from faceswap_cli.terminal import tell_usage
 from faceswap_cli.train import train
+from faceswap_cli.user import user_app
 from faceswap_cli.verify import verify
 from faceswap_pipelines.common.cpu import keep_freed_memory, sleep_while_waiting
 from faceswap_pipelines.common.protocol import EXIT_STOPPED, EXIT_USAGE
@@ -42,6 +43,7 @@ app.command("app")(page)
 app.add_typer(faces_app, name="faces")
 app.add_typer(latent_app, name="latent")
 app.add_typer(project_app, name="project")
+app.add_typer(user_app, name="user")
 
 
 def main() -> None:

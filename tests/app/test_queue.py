@@ -189,8 +189,9 @@ def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
     wait_for(lambda: status(second, later) == DONE)
     assert status(second, job) == DONE
     second.close()
-    assert first._process is not None
-    first._process.wait()
+    assert first._processes
+    for process in first._processes.values():
+        process.wait()
 
 
 def test_a_process_with_the_same_number_is_another_one(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import socket
@@ -15,6 +16,7 @@ import pytest
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import page
 from faceswap_app.projects import Projects
+from faceswap_app.server import Server, check, check_address
 from faceswap_app.swap_choices import LOOKS
 from support.visit import Site, free_port, open_site
 
@@ -124,29 +126,36 @@ def test_clips_are_not_fetched_from_the_network(visitor: httpx.Client, site: Sit
 @pytest.mark.parametrize("auth", ["", "user", "user:", ":password"])
 def test_refuses_half_a_login(auth: str) -> None:
     with pytest.raises(ConfigError, match="USER:PASSWORD"):
-        page.check_auth("127.0.0.1", auth)
+        check(Server(projects=Path("x"), port=free_port(), auth=auth))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org", ""])
 def test_others_need_a_password(host: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--auth USER:PASSWORD"):
-        page.launch(tmp_path / "new", host, free_port(), None)
+        page.launch(Server(projects=tmp_path / "new", host=host, port=free_port()))
     assert not (tmp_path / "new").exists()
-    assert page.check_auth(host, "me:with:colons") == ("me", "with:colons")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1", "[::1]"])
 def test_this_computer_needs_none(host: str) -> None:
-    assert page.check_auth(host, None) is None
+    if host.strip("[]") != "::1" or socket.has_ipv6:
+        assert check(Server(projects=Path("x"), host=host, port=free_port())) is None
+
+
+def test_a_password_may_have_colons() -> None:
+    users = check(Server(projects=Path("x"), port=free_port(), auth="me:with:colons"))
+    assert users is not None
+    assert asyncio.run(users.is_right("me", "with:colons"))
+    assert not asyncio.run(users.is_right("me", "with"))
 
 
 def test_addresses_that_cannot_be(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError, match=r"in use.*--port"):
-        page.launch(tmp_path, "127.0.0.1", other.getsockname()[1], None)
+        page.launch(Server(projects=tmp_path, port=other.getsockname()[1]))
     with pytest.raises(ConfigError, match="--port"):
-        page.check_address("127.0.0.1", 70_000)
+        check_address("127.0.0.1", 70_000)
     with pytest.raises(ConfigError, match="--host"):
-        page.check_address("no such host", 7860)
+        check_address("no such host", 7860)
 
 
 def test_a_projects_folder_that_cannot_be(tmp_path: Path) -> None:
