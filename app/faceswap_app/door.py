@@ -185,7 +185,7 @@ class Door:
         try:
             await asyncio.to_thread(quota.take_upload, visitor, int(length[:20]))
         except ConfigError as error:
-            return 413, str(error)
+            return 413, f"{error.problem[:1].upper()}{error.problem[1:]}. {error.remedy}."
         return None
 
     @contextmanager

@@ -9,6 +9,7 @@ import gradio as gr
 from faceswap.errors import FaceswapError
 from faceswap_app import cards
 from faceswap_app.components import QUICK, Live, text_of
+from faceswap_app.counter import Counter
 from faceswap_app.desk import Desk
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
 from faceswap_app.projects import Project
@@ -160,13 +161,7 @@ class _Page:
 
     def _refresh(self, seen: Seen, name: str | None) -> list[Any]:
         """Everything on the page whose place on the disk has changed since this window last looked."""
-        queue = self._desk.queue
-
-        jobs = queue.jobs()
-        running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
-        waiting = sum(job.status == WAITING for job in jobs)
-        last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
-        pill = cards.pill(running, queue.report(running) if running else None, waiting, last, queue.hidden())
+        pill = _pill(self._desk.queue)
 
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)
@@ -190,3 +185,12 @@ class _Page:
             return state, gr.skip() if state == before else live.show(project, fresh)
         except OSError:  # a file was removed or replaced just now: the next look will see
             return before, gr.skip()
+
+
+def _pill(queue: Counter) -> str:
+    """What is going on, as far as the visitor may see it."""
+    jobs = queue.jobs()
+    running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
+    waiting = sum(job.status == WAITING for job in jobs)
+    last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
+    return cards.pill(running, queue.report(running) if running else None, waiting, last, queue.hidden())

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import secrets
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from faceswap_app import page
 from faceswap_app.projects import Projects
 from faceswap_app.server import Server, check, check_address
 from faceswap_app.swap_choices import LOOKS
-from support.visit import Site, free_port, open_site
+from support.visit import Site, free_port, open_site, press
 
 # Model, face, giver, smallest face, colours and seam, mapping, looks, and what the file is to be.
 HOW, FILE = [None, "linear", "pyramid", *[""] * 4, *[1] * len(LOOKS)], [0, 0, "h264", 18, False, False]
@@ -43,27 +41,6 @@ def visitor(site: Site) -> Iterator[httpx.Client]:
         assert visitor.post("/login", data={"username": "me", "password": "secret"}).status_code == 200
         yield visitor
     assert "Traceback" not in site.log.read_text()
-
-
-def press(visitor: httpx.Client, elem_id: str, *data: Any) -> str:
-    """All that a browser is told when this part is used with this input."""
-    config = visitor.get("/config").json()
-    [part] = [part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id]
-    uses = [part, "click"], [part, "upload"]
-    event = next(event for event in config["dependencies"] if any(use in event["targets"] for use in uses))
-    session = secrets.token_hex(8)
-    body = {"fn_index": event["id"], "data": list(data), "session_hash": session}
-    answer = visitor.post(
-        "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
-    )
-    assert answer.status_code == 200
-    said = ""
-    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
-        for line in stream.iter_lines():
-            said += line
-            if "process_completed" in line:
-                break
-    return said
 
 
 def test_gives_nothing_away(visitor: httpx.Client, site: Site) -> None:
