@@ -47,8 +47,7 @@ app.add_typer(user_app, name="user")
 
 
 def main() -> None:
-    """The entry point `faceswap`."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
+    """What `start.main` begins, once this is imported."""
     if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
         # kill -USR1 tells where each thread is of a program that stands still.
         faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
@@ -76,12 +75,6 @@ def _run_for_programs() -> NoReturn:
         tell_usage(format_message())
         sys.exit(EXIT_USAGE)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def main_of_page() -> None:
-    """The entry point `faceswap-app`: the same as `faceswap app`."""
-    sys.argv.insert(1, "app")
-    main()
 
 
 def _print_version(wanted: bool) -> None:

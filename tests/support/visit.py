@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx
 
-START = "import sys; from faceswap_cli.main import main_of_page; main_of_page()"
+START = "import sys; from faceswap_cli.start import main_of_page; main_of_page()"
 
 
 @dataclass(frozen=True)
