@@ -81,6 +81,11 @@ def pill(
     return f'<div class="pill" data-title="{title}"><i></i>{text}</div>'
 
 
+def visitor(name: str | None) -> str:
+    """Who has logged in, where visitors have names, and the way out."""
+    return "" if name is None else f'<div class="visitor">{html.escape(name)} · <a href="logout">log out</a></div>'
+
+
 def trouble(text: str) -> str:
     """What keeps the page from showing the project, in its place."""
     return f'<div class="pill trouble" role="alert">{text}</div>'

@@ -174,6 +174,7 @@ class _Page:
                 now[number], updates[number] = self._updated(live, project, fresh, None if fresh else seen.get(number))
         except FaceswapError as error:  # a file that was edited by hand, for example
             pill = cards.trouble(text_of(error)) if name else pill
+        pill += cards.visitor(self._desk.projects.who())
         now["pill"] = pill
 
         return [now, gr.skip() if seen.get("pill") == pill else pill, *updates]

@@ -51,7 +51,7 @@ class QueueTab:
         queue = self._desk.queue
         jobs, hidden = queue.jobs()[-_SHOWN:], queue.hidden()
         if hidden:
-            gr.Markdown(f"*{hidden} job{'s' * (hidden != 1)} of others wait or run, too.*")
+            gr.Markdown(f"*Jobs of others that wait or run: {hidden}.*")
         if not jobs:
             gr.Markdown("*Nothing has been asked for yet.*")
         for job in _as_shown(jobs):
