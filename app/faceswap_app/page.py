@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # it takes seconds to import: not for what is wrong already
 
 _LARGEST_UPLOAD = "4gb"
 _THREADS = 100  # that answer clicks: some wait for a picture's turn
+_AUTH_MESSAGE = "After three wrong passwords the next one is looked at only after a while: wait, and try again."
 _EMPTY_EVERY = 600.0  # seconds: what has been in the bin for a week goes
 
 
@@ -140,6 +141,7 @@ def serve(page: gr.Blocks, house: House, server: Server) -> None:
             server_port=server.port,
             root_path=server.root_path,
             auth=_login(house.users),
+            auth_message=_AUTH_MESSAGE,
             share=False,
             max_file_size=_LARGEST_UPLOAD,
             max_threads=_THREADS,
