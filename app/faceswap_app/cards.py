@@ -70,7 +70,7 @@ def pill(
         queued = f"{waiting} of yours waiting" if waiting and others else ""
         parts = (busy or "nothing is running", queued, said and html.escape(said))
         text = " · ".join(part for part in parts if part)
-        return f'<div class="pill idle" data-title="{html.escape(said)}">{text}</div>'
+        return f'<div class="pill idle" data-title="{html.escape(said)}"{_ended(last)}>{text}</div>'
 
     share, left = (report.share, report.seconds_left) if report else (None, None)
     far = "" if share is None else f" {100 * share:.0f} %"
@@ -78,7 +78,14 @@ def pill(
     time_left = "" if left is None else f", {duration(left)} left"
     title = html.escape(f"{far.strip()} {job.title}{time_left}".strip())
     text = f"{html.escape(job.project)}: {html.escape(job.title)}{far}{time_left}{more}"
-    return f'<div class="pill" data-title="{title}"><i></i>{text}</div>'
+    return f'<div class="pill" data-title="{title}"{_ended(last)}><i></i>{text}</div>'
+
+
+def _ended(job: QueuedJob | None) -> str:
+    """What browsers tell their users of who allow that: the job that ended last, and how."""
+    if job is None:
+        return ""
+    return f' data-ended="{job.id} {job.ended:.0f}" data-said="{html.escape(f"{job.title}: {job.status}")}"'
 
 
 def visitor(name: str | None) -> str:

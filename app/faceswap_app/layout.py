@@ -45,10 +45,17 @@ _REMEMBER_TAB = """() => setTimeout(() => {
     window.history.replaceState(null, '', here);
 })"""
 
-# What runs, or how it ended, is the window's title: seen while another one is in front.
+# What runs, or how it ended, is the window's title: seen while another one is in front. Whoever has allowed it is told
+# then that a job has ended, too, but not of what had ended before the page was opened.
 _TITLE = """(pill) => {
-    const said = new DOMParser().parseFromString(pill || '', 'text/html').querySelector('.pill')?.dataset.title;
-    document.title = said ? `${said} · faceswap` : 'faceswap';
+    const shown = new DOMParser().parseFromString(pill || '', 'text/html').querySelector('.pill');
+    const {title, ended, said} = shown?.dataset ?? {};
+    document.title = title ? `${title} · faceswap` : 'faceswap';
+
+    const fresh = window.lastEnded !== undefined && ended && ended !== window.lastEnded;
+    if (fresh && document.hidden && window.Notification?.permission === 'granted')
+        new Notification('faceswap', {body: said, tag: ended});
+    window.lastEnded = ended ?? '';
 }"""
 # What is shown beside a result follows it: one slider moves both. Events of media do not bubble, but can be captured.
 _FOLLOW_FILM = """() => {

@@ -15,6 +15,15 @@ from faceswap_app.jobs import DONE, RUNNING, STOPPING, WAITING, QueuedJob
 from faceswap_app.turns import DOWN, NEXT, UP, in_order
 
 _SHOWN = 30  # jobs, the latest
+# Browsers ask whether a page may, and only on their own computer or over https.
+_ALLOW = (
+    """async () => window.isSecureContext && window.Notification ? await Notification.requestPermission() : 'none'"""
+)
+_ANSWERS = {
+    "granted": "Your browser tells you when a job has ended while another window is in front.",
+    "denied": "Your browser does not allow that. Its settings for this page do.",
+    "none": "Browsers allow that to pages over https, or of their own computer.",
+}
 _MOVES = {"Next": NEXT, "↑": UP, "↓": DOWN}
 
 
@@ -35,6 +44,8 @@ class QueueTab:
             " needs what another one makes waits until that is done. Users take turns; the order of your own is yours"
             " to change. Each shows the command line that does the same in a terminal or a script."
         )
+        notify = gr.Button("Tell me when a job has ended", size="sm", elem_id="notify")
+        notify.click(warns(_say_whether), gr.Textbox(visible=False), None, js=_ALLOW, **TOLD)
         gr.render(inputs=self._version, queue=False, show_progress="hidden")(self._rows)
 
     @property
@@ -100,3 +111,8 @@ def _as_shown(jobs: list[QueuedJob]) -> list[QueuedJob]:
     """First those that wait, in the order in which they are to run, then the others, the latest first."""
     waiting = in_order(job for job in jobs if job.status == WAITING)
     return waiting + [job for job in reversed(jobs) if job.status != WAITING]
+
+
+def _say_whether(answer: object) -> None:
+    """Whether the browser will tell its user."""
+    gr.Info(_ANSWERS.get(str(answer), "You will not be told: you have not said whether you want that."), title="")

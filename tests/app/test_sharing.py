@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from faceswap.errors import ConfigError
+from faceswap.errors import ConfigError, OutputError
 from faceswap_app import queue as queue_module
 from faceswap_app.access import NOBODYS, Standing, may_see, owns
 from faceswap_app.bin import Entry
@@ -232,6 +232,22 @@ def test_it_is_noted_who_did_what(house: House) -> None:
     assert "\x1b" not in house.log.read_text()
     assert len(lines[-1]["long"]) == 500
     assert (house.log.stat().st_mode & 0o777) == 0o600
+
+
+def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("faceswap_app.journal._LARGEST", 1000)
+    with closing(Journal(tmp_path / "logs" / "log")) as journal:
+        for number in range(200):
+            journal.note("did", who=ADA, number=number)
+    files = sorted((tmp_path / "logs").iterdir())
+    assert len(files) == 6
+    assert all(file.stat().st_size <= 1000 and file.stat().st_mode & 0o777 == 0o600 for file in files)
+    assert json.loads(files[0].read_text().splitlines()[-1])["number"] == 199
+
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="--log"):
+        Journal(tmp_path / "file" / "log")
+    Journal(None).note("did", who=ADA)
 
 
 def test_jobs_do_not_see_the_page_s_password(monkeypatch: pytest.MonkeyPatch) -> None:
