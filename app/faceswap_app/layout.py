@@ -13,6 +13,7 @@ from faceswap_app.counter import Counter
 from faceswap_app.desk import Desk
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
 from faceswap_app.projects import Project
+from faceswap_app.spots import FOLLOW_CLICKS
 from faceswap_app.tab_evaluate import EvaluateTab
 from faceswap_app.tab_faces import FacesTab
 from faceswap_app.tab_latent import LatentTab
@@ -152,6 +153,7 @@ class _Page:
 
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
         blocks.load(None, None, None, js=_FOLLOW_FILM, **QUICK)
+        blocks.load(None, None, None, js=FOLLOW_CLICKS, **QUICK)
         self._pill.change(None, self._pill, None, js=_TITLE, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)

@@ -35,6 +35,7 @@ from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of
 from faceswap_app.projects import KEYS, Project
 from faceswap_app.results import Results
+from faceswap_app.spots import Spot, clicked, mapping_of, turned
 from faceswap_app.swap_choices import (
     DEFAULT,
     EACH,
@@ -73,6 +74,8 @@ class SwapTab:
     def lay_out_hidden(self) -> None:
         """What tells the browser that persons or models are others: outside of the tabs, built when they are opened."""
         self._cast = gr.Textbox(visible="hidden")
+        self._clicked = gr.Textbox(visible="hidden", elem_id="clicked-face")
+        self._spots = gr.State([])
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -81,7 +84,7 @@ class SwapTab:
                 self._lay_out_choices()
             with gr.Column(scale=7, min_width=300):
                 self._slider = gr.ImageSlider(
-                    label="Before and after: drag the line",
+                    label="Before and after: drag the line; click a face to say who it becomes",
                     interactive=False,
                     format="jpeg",
                     max_height=420,
@@ -165,7 +168,7 @@ class SwapTab:
         view = {
             "fn": self._preview,
             "inputs": [project, self._frame, self._outline, *self._inputs(PREVIEWED)],
-            "outputs": [self._slider, self._frame, self._note],
+            "outputs": [self._slider, self._frame, self._note, self._spots],
             "concurrency_limit": None,  # each visitor has a turn of their own: see Slots
             "show_progress": "minimal",
             "show_progress_on": [self._slider],
@@ -177,6 +180,10 @@ class SwapTab:
         choices = [self._face, self._to, *self._maps]
         offered = [self._clip.change, self._model.change, self._cast.change, self._face.change]
         gr.on(offered, warns(self._offer), asked, choices, **TOLD).then(**view)
+
+        pointed = [project, self._model, self._clicked, self._spots, self._face, *self._maps]
+        said = self._clicked.input(warns(self._point), pointed, [self._face, *self._maps], **TOLD)
+        said.then(**view)
 
         changed = [part.input for part in (self._to, self._colour, self._blending, self._outline, *self._maps)]
         changed += [look.release for look in self._looks] + [self._least.blur, self._least.submit]
@@ -278,7 +285,7 @@ class SwapTab:
         said = dict(zip(PREVIEWED, values, strict=True))
         if not name or not said["clip"] or not said["model"]:
             missing = "Train a model first" if said["clip"] else "Add a clip on the Faces tab first"
-            return [None, gr.skip(), f"{missing} to see it swapped."]
+            return [None, gr.skip(), f"{missing} to see it swapped.", []]
         from faceswap_app import backend
 
         try:
@@ -297,7 +304,7 @@ class SwapTab:
             with self._desk.turn():
                 shown = backend.before_and_after(file, folder, settings, index, least)
         except FaceswapError as error:
-            return [gr.skip(), gr.skip(), text_of(error)]
+            return [gr.skip(), gr.skip(), text_of(error), gr.skip()]
 
         names = {key: person.name for key, person in project.persons().items()}
         place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(file, index)}. " if count > 1 else ""
@@ -306,7 +313,24 @@ class SwapTab:
         # A slider that was moved on meanwhile stays where it is.
         place_again = {} if number(frame) == index + 1 else {"value": index + 1}
         slider = gr.Slider(minimum=1, maximum=max(2, count), visible=count > 1, **place_again)
-        return [(before, shown.after), slider, html.escape(note)]
+        spots = [
+            Spot(box=box, looks_like=whose, becomes=becomes)
+            for (box, becomes), whose in zip(shown.faces, shown.looks_like, strict=True)
+        ]
+        return [(before, shown.after), slider, html.escape(note), spots]
+
+    def _point(
+        self, name: str | None, model: object, place: object, spots: list[Spot], face: object, *maps: object
+    ) -> list[Any]:
+        """Have the face that was clicked become somebody else, or stay as it is."""
+        spot = clicked(spots, place)
+        known = known_persons(self._desk.projects.open(name), model)
+        if spot is None or spot.looks_like not in known or len(known) < 2:
+            return [gr.skip()] * (1 + len(KEYS))
+
+        said = {key: str(becomes or STAYS) for key, becomes in zip(KEYS, maps, strict=True) if key in known}
+        mapping = turned(said if face == EACH else mapping_of(spots, known), spot.looks_like)
+        return [EACH, *(mapping.get(key, STAYS) for key in KEYS)]
 
     def _render(self, name: str | None, *values: object) -> None:
         said = dict(zip(WRITTEN, values, strict=True))

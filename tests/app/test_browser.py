@@ -135,6 +135,11 @@ def look_at_frames(page: Page) -> None:
     expect(note).to_contain_text("The face gets that of Ada", timeout=PATIENCE)
     expect(page.locator("#who")).to_contain_text("Bruno gets the face of Ada.")
 
+    # A click on the face says the next: that it stays, and again that it gets Ada's. The drawn face is in the middle.
+    for said in ("Everybody stays as filmed", "The face gets that of Ada"):
+        page.locator("#before-after img").first.click()
+        expect(note).to_contain_text(said, timeout=PATIENCE)
+
 
 def swap_a_part_and_compare(page: Page) -> None:
     page.get_by_text("Only a part of the clip").click()
