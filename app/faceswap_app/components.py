@@ -112,18 +112,14 @@ def uploaded(projects: Projects, files: Any) -> list[tuple[Path, str]]:
 
     Raises ConfigError for anything else than what visitors have sent: another one's clip, for example.
     """
+    uploads_folder = Path(os.environ.get("GRADIO_TEMP_DIR", projects.folder / UPLOADS)).resolve()
     found = []
     for file in files if isinstance(files, list) else []:
         path = Path(file["path"]).resolve()
-        if projects.folder / UPLOADS not in path.parents and _uploads_elsewhere() not in path.parents:
+        if uploads_folder not in path.parents:
             raise ConfigError("this file was not uploaded", "Upload the file itself")
         found.append((path, Path(file.get("orig_name") or path).name))
     return found
-
-
-def _uploads_elsewhere() -> Path:
-    """Where the server's owner has them put, if not beside the projects."""
-    return Path(os.environ["GRADIO_TEMP_DIR"]).resolve()
 
 
 def number(payload: object) -> float | None:

@@ -26,6 +26,12 @@ _LARGE = 256  # pixels of the face that was clicked
 _LAYOUTS = ("t-SNE", "PCA")
 _TOOLS = ("walk", "spectrum", "cluster", "sample", "probe")
 _TOLD = ("person", "yaw", "pitch", "mouth", "eyes", "brightness")  # what a probe can be asked for
+_TERMS = (
+    "**Walk**: the face as its code is moved along one direction after another. **Spectrum**: how much each direction"
+    " carries, and so how many the model uses. **Cluster**: groups of faces with codes alike. **Sample**: faces of codes"
+    " that were drawn at random, which nobody has filmed. **Probe**: whether something, such as how far a head is"
+    " turned, can be told from the code."
+)
 _ENDS = {"first": "Begin a morph here", "last": "End it here"}
 _BUSY = {"concurrency_limit": None, **RAW}
 """Each visitor has a turn of their own: see Slots."""
@@ -85,7 +91,13 @@ class LatentTab:
         # The map, and the face that is clicked.
         with gr.Row():
             self._model = gr.Dropdown(label="Model", min_width=180, elem_id="latent-model")
-            self._layout = gr.Radio(list(_LAYOUTS), value="t-SNE", label="Lay out by", min_width=180)
+            self._layout = gr.Radio(
+                list(_LAYOUTS),
+                value="t-SNE",
+                label="Lay out by",
+                info="t-SNE keeps neighbours together; PCA shows the two directions in which the codes differ most.",
+                min_width=180,
+            )
             self._draw = gr.Button("Draw the map", variant="primary", min_width=140, elem_id="latent-map")
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=400):
@@ -104,6 +116,7 @@ class LatentTab:
                 )
 
         # The other pictures.
+        gr.Markdown(_TERMS, elem_classes="note")
         with gr.Row():
             self._tools = {name: gr.Button(name.capitalize(), size="sm", min_width=90) for name in _TOOLS}
             self._target = gr.Dropdown(list(_TOLD), value="yaw", label="What to probe for", min_width=140)

@@ -12,6 +12,8 @@ THEME = gr.themes.Default(
     spacing_size="sm",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(
+    checkbox_border_color_dark="*neutral_400",  # otherwise what is not chosen can hardly be seen in the dark
 )
 
 CSS = """
