@@ -311,7 +311,9 @@ class Queue:
             status, reason = outcome(self._folder / job.id)
             if job.status == STOPPING and status == FAILED:  # stopped before it could answer
                 status, reason = HALTED, ""
-            self._processes.pop(job.pid, None)
+            process = self._processes.pop(job.pid, None)
+            if process is not None:
+                process.wait()  # it has ended: nothing is left of it
             self._keep(replace(job, status=status, reason=reason, ended=time.time()))
 
     def _alive(self, job: QueuedJob) -> psutil.Process | None:

@@ -28,7 +28,7 @@ _TOOLS = ("walk", "spectrum", "cluster", "sample", "probe")
 _TOLD = ("person", "yaw", "pitch", "mouth", "eyes", "brightness")  # what a probe can be asked for
 _TERMS = (
     "**Walk**: the face as its code is moved along one direction after another. **Spectrum**: how much each direction"
-    " carries, and so how many the model uses. **Cluster**: groups of faces with codes alike. **Sample**: faces of codes"
+    " carries, and how many are used. **Cluster**: groups of faces with codes alike. **Sample**: faces of codes"
     " that were drawn at random, which nobody has filmed. **Probe**: whether something, such as how far a head is"
     " turned, can be told from the code."
 )

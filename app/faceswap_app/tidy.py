@@ -60,8 +60,8 @@ class Tidy:
 
         renamed = [project, self._what, self._new]
         return [
-            self._rename.click(warns(self._give_name), renamed, [project, self._new], **TOLD),
-            self._delete.click(warns(self._throw_away), chosen, [project, self._how], **TOLD),
+            self._rename.click(warns(self._give_name), renamed, [project, self._new, self._what], **TOLD),
+            self._delete.click(warns(self._throw_away), chosen, [project, self._how, self._what], **TOLD),
             self._back.click(warns(self._take_back), [project, self._thrown], project, **TOLD),
             self._gone.click(warns_only(self._delete_thrown), self._thrown, None, **TOLD),
         ]
@@ -134,7 +134,7 @@ class Tidy:
         called = self._keeper.rename(project, one.kind, one.name, str(new or ""))
         self._desk.scribe.note("renamed", project=project.name, what=one.title, to=called)
         opened = called if one.kind == PROJECT else project.name
-        return [gr.Dropdown(choices=self._desk.projects.names(), value=opened), ""]
+        return [gr.Dropdown(choices=self._desk.projects.names(), value=opened), "", None]
 
     def _throw_away(self, name: str | None, what: object, how: object, everything: object) -> list[Any]:
         project, one = self._holding(name, what)
@@ -147,7 +147,7 @@ class Tidy:
         self._note("deleted for good" if how == _NOW else "thrown away", entries)
         where = "Deleted for good" if how == _NOW else "In the bin for a week"
         gr.Info(html.escape(f"{where}: {'; '.join(entry.title for entry in entries)}."), title="")
-        return [self._projects_now(name), _BIN]
+        return [self._projects_now(name), _BIN, None]
 
     def _take_back(self, name: str | None, key: object) -> Any:
         entry = self._keeper.entry(key)
@@ -171,9 +171,10 @@ class Tidy:
         return gr.Dropdown(choices=names, value=name if name in names else self._desk.projects.last())
 
 
-def _choices(project: Project, _fresh: bool) -> Any:
+def _choices(project: Project, fresh: bool) -> Any:
+    """What is chosen stays so while other things come and go."""
     choices = [(f"{one.title} · {in_words(one.bytes)}", f"{one.kind}:{one.name}") for one in holdings(project)]
-    return gr.Dropdown(choices=choices, value=None)
+    return gr.Dropdown(choices=choices, value=None) if fresh else gr.Dropdown(choices=choices)
 
 
 def _line(entry: Entry, size: int) -> str:
