@@ -24,12 +24,15 @@ from faceswap.model.folder import latest_checkpoint, read_config
 from faceswap.types import Picture
 from faceswap.visuals.sheets import fit
 from faceswap_app.charts import Points, histogram
+from faceswap_app.excerpts import SECONDS
 from faceswap_pipelines.common.models import Models
+from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.curation.curate import restore_faces
 from faceswap_pipelines.curation.faces import DECIMALS, by_reason, coverage_hints, measures_of
 from faceswap_pipelines.curation.reject import BY_HAND
 from faceswap_pipelines.swapping.job import SwapJob, settings_from
 from faceswap_pipelines.swapping.preview import PreviewFrame, preview_frame
+from faceswap_pipelines.swapping.run import swap
 from faceswap_pipelines.training.record import read_stats
 
 PAGE = 56
@@ -224,6 +227,20 @@ def before_and_after(
     swap_settings = settings_from(None, settings)
     job = SwapJob(video=clip, model=model, out=clip, settings=swap_settings, min_face=min_face)
     return preview_frame(job, index, _MODELS)
+
+
+def excerpt(
+    clip: Path, model: Path, settings: Mapping[str, object], index: int, out: Path, *, min_face: int | None = None
+) -> None:
+    """Some seconds of a video from a frame on, swapped as the whole would be. Raises FaceswapError."""
+    stop = index + max(1, round(SECONDS * float(probe(clip).frame_rate)))
+    swap_settings = settings_from(None, settings)
+    frames = (index, min(stop, frame_count(clip)))
+    run(
+        swap(
+            SwapJob(video=clip, model=model, out=out, settings=swap_settings, frames=frames, min_face=min_face), _MODELS
+        )
+    )
 
 
 def outlined(shown: PreviewFrame) -> Picture:

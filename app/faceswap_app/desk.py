@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faceswap_app.counter import Counter
+from faceswap_app.excerpts import Excerpts
 from faceswap_app.journal import Journal
 from faceswap_app.keeper import Keeper
 from faceswap_app.projects import Project, Projects
@@ -27,11 +28,21 @@ class Desk:
     quota: Quota
     scribe: Scribe
     slots: Slots
+    excerpts: Excerpts
     address: Callable[[], str] = nowhere
 
     def turn(self) -> AbstractContextManager[None]:
         """While a picture is made for the visitor. Raises ConfigError if they have asked for too many."""
-        return self.slots.turn(self.projects.who() or self.address())
+        return self.slots.turn(self._visitor)
+
+    def excerpt(self, render: Callable[[Path], None]) -> Path:
+        """A film of some seconds, made by `render` for the visitor alone. Raises ConfigError as `turn`."""
+        with self.turn():
+            return self.excerpts.make(self._visitor, render)
+
+    @property
+    def _visitor(self) -> str:
+        return self.projects.who() or self.address()
 
     def take_clip(self, project: Project, upload: Path, called: str) -> str:
         """As `Project.add_clip`. Raises ConfigError, too, if the project's owner has no room for it."""
@@ -54,5 +65,6 @@ def open_desk(projects: Projects, queue: Queue, quotas: Quotas | None = None, sc
         quota=quota,
         scribe=scribe,
         slots=Slots(),
+        excerpts=Excerpts(projects.folder),
         address=scribe.address,
     )

@@ -18,6 +18,7 @@ from faceswap.database import lock
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app.access import Standing, owns
 from faceswap_app.bin import Bin, Entry
+from faceswap_app.excerpts import Excerpts
 from faceswap_app.files import shortened
 from faceswap_app.holdings import (
     CLIP,
@@ -32,7 +33,7 @@ from faceswap_app.holdings import (
     settings_of,
     showing,
 )
-from faceswap_app.projects import Project, Projects, can_be_model, is_unnamed
+from faceswap_app.projects import UPLOADS, Project, Projects, can_be_model, is_unnamed
 from faceswap_app.queue import Queue
 from faceswap_pipelines.swapping.origin import origin_of, rename_origin
 
@@ -250,8 +251,9 @@ class Keeper:
             self._bin.delete(entry)
             self.queue.forget(self.projects.folder / place for place in entry.places)
             # Pictures that browsers were shown, perhaps of this: gradio keeps them for a day.
-            for shown in self.projects.folder.glob(".uploads/*/image.*"):
+            for shown in self.projects.folder.glob(f"{UPLOADS}/*/image.*"):
                 shutil.rmtree(shown.parent, ignore_errors=True)
+            Excerpts(self.projects.folder).sweep()
 
     def _unused(self, wanted: Iterable[Holding]) -> ExitStack:
         """While it is open no job begins. Raises ConfigError for what lies elsewhere, or what somebody is using."""

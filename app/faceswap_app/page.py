@@ -53,6 +53,7 @@ def launch(server: Server) -> None:
             _tell_of_nobodys(server, projects)
             _prepare_gradio(projects)
             desk = _desk(server, projects, queue, journal)
+            desk.excerpts.sweep()  # a page that was killed has left some
             house = House(
                 local=users is None,
                 named=server.named,
@@ -70,6 +71,7 @@ def launch(server: Server) -> None:
             loader.start()
             _wait_for_the_end(Keeper(projects, queue))
             page.close(verbose=False)
+            desk.excerpts.sweep()
             loader.join()  # a program that ends while torch is being loaded is aborted, with a word from C++
     finally:
         queue.close()

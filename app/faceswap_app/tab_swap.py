@@ -15,10 +15,11 @@ from typing import Any
 import gradio as gr
 
 from faceswap.config import BLENDINGS, COLOURS
-from faceswap.errors import FaceswapError
+from faceswap.errors import ConfigError, FaceswapError
 from faceswap.media.kinds import is_picture
 from faceswap_app import cards, commands
 from faceswap_app.components import (
+    QUICK,
     RAW,
     TOLD,
     Live,
@@ -46,6 +47,7 @@ from faceswap_app.swap_choices import (
     STAYS,
     WHO,
     WRITTEN,
+    asked_to_see,
     faces_in_words,
     known_persons,
     recognised,
@@ -94,6 +96,8 @@ class SwapTab:
                 self._frame = gr.Slider(1, 2, 1, step=1, label="Frame", elem_id="frame")
                 self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
                 self._outline = gr.Checkbox(True, label="Outline the faces that are found", elem_id="outline")
+                self._play_here = gr.Button("Play two seconds from this frame, swapped", size="sm", elem_id="play-here")
+                self._excerpt = gr.HTML(elem_id="excerpt")
                 self._finished.lay_out()
 
     def _lay_out_choices(self) -> None:
@@ -189,6 +193,11 @@ class SwapTab:
         changed += [look.release for look in self._looks] + [self._least.blur, self._least.submit]
         # Arrow keys move the slider without a release.
         gr.on([opened, self._frame.input, self._frame.release, *changed], trigger_mode="always_last", **view)
+
+        played = [project, self._frame, *self._inputs(PREVIEWED)]
+        playing = {"concurrency_limit": None, "show_progress": "minimal", **RAW}
+        self._play_here.click(warns(self._play), played, self._excerpt, **playing)
+        gr.on([project.change, self._clip.change], lambda: "", None, self._excerpt, **QUICK)
 
         told = [project, self._face, self._to, self._clip, self._model, *self._maps]
         for part in (self._cast, self._clip, self._model, self._face, self._to, *self._maps):
@@ -292,22 +301,15 @@ class SwapTab:
             for payload in (name, *values):
                 check_payload(payload)
 
-            project = self._desk.projects.open(name)
-            file, folder = project.clip(said["clip"]), project.model(said["model"])
-            count = backend.frame_count(file)
-            index = int(min(max(1, number(frame) or 1), count)) - 1
-
-            wanted = wanted_swap(project, folder.name, said)
-            mapping = [f"{source}={target}" for source, target in wanted.mapping.items()]
-            settings = {**wanted.settings, "face": wanted.face, "to": [wanted.to], "map": mapping}
-            least = int(wanted.min_face) if wanted.min_face else None
+            asked = asked_to_see(self._desk.projects.open(name), frame, said)
             with self._desk.turn():
-                shown = backend.before_and_after(file, folder, settings, index, least)
+                shown = backend.before_and_after(asked.clip, asked.model, asked.settings, asked.index, asked.min_face)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error), gr.skip()]
 
-        names = {key: person.name for key, person in project.persons().items()}
-        place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(file, index)}. " if count > 1 else ""
+        index, count = asked.index, asked.count
+        names = {key: person.name for key, person in asked.project.persons().items()}
+        place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(asked.clip, index)}. " if count > 1 else ""
         note = place + faces_in_words(shown.faces, names)
         before = backend.outlined(shown) if outline else shown.before
         # A slider that was moved on meanwhile stays where it is.
@@ -318,6 +320,20 @@ class SwapTab:
             for (box, becomes), whose in zip(shown.faces, shown.looks_like, strict=True)
         ]
         return [(before, shown.after), slider, html.escape(note), spots]
+
+    def _play(self, name: str | None, frame: object, *values: object) -> str:
+        """Some seconds from the frame on that is shown, swapped as the whole clip would be."""
+        from faceswap_app import backend
+
+        said = dict(zip(PREVIEWED, values, strict=True))
+        asked = asked_to_see(self._desk.projects.open(name), frame, said)
+        if asked.count == 1:
+            raise ConfigError("a picture does not play", "Look at it above")
+
+        def render(out: Path) -> None:
+            backend.excerpt(asked.clip, asked.model, asked.settings, asked.index, out, min_face=asked.min_face)
+
+        return cards.clip(self._desk.excerpt(render))
 
     def _point(
         self, name: str | None, model: object, place: object, spots: list[Spot], face: object, *maps: object

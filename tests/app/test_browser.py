@@ -140,6 +140,10 @@ def look_at_frames(page: Page) -> None:
         page.locator("#before-after img").first.click()
         expect(note).to_contain_text(said, timeout=PATIENCE)
 
+    press(page, "play-here")
+    expect(page.locator("#excerpt video")).to_have_js_property("readyState", 4, timeout=PATIENCE)
+    assert page.locator("#excerpt video").evaluate("film => film.duration") == pytest.approx(45 / 25, abs=0.1)
+
 
 def swap_a_part_and_compare(page: Page) -> None:
     page.get_by_text("Only a part of the clip").click()
