@@ -186,7 +186,7 @@ class SwapTab:
         gr.on(offered, warns(self._offer), asked, choices, **TOLD).then(**view)
 
         pointed = [project, self._model, self._clicked, self._spots, self._face, *self._maps]
-        said = self._clicked.input(warns(self._point), pointed, [self._face, *self._maps], **TOLD)
+        said = self._clicked.change(warns(self._point), pointed, [self._face, *self._maps], **TOLD)
         said.then(**view)
 
         changed = [part.input for part in (self._to, self._colour, self._blending, self._outline, *self._maps)]

@@ -60,7 +60,7 @@ def all_that_is_shown(visitor: httpx.Client, project: str) -> str:
     """What a window is told that opens this project, in JSON."""
     config = visitor.get("/config").json()
     ids = {part["props"].get("elem_id"): part["id"] for part in config["components"]}
-    events = [event for event in config["dependencies"] if [ids["project"], "change"] in event["targets"]]
+    events = [event for event in config["dependencies"] if event["targets"] == [[ids["project"], "change"]]]
     loads = [event for event in config["dependencies"] if event["targets"][0][1] == "load" and event["backend_fn"]]
     said = ""
     for event in [*events[:1], *loads]:
