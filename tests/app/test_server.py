@@ -14,8 +14,11 @@ import pytest
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import page
 from faceswap_app.projects import Projects
+from faceswap_app.quotas import Quotas
 from faceswap_app.server import Server, check, check_address
 from faceswap_app.swap_choices import LOOKS
+from faceswap_cli.page import size
+from support.commands import command, misused
 from support.visit import Site, free_port, open_site, press
 
 # Model, face, giver, smallest face, colours and seam, mapping, looks, and what the file is to be.
@@ -139,3 +142,24 @@ def test_a_projects_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="--projects"):
         page.open_folder(tmp_path / "file" / "projects")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"quotas": Quotas(jobs=1)}, "quotas are for users who have names"),
+        ({"root_path": "faces"}, "--root-path /faces"),
+        ({"root_path": "/faces/../x y"}, "--root-path /faces"),
+        ({"auth": "me:secret", "users": Path("users")}, "both who may log in"),
+        ({"users": Path("none")}, "faceswap user add"),
+    ],
+)
+def test_settings_that_cannot_be(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(Server(projects=Path("x"), port=free_port(), **options))
+
+
+def test_sizes_are_said_as_people_say_them() -> None:
+    assert [size(text) for text in ("500MB", "50 gb", "1.5T")] == [500_000_000, 50_000_000_000, 1_500_000_000_000]
+    for text in ("", "50", "GB", "-1GB", "1e9GB", "9" * 40 + "TB"):
+        misused(command("app", "--projects", "x", "--quota-disk", text or " "), "Write it as 500MB")
