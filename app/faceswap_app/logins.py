@@ -63,8 +63,13 @@ class Logins:
             del self._trusted[oldest]
 
     def _keys(self, address: str, name: str) -> list[str]:
+        """What a try counts for. Of a trusted address the name's own tries there: whoever shares it, and has a name of
+        their own to log in by meanwhile, does not get on faster either."""
         keys = [f"address {network(address)}"]
-        return keys if not name or _pair(address, name) in self._trusted else [*keys, f"name {name}"]
+        if not name:
+            return keys
+        pair = _pair(address, name)
+        return [*keys, f"pair {pair}" if pair in self._trusted else f"name {name}"]
 
     def _known(self, key: str, now: float) -> _Tries:
         known = self._tries.get(key, _Tries(0, now))

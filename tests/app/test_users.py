@@ -155,6 +155,20 @@ def test_who_has_logged_in_from_somewhere_is_not_locked_out_by_others() -> None:
     assert logins.wait("192.0.2.1", "ada") == 0
 
 
+def test_logging_in_oneself_does_not_help_with_anothers_name() -> None:
+    """Not from an address that both share, from which the other one has logged in before, nor from elsewhere."""
+    logins = Logins(Clock())
+    logins.begin("192.0.2.1", "ada")
+    logins.right("192.0.2.1", "ada")
+    for address in ("192.0.2.1", "192.0.2.2"):
+        for _ in range(5):
+            logins.begin(address, "ada")
+            logins.begin(address, "eve")
+            logins.right(address, "eve")
+        assert logins.wait(address, "eve") == 0
+        assert logins.wait(address, "ada") == 4
+
+
 def test_what_one_subscriber_has_is_one_address() -> None:
     logins = Logins(Clock())
     for number in range(5):

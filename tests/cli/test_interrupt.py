@@ -15,7 +15,7 @@ from faceswap_cli.start import stop
 BEGIN = "import sys; from faceswap_cli.start import main; print('here', flush=True); main()"
 
 
-@pytest.mark.parametrize("delay", [0.0, 0.1, 0.3, 0.8, 2.0])
+@pytest.mark.parametrize("delay", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("words", [("train", "--a", "x", "--b", "y", "--model", "m"), ("app", "--port", "0")])
 def test_start_up_is_left_quietly(words: tuple[str, ...], delay: float, tmp_path: Path) -> None:
     interrupted(words, delay, signal.SIGINT, tmp_path)
