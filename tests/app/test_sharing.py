@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from faceswap.errors import ConfigError, OutputError
+from faceswap_app import page
 from faceswap_app import queue as queue_module
 from faceswap_app.access import NOBODYS, Standing, may_see, owns
 from faceswap_app.bin import Entry
@@ -21,8 +22,10 @@ from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_app.quotas import Quotas
 from faceswap_app.scribe import Scribe
+from faceswap_app.server import Server
 from faceswap_app.slots import Slots
 from faceswap_app.turns import DOWN, NEXT, UP
+from support.commands import command, misused, refused
 
 ADA, BRUNO = "ada", "bruno"
 
@@ -281,3 +284,25 @@ def test_another_ones_file_is_no_upload(house: House, monkeypatch: pytest.Monkey
     for path in (str(film), f"{projects.folder}/.uploads/../hers/clips/x.mp4", "/etc/passwd"):
         with pytest.raises(ConfigError, match="not uploaded"):
             uploaded(projects, [{"path": path}])
+
+
+def test_projects_of_before_there_were_users_are_given_away(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "projects").mkdir()
+    projects = Projects(tmp_path / "projects")
+    projects.create("old").change("a", name="Ines")
+    server = Server(projects=projects.folder, users=tmp_path / "users")
+    page._tell_of_nobodys(server, projects)
+    assert "no user sees: old. Give them away: faceswap project give" in capsys.readouterr().err
+    assert not projects.sees("old", ADA)
+
+    give = ("project", "give", "old", "--projects", projects.folder)
+    misused(command(*give), "--to USER, or --shared")
+    refused(command(*give, "--to", "a:b"), "cannot be a name")
+    assert command(*give, "--to", ADA).stdout == "old belongs to ada, and nobody else sees it.\n"
+    assert (projects.sees("old", ADA), projects.sees("old", BRUNO)) == (True, False)
+    assert command(*give, "--shared").exit_code == 0
+    assert projects.sees("old", BRUNO)
+    assert projects.open("old").persons()["a"].name == "Ines"
+
+    page._tell_of_nobodys(server, projects)
+    assert capsys.readouterr().err == ""
