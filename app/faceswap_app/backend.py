@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 
 from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
@@ -23,12 +24,15 @@ from faceswap.model.folder import latest_checkpoint, read_config
 from faceswap.types import Picture
 from faceswap.visuals.sheets import fit
 from faceswap_app.charts import Points, histogram
+from faceswap_app.excerpts import SECONDS
 from faceswap_pipelines.common.models import Models
+from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.curation.curate import restore_faces
 from faceswap_pipelines.curation.faces import DECIMALS, by_reason, coverage_hints, measures_of
 from faceswap_pipelines.curation.reject import BY_HAND
 from faceswap_pipelines.swapping.job import SwapJob, settings_from
 from faceswap_pipelines.swapping.preview import PreviewFrame, preview_frame
+from faceswap_pipelines.swapping.run import swap
 from faceswap_pipelines.training.record import read_stats
 
 PAGE = 56
@@ -41,8 +45,8 @@ ORDERS = (BY_TIME, *KEYS)
 _SIDE = 128  # of a face on the page, in pixels
 _FULL, _PALE = (255, 214, 64), (190, 190, 190)  # of outlines, RGB
 _DIMMED = 0.3  # share of a rejected face's picture that is left of it
-_MODELS = Models()
-"""The networks of previews, kept for the next one."""
+_MODELS = Models(kept=3)
+"""The networks of previews, kept for the next one: of as many models as previews are made at once."""
 
 
 @dataclass(frozen=True)
@@ -225,6 +229,20 @@ def before_and_after(
     return preview_frame(job, index, _MODELS)
 
 
+def excerpt(
+    clip: Path, model: Path, settings: Mapping[str, object], index: int, out: Path, *, min_face: int | None = None
+) -> None:
+    """Some seconds of a video from a frame on, swapped as the whole would be. Raises FaceswapError."""
+    stop = index + max(1, round(SECONDS * float(probe(clip).frame_rate)))
+    swap_settings = settings_from(None, settings)
+    frames = (index, min(stop, frame_count(clip)))
+    run(
+        swap(
+            SwapJob(video=clip, model=model, out=out, settings=swap_settings, frames=frames, min_face=min_face), _MODELS
+        )
+    )
+
+
 def outlined(shown: PreviewFrame) -> Picture:
     """The frame before, with a numbered box round each face: full for those that are replaced, pale for others."""
     picture = shown.before.copy()
@@ -238,6 +256,7 @@ def outlined(shown: PreviewFrame) -> Picture:
     return picture
 
 
-def warm_up() -> None:
-    """Load what every preview needs, so that the first one need not wait for it."""
+def warm_up() -> int:
+    """Load what every preview needs, so that the first one need not wait for it; how many GPUs there are."""
     _MODELS.finder("auto", None)
+    return torch.cuda.device_count()

@@ -48,6 +48,8 @@ class Entry:
     """By key, those who were forgotten with it."""
     seen: tuple[str, ...] = ()
     """Of a clip: who is seen in it, by key."""
+    owner: str = ""
+    """Whose the project was, where visitors have names."""
 
     @property
     def days_left(self) -> float:
@@ -66,14 +68,6 @@ class Bin:
         """What can be taken back, the latest first."""
         folders = sorted(self._folder.iterdir(), reverse=True) if self._folder.is_dir() else []
         return [entry for folder in folders if (entry := _read(folder)) is not None]
-
-    def entry(self, key: object) -> Entry:
-        """One of them. Raises ConfigError."""
-        found = next((entry for entry in self.entries() if entry.id == key), None)
-        if found is None:
-            problem = f"the bin holds no '{key}'" if key else "nothing in the bin is chosen"
-            raise ConfigError(problem, "Look at what it holds")
-        return found
 
     def size(self, entry: Entry) -> int:
         """Bytes on the disk."""

@@ -57,12 +57,20 @@ def progress(report: ProgressReport | None) -> str:
     )
 
 
-def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int, last: QueuedJob | None) -> str:
-    """What is going on, or what came of the `last` job, in the page's head; `data-title` is for the window's title."""
+def pill(
+    job: QueuedJob | None, report: ProgressReport | None, waiting: int, last: QueuedJob | None, others: int = 0
+) -> str:
+    """What is going on, or what came of the `last` job, in the page's head; `data-title` is for the window's title.
+
+    `others`: how many jobs of people whose projects the visitor does not see wait or run.
+    """
     if job is None:
         said = f"{last.title}: {last.status}" if last else ""
-        text = " · ".join(part for part in ("nothing is running", said and html.escape(said)) if part)
-        return f'<div class="pill idle" data-title="{html.escape(said)}">{text}</div>'
+        busy = f"{others} job{'s' * (others != 1)} of others" if others else ""
+        queued = f"{waiting} of yours waiting" if waiting and others else ""
+        parts = (busy or "nothing is running", queued, said and html.escape(said))
+        text = " · ".join(part for part in parts if part)
+        return f'<div class="pill idle" data-title="{html.escape(said)}"{_ended(last)}>{text}</div>'
 
     share, left = (report.share, report.seconds_left) if report else (None, None)
     far = "" if share is None else f" {100 * share:.0f} %"
@@ -70,7 +78,19 @@ def pill(job: QueuedJob | None, report: ProgressReport | None, waiting: int, las
     time_left = "" if left is None else f", {duration(left)} left"
     title = html.escape(f"{far.strip()} {job.title}{time_left}".strip())
     text = f"{html.escape(job.project)}: {html.escape(job.title)}{far}{time_left}{more}"
-    return f'<div class="pill" data-title="{title}"><i></i>{text}</div>'
+    return f'<div class="pill" data-title="{title}"{_ended(last)}><i></i>{text}</div>'
+
+
+def _ended(job: QueuedJob | None) -> str:
+    """What browsers tell their users of who allow that: the job that ended last, and how."""
+    if job is None:
+        return ""
+    return f' data-ended="{job.id} {job.ended:.0f}" data-said="{html.escape(f"{job.title}: {job.status}")}"'
+
+
+def visitor(name: str | None) -> str:
+    """Who has logged in, where visitors have names, and the way out."""
+    return "" if name is None else f'<div class="visitor">{html.escape(name)} · <a href="logout">log out</a></div>'
 
 
 def trouble(text: str) -> str:
@@ -85,7 +105,8 @@ def row(job: QueuedJob, report: ProgressReport | None) -> str:
     took = f", took {duration(job.ended - job.begun)}" if job.begun and job.ended else ""
     begun = time.strftime("%d %b %H:%M", time.localtime(job.begun)) + took if job.begun else ""
     head = f'<span class="badge {job.status}">{job.status}</span><b>{html.escape(job.title)}</b>'
-    where = f"<span>{html.escape(job.project)}{' · ' * bool(begun)}{begun}</span>"
+    parts = (html.escape(job.project), html.escape(job.owner), begun)
+    where = f"<span>{' · '.join(part for part in parts if part)}</span>"
     command = f"<details><summary>Command line</summary><code>{html.escape(job.command)}</code></details>"
     return f'<div class="row">{head}{where}{body}{reason}{command}</div>'
 

@@ -9,7 +9,8 @@ import gradio as gr
 
 from faceswap.errors import ConfigError
 from faceswap_app import cards
-from faceswap_app.components import TOLD, Desk, Live, warns
+from faceswap_app.components import TOLD, Live, warns
+from faceswap_app.desk import Desk
 from faceswap_app.projects import Project
 
 

@@ -1,9 +1,10 @@
-"""What the tabs share: the desk that they work at, parts of the page that follow the disk, and safe components."""
+"""What the tabs share: parts of the page that follow the disk, and safe components."""
 
 from __future__ import annotations
 
 import functools
 import html
+import os
 import textwrap
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,8 +15,7 @@ import gradio as gr
 
 from faceswap.documents import is_text, one_line
 from faceswap.errors import ConfigError, FaceswapError, OutputError
-from faceswap_app.projects import Project, Projects
-from faceswap_app.queue import Queue
+from faceswap_app.projects import UPLOADS, Project, Projects
 
 RAW = {"preprocess": False, "api_visibility": "private"}
 """Of all events. What comes from a visitor is checked where it is used: gradio's own check knows only the choices that
@@ -28,14 +28,6 @@ _LONGEST_PROBLEM = 400  # characters
 _LONGEST_TEXT = 4096  # characters of one thing that a visitor says: paths of uploads are the longest
 
 P = ParamSpec("P")
-
-
-@dataclass(frozen=True)
-class Desk:
-    """What the page works with."""
-
-    projects: Projects
-    queue: Queue
 
 
 @dataclass(frozen=True)
@@ -113,6 +105,21 @@ def uploads(**options: Any) -> gr.File:
 
     files.async_move_resource_to_block_cache = move_local
     return files
+
+
+def uploaded(projects: Projects, files: Any) -> list[tuple[Path, str]]:
+    """Where uploaded files lie, and what they were called.
+
+    Raises ConfigError for anything else than what visitors have sent: another one's clip, for example.
+    """
+    uploads_folder = Path(os.environ.get("GRADIO_TEMP_DIR", projects.folder / UPLOADS)).resolve()
+    found = []
+    for file in files if isinstance(files, list) else []:
+        path = Path(file["path"]).resolve()
+        if uploads_folder not in path.parents:
+            raise ConfigError("this file was not uploaded", "Upload the file itself")
+        found.append((path, Path(file.get("orig_name") or path).name))
+    return found
 
 
 def number(payload: object) -> float | None:

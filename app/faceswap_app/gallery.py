@@ -12,7 +12,8 @@ import gradio as gr
 
 from faceswap.errors import ConfigError, FaceError
 from faceswap_app import commands
-from faceswap_app.components import QUICK, TOLD, Desk, Live, number, one_of, warns, warns_only
+from faceswap_app.components import QUICK, TOLD, Live, number, one_of, warns, warns_only
+from faceswap_app.desk import Desk
 from faceswap_app.projects import Project
 
 _KEPT = "kept"

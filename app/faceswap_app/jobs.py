@@ -32,6 +32,7 @@ STATES = (WAITING, RUNNING, STOPPING, *OVER)
 Kind = TypeVar("Kind")
 
 _PIDS = 2**31
+_DEVICES = 1024
 _LATEST = 1e11  # seconds since 1970 that a date can be made of
 _UNEXPECTED = "The program ended unexpectedly. Look at {log}, and start the job again: it goes on where it was."
 _KILLED = "The program was killed; perhaps the memory was full. Start the job again: it goes on where it was."
@@ -60,6 +61,12 @@ class QueuedJob:
     """Why it failed, or why it cannot begin, and what to do about it."""
     after: tuple[str, ...] = ()
     """Jobs, by id, that make what this one reads: it begins when they are done."""
+    owner: str = ""
+    """Who asked for it, where visitors have names."""
+    place: int = 0
+    """In the order of its owner's jobs: the smaller, the sooner."""
+    device: int = 0
+    """Which of the server's GPUs it has, counted from 0, if there are several."""
 
     @property
     def words(self) -> list[str]:
@@ -94,6 +101,11 @@ class QueuedJob:
         """Whether it reads or writes this file or folder, something in it, or the folder that it is in."""
         return any(path == place or place in path.parents or path in place.parents for path in self.paths)
 
+    def disturbs(self, other: QueuedJob) -> bool:
+        """Whether one of the two makes what the other one reads or makes: they cannot run at once."""
+        pairs = ((self, other.makes), (other, self.makes))
+        return any(made is not None and job.touches(made) for job, made in pairs)
+
     @property
     def over(self) -> bool:
         """Whether nothing will happen to it any more by itself."""
@@ -108,6 +120,8 @@ def read_job(folder: Path) -> QueuedJob | None:
     if (
         job.status not in STATES
         or not 0 <= job.pid < _PIDS
+        or not 0 <= job.device < _DEVICES
+        or abs(job.place) >= _PIDS
         or not all(0 <= t < _LATEST for t in (job.begun, job.ended))
     ):
         return None

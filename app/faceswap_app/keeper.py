@@ -1,6 +1,7 @@
 """Renaming, throwing away, taking back and deleting what projects hold, for page and command line alike.
 
-Nothing happens to what lies outside the projects' folder, to what a link leads to, or to what a job is using.
+Nothing happens to what lies outside the projects' folder, to what a link leads to, or to what a job is using; nor to
+what whoever asks may not see or is another one's (`access.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from pathlib import Path
 
 from faceswap.database import lock
 from faceswap.errors import ConfigError, OutputError
+from faceswap_app.access import Standing, owns
 from faceswap_app.bin import Bin, Entry
+from faceswap_app.excerpts import Excerpts
 from faceswap_app.files import shortened
 from faceswap_app.holdings import (
     CLIP,
@@ -30,7 +33,7 @@ from faceswap_app.holdings import (
     settings_of,
     showing,
 )
-from faceswap_app.projects import Project, Projects, can_be_model, is_unnamed
+from faceswap_app.projects import UPLOADS, Project, Projects, can_be_model, is_unnamed
 from faceswap_app.queue import Queue
 from faceswap_pipelines.swapping.origin import origin_of, rename_origin
 
@@ -42,10 +45,64 @@ class Keeper:
     projects: Projects
     queue: Queue
 
+    def thrown(self) -> list[Entry]:
+        """What lies in the bin and may be seen, the latest first."""
+        who = self.projects.who()
+        return [entry for entry in self._bin.entries() if self._sees(entry, who)]
+
+    def entry(self, key: object) -> Entry:
+        """Something in the bin. Raises ConfigError if it is not there, or may not be seen."""
+        entry = next((entry for entry in self.thrown() if entry.id == key), None)
+        if entry is None:
+            problem = f"the bin holds no '{key}'" if key else "nothing in the bin is chosen"
+            raise ConfigError(problem, "Look at what it holds")
+        return entry
+
+    def size(self, entry: Entry) -> int:
+        """Bytes on the disk."""
+        return self._bin.size(entry)
+
+    def empty(self) -> None:
+        """Delete for good what has been in the bin for long enough, whosever it is. Raises OutputError."""
+        self._delete(self._bin.expired())
+
     @property
-    def bin(self) -> Bin:
-        """What was thrown away."""
+    def _bin(self) -> Bin:
         return Bin(self.projects.folder)
+
+    def _sees(self, entry: Entry, who: str | None) -> bool:
+        """Whether it was somebody's, or of a project that they see. A project itself is its owner's alone by then."""
+        own = owns(who, Standing(entry.owner))
+        return own or (entry.kind != PROJECT and self.projects.sees(entry.project, who))
+
+    def create(self, name: str) -> Project:
+        """A new project. Raises ConfigError or OutputError."""
+        self._check_unused(name)
+        return self.projects.create(name)
+
+    def is_free(self, name: str) -> bool:
+        """Whether a new project can be called so."""
+        try:
+            self._check_unused(name)
+            self.projects.free(name)
+        except ConfigError:
+            return False
+        return True
+
+    def give(self, project: Project, standing: Standing) -> None:
+        """Have a project belong to somebody, and be shared or not. Raises ConfigError if it is another one's, or
+        OutputError."""
+        self.projects.check_owner(project)
+        project.give(standing)
+
+    def _check_unused(self, name: str) -> None:
+        """Where visitors have names, a new project may not have a name by which the bin or a job still knows another
+        one: these would be taken for the new owner's. Raises ConfigError."""
+        if self.projects.who() is None:
+            return
+        thrown = {text for entry in self._bin.entries() for text in (entry.project, entry.name)}
+        if name.strip() in thrown | {job.project for job in self.queue.jobs()}:
+            raise ConfigError(f"the name '{name.strip()}' is taken", "Choose another name")
 
     def rename(self, project: Project, kind: str, name: str, new: str) -> str:
         """Give something another name; the name by which it is known then.
@@ -53,6 +110,9 @@ class Keeper:
         Raises ConfigError if it is not there, cannot be called so, lies elsewhere or is in use, or OutputError.
         """
         one = holding(project, kind, name)
+        if kind == PROJECT:
+            self.projects.check_owner(project)
+            self._check_unused(new)
         if kind == FACES:
             raise ConfigError("faces are called after their person", "Rename the person")
         if kind == PERSON:
@@ -63,7 +123,7 @@ class Keeper:
             try:
                 if kind == PROJECT:
                     place = self._move(project.folder, self.projects.free(new))
-                    self.bin.rename_project(name, place.name)
+                    self._bin.rename_project(name, place.name)
                     return place.name
                 if kind == MODEL:
                     return self._rename_model(project, name, new)
@@ -126,6 +186,8 @@ class Keeper:
 
         Raises ConfigError if it is not there, lies elsewhere or is in use, or OutputError; nothing is moved then.
         """
+        if kind == PROJECT:
+            self.projects.check_owner(project)
         wanted = [holding(project, kind, name)]
         if kind == PERSON and everything:
             wanted = [*showing(project, name), *wanted]
@@ -141,10 +203,11 @@ class Keeper:
             name=one.name,
             title=one.title,
             thrown=time.time(),
+            owner=self.projects.standing(project.name).owner,
             persons={one.name: persons[one.name]} if one.kind == PERSON else {},
             seen=tuple(key for key, person in persons.items() if one.kind == CLIP and one.name in person.clips),
         )
-        entry = self.bin.take(entry, one.paths)
+        entry = self._bin.take(entry, one.paths)
 
         if one.kind == PERSON:
             project.put_persons({one.name: None})
@@ -155,7 +218,7 @@ class Keeper:
     def take_back(self, entry: Entry) -> None:
         """Put something from the bin to where it was. Raises ConfigError if that is not possible, or OutputError."""
         if entry.kind == PROJECT:
-            self.bin.give_back(entry)
+            self._bin.give_back(entry)
             return
 
         project = self.projects.open(entry.project)
@@ -164,7 +227,7 @@ class Keeper:
         if taken:
             raise ConfigError(f"{taken[0]} is in that place now", "Throw that person away first")
 
-        self.bin.give_back(entry)
+        self._bin.give_back(entry)
         if entry.persons:
             project.put_persons(entry.persons)
         for key in entry.seen:
@@ -172,13 +235,25 @@ class Keeper:
                 project.change(key, clips=(*project.persons()[key].clips, entry.name))
 
     def delete(self, entries: Iterable[Entry]) -> None:
-        """Delete things from the bin for good, with the jobs and the page's own copies of them. Raises OutputError."""
+        """Delete things from the bin for good, with the jobs and the page's own copies of them.
+
+        Raises ConfigError, before anything is deleted, if one of them is not theirs who ask, or OutputError.
+        """
+        going = list(entries)
+        who = self.projects.who()
+        for entry in going:
+            if not owns(who, Standing(entry.owner)):
+                raise ConfigError(f"{entry.title} is of a project of {entry.owner or 'nobody'}", "Ask them")
+        self._delete(going)
+
+    def _delete(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.bin.delete(entry)
+            self._bin.delete(entry)
             self.queue.forget(self.projects.folder / place for place in entry.places)
             # Pictures that browsers were shown, perhaps of this: gradio keeps them for a day.
-            for shown in self.projects.folder.glob(".uploads/*/image.*"):
+            for shown in self.projects.folder.glob(f"{UPLOADS}/*/image.*"):
                 shutil.rmtree(shown.parent, ignore_errors=True)
+            Excerpts(self.projects.folder).sweep()
 
     def _unused(self, wanted: Iterable[Holding]) -> ExitStack:
         """While it is open no job begins. Raises ConfigError for what lies elsewhere, or what somebody is using."""

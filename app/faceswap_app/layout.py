@@ -8,10 +8,12 @@ import gradio as gr
 
 from faceswap.errors import FaceswapError
 from faceswap_app import cards
-from faceswap_app.components import QUICK, Desk, Live, text_of
+from faceswap_app.components import QUICK, Live, text_of
+from faceswap_app.counter import Counter
+from faceswap_app.desk import Desk
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
-from faceswap_app.projects import Project, Projects
-from faceswap_app.queue import Queue
+from faceswap_app.projects import Project
+from faceswap_app.spots import FOLLOW_CLICKS
 from faceswap_app.tab_evaluate import EvaluateTab
 from faceswap_app.tab_faces import FacesTab
 from faceswap_app.tab_latent import LatentTab
@@ -44,10 +46,17 @@ _REMEMBER_TAB = """() => setTimeout(() => {
     window.history.replaceState(null, '', here);
 })"""
 
-# What runs, or how it ended, is the window's title: seen while another one is in front.
+# What runs, or how it ended, is the window's title: seen while another one is in front. Whoever has allowed it is told
+# then that a job has ended, too, but not of what had ended before the page was opened.
 _TITLE = """(pill) => {
-    const said = new DOMParser().parseFromString(pill || '', 'text/html').querySelector('.pill')?.dataset.title;
-    document.title = said ? `${said} · faceswap` : 'faceswap';
+    const shown = new DOMParser().parseFromString(pill || '', 'text/html').querySelector('.pill');
+    const {title, ended, said} = shown?.dataset ?? {};
+    document.title = title ? `${title} · faceswap` : 'faceswap';
+
+    const fresh = window.lastEnded !== undefined && ended && ended !== window.lastEnded;
+    if (fresh && document.hidden && window.Notification?.permission === 'granted')
+        new Notification('faceswap', {body: said, tag: ended});
+    window.lastEnded = ended ?? '';
 }"""
 # What is shown beside a result follows it: one slider moves both. Events of media do not bubble, but can be captured.
 _FOLLOW_FILM = """() => {
@@ -69,10 +78,10 @@ Seen = dict[int | str, Any]
 """What each live part was last shown for, by its number; and the open "project" and the "pill" of the page's head."""
 
 
-def build_page(projects: Projects, queue: Queue) -> gr.Blocks:
+def build_page(desk: Desk) -> gr.Blocks:
     """The page over a folder of projects and its queue."""
     with gr.Blocks(title="faceswap", analytics_enabled=False, delete_cache=(_KEPT, _KEPT), fill_width=True) as blocks:
-        page = _Page(Desk(projects, queue))
+        page = _Page(desk)
         page.lay_out()
         page.connect(blocks)
     return blocks
@@ -144,6 +153,7 @@ class _Page:
 
         blocks.load(self._choose, None, project, **QUICK).then(None, None, None, js=_FOLLOW_TAB, **QUICK)
         blocks.load(None, None, None, js=_FOLLOW_FILM, **QUICK)
+        blocks.load(None, None, None, js=FOLLOW_CLICKS, **QUICK)
         self._pill.change(None, self._pill, None, js=_TITLE, **QUICK)
         for tab in self._tabs.children:
             tab.select(None, None, None, js=_REMEMBER_TAB, **QUICK)
@@ -160,13 +170,7 @@ class _Page:
 
     def _refresh(self, seen: Seen, name: str | None) -> list[Any]:
         """Everything on the page whose place on the disk has changed since this window last looked."""
-        queue = self._desk.queue
-
-        jobs = queue.jobs()
-        running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
-        waiting = sum(job.status == WAITING for job in jobs)
-        last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
-        pill = cards.pill(running, queue.report(running) if running else None, waiting, last)
+        pill = _pill(self._desk.queue)
 
         now: Seen = {}
         updates: list[Any] = [gr.skip()] * len(self._live)
@@ -179,6 +183,7 @@ class _Page:
                 now[number], updates[number] = self._updated(live, project, fresh, None if fresh else seen.get(number))
         except FaceswapError as error:  # a file that was edited by hand, for example
             pill = cards.trouble(text_of(error)) if name else pill
+        pill += cards.visitor(self._desk.projects.who())
         now["pill"] = pill
 
         return [now, gr.skip() if seen.get("pill") == pill else pill, *updates]
@@ -190,3 +195,12 @@ class _Page:
             return state, gr.skip() if state == before else live.show(project, fresh)
         except OSError:  # a file was removed or replaced just now: the next look will see
             return before, gr.skip()
+
+
+def _pill(queue: Counter) -> str:
+    """What is going on, as far as the visitor may see it."""
+    jobs = queue.jobs()
+    running = next((job for job in jobs if job.status in (RUNNING, STOPPING)), None)
+    waiting = sum(job.status == WAITING for job in jobs)
+    last = max((job for job in jobs if job.over), key=lambda job: job.ended, default=None)
+    return cards.pill(running, queue.report(running) if running else None, waiting, last, queue.hidden())

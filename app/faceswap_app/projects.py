@@ -4,7 +4,8 @@
     PROJECTS/NAME/faces/a, b...   a faceset for each person
     PROJECTS/NAME/model, ...      models, each a folder with a config.toml
     PROJECTS/NAME/results/        swapped videos and pictures
-    PROJECTS/NAME/project.toml    what the persons are called, whether they agree, and in which clips they are seen
+    PROJECTS/NAME/project.toml    what the persons are called, whether they agree, and in which clips they are seen;
+                                  where visitors have names: whose the project is, and whether it is shared
 
 `faceswap demo` puts its clips at the top of its folder: clips and results are looked for there, too. Whatever comes
 from a visitor is text until this module has made a path of it, inside the folder it may use.
@@ -12,6 +13,7 @@ from a visitor is text until this module has made a path of it, inside the folde
 
 from __future__ import annotations
 
+import functools
 import re
 import shutil
 import threading
@@ -26,10 +28,13 @@ from faceswap.config import from_dict, read_toml
 from faceswap.errors import ConfigError, MediaError, OutputError
 from faceswap.media.kinds import is_picture, is_video
 from faceswap.provenance.consent import NOBODY
+from faceswap_app.access import NOBODYS, Standing, everybody, may_see, owns
 from faceswap_app.files import files, free, is_result, shortened, write
 
 KEYS = ("a", "b", "c", "d")
 """Of the persons of a project, as its facesets are called and its models know them."""
+UPLOADS = ".uploads"
+"""The folder, beside the projects, of what visitors have sent and were shown, under names that nobody can guess."""
 AGREES, INVENTED = "agrees", "invented"
 """What can be said of a person: agrees to this use, or does not exist."""
 
@@ -55,6 +60,8 @@ class _Settings:
     """The content of project.toml."""
 
     persons: dict[str, Person] = field(default_factory=dict)
+    owner: str = ""
+    shared: bool = False
 
 
 class Project:
@@ -73,9 +80,20 @@ class Project:
             self._persons = self._read_persons()
         return self._persons
 
+    @property
+    def standing(self) -> Standing:
+        """Whose it is. Raises ConfigError if project.toml is broken."""
+        settings = _read_settings(self.folder)
+        return Standing(settings.owner, settings.shared)
+
+    def give(self, standing: Standing) -> None:
+        """Have it belong to somebody, and be shared or not. Raises ConfigError or OutputError."""
+        with _WRITING:
+            settings = _read_settings(self.folder)
+            self._write_settings(replace(settings, owner=standing.owner, shared=standing.shared))
+
     def _read_persons(self) -> dict[str, Person]:
-        path = self.folder / _SETTINGS
-        known = from_dict(_Settings, read_toml(path), str(path)).persons if path.is_file() else {}
+        known = _read_settings(self.folder).persons
         extracted = [key for key in KEYS if self.faceset(key).is_dir()]
         wanted = [key for key in KEYS if key in ("a", "b") or key in known or key in extracted]
         return {key: known.get(key) or _nobody_yet(key) for key in wanted}
@@ -105,7 +123,10 @@ class Project:
             self._write_persons({key: _checked(person) for key in KEYS if (person := persons.get(key))})
 
     def _write_persons(self, persons: dict[str, Person]) -> None:
-        write(self.folder / _SETTINGS, tomli_w.dumps(asdict(_Settings(persons))))
+        self._write_settings(replace(_read_settings(self.folder), persons=persons))
+
+    def _write_settings(self, settings: _Settings) -> None:
+        write(self.folder / _SETTINGS, tomli_w.dumps(asdict(settings)))
         self._persons = None
 
     def consent(self) -> dict[str, str]:
@@ -215,17 +236,23 @@ class Project:
 
 
 class Projects:
-    """The folder that holds all projects."""
+    """The folder that holds all projects, as far as somebody may see them.
 
-    def __init__(self, folder: Path) -> None:
+    `who` says for whom it is asked: somebody's name, or None where visitors have no names and everything is
+    everybody's. Whoever may not see a project is told that there is none.
+    """
+
+    def __init__(self, folder: Path, who: Callable[[], str | None] = everybody) -> None:
         self.folder = folder.resolve()
+        self.who = who
         self.served: list[str] = []
         """Results that were shown: all that the page gives to a browser as it is."""
 
     def names(self) -> list[str]:
-        """Of all projects: folders that hold anything a project has."""
-        found = [path for path in self.folder.iterdir() if path.is_dir() and can_be_project(path.name)]
-        return sorted(path.name for path in found if path.resolve().parent == self.folder)
+        """Of all projects that may be seen: folders that hold anything a project has."""
+        found = (path.name for path in self.folder.iterdir() if self._is_project(path.name))
+        who = self.who()
+        return sorted(name for name in found if may_see(who, self.standing(name)))
 
     def last(self) -> str | None:
         """The project that was changed last."""
@@ -235,13 +262,48 @@ class Projects:
         """The project of this name. Raises ConfigError."""
         if not name or not isinstance(name, str):
             raise ConfigError("no project is open", "Make one on the Project tab")
-        if name not in self.names():
+        if not self.sees(name, self.who()):
             raise ConfigError(f"there is no project '{name}'", "Choose one from the list at the top")
         return Project(self.folder / name)
+
+    def sees(self, name: str, who: str | None) -> bool:
+        """Whether there is such a project, and somebody may see it."""
+        return self._is_project(name) and may_see(who, self.standing(name))
+
+    def may_fetch(self, path: str, who: str | None) -> bool:
+        """Whether a file, if it lies in the projects' folder, lies in a project that somebody may see."""
+        place = Path(path).resolve()
+        if self.folder not in place.parents:
+            return True  # that it is none of the page's at all is said elsewhere
+        name = place.relative_to(self.folder).parts[0]
+        return name == UPLOADS or self.sees(name, who)
+
+    def check_owner(self, project: Project) -> None:
+        """Raises ConfigError for what only the project's owner may do."""
+        standing = self.standing(project.name)
+        if not owns(self.who(), standing):
+            raise ConfigError(
+                f"the project {project.name} belongs to {standing.owner or 'nobody'}", "Only its owner may do that"
+            )
+
+    def standing(self, name: str) -> Standing:
+        """Whose a project is; nobody's where that cannot be read."""
+        try:
+            status = (self.folder / name / _SETTINGS).stat()
+        except (OSError, ValueError):  # none yet; or no name of a file
+            return NOBODYS
+        return _standing(self.folder / name, status.st_mtime_ns, status.st_ino)
+
+    def _is_project(self, name: str) -> bool:
+        """Whether a folder is called so: a name, no path, and no link to elsewhere."""
+        place = self.folder / name
+        return can_be_project(name) and place.is_dir() and place.resolve().parent == self.folder
 
     def create(self, name: str) -> Project:
         """A new project. Raises ConfigError or OutputError."""
         project = Project(self.free(name))
+
+        owner = self.who()
 
         try:
             for folder in (project.folder / "clips", project.results):
@@ -249,6 +311,8 @@ class Projects:
         except OSError as error:
             raise OutputError(f"{project.folder} cannot be made ({error.strerror})", "Check the folder") from error
 
+        if owner is not None:
+            project.give(Standing(owner))
         return project
 
     def free(self, name: str) -> Path:
@@ -265,6 +329,21 @@ class Projects:
         """Let browsers read a result."""
         if str(result) not in self.served:
             self.served.append(str(result))
+
+
+@functools.lru_cache(maxsize=4096)
+def _standing(folder: Path, _changed: int, _file: int) -> Standing:
+    """As the file says that was written then."""
+    try:
+        return Project(folder).standing
+    except ConfigError:
+        return NOBODYS
+
+
+def _read_settings(folder: Path) -> _Settings:
+    """Raises ConfigError if they are broken."""
+    path = folder / _SETTINGS
+    return from_dict(_Settings, read_toml(path), str(path)) if path.is_file() else _Settings()
 
 
 def can_be_project(name: str) -> bool:

@@ -1,8 +1,9 @@
-"""The queue of jobs: one at a time, each a process of its own that outlives the page which asked for it.
+"""The queue of jobs: one at a time, or one on each GPU. Each is a process of its own that outlives the page which asked
+for it.
 
 Its state is on disk: a page that is started anew goes on with it. On the page's own clean end the running job is
 stopped, saves, and can be continued; those that wait begin when the page is opened again. A job that reads what another
-one makes begins when that is done, and not when it was merely stopped or failed.
+one makes begins when that is done, and not when it was merely stopped or failed. Users take turns (`turns.py`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import psutil
 from faceswap.database import lock
 from faceswap.documents import is_text
 from faceswap.errors import ConfigError, OutputError
+from faceswap_app import turns
 from faceswap_app.jobs import (
     DONE,
     FAILED,
@@ -40,11 +42,15 @@ from faceswap_app.jobs import (
 )
 from faceswap_pipelines.common.protocol import PROGRESS_FILE, ProgressReport, read_report
 
+AUTH = "FACESWAP_AUTH"
+"""Names, in the page's environment, a name and a password: no job gets to see them."""
+
 _PROGRAM = (sys.executable, "-m", "faceswap_cli")
 _PROGRESS = "progress.json"
 _POLL_EVERY = 0.25  # seconds
 _NO_START = "It could not be started ({error}). Remove it, and ask for it again with other names."
 _HELD = "waits for '{title}', which {status}. Start that again, or this one without it: on the Queue tab."
+_GPUS = "CUDA_VISIBLE_DEVICES"
 _GRACE = 30.0  # seconds for a job to save when the page ends
 
 
@@ -62,7 +68,11 @@ class Queue:
         found = (read_job(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir())
         self._jobs = {job.id: job for job in found if job is not None}
 
-        self._process: subprocess.Popen[bytes] | None = None
+        self._processes: dict[int, subprocess.Popen[bytes]] = {}  # by pid: those that this page has started
+        self._devices = 1
+        self._served: dict[str, float] = {}  # by owner, when a job of theirs was begun last
+        for job in self._jobs.values():
+            self._served[job.owner] = max(job.begun, self._served.get(job.owner, 0.0))
         self._lock = threading.RLock()
         self._ended = threading.Event()
 
@@ -70,6 +80,11 @@ class Queue:
         self._worker = threading.Thread(target=self._work, name="queue", daemon=True)
         if working:
             self._worker.start()
+
+    @property
+    def works(self) -> bool:
+        """Whether jobs are being started."""
+        return self._worker.is_alive()
 
     def jobs(self) -> list[QueuedJob]:
         """All of them, in the order in which they were asked for."""
@@ -83,7 +98,11 @@ class Queue:
         pending = sorted((job for job in found if not job.over), key=lambda job: order.index(job.status))
         return next(iter(pending), None) or max(found, key=lambda job: job.ended, default=None)
 
-    def add(self, project: str, title: str, arguments: list[str], out: str = "") -> QueuedJob:
+    def use_devices(self, count: int) -> None:
+        """Have a job run on each of so many GPUs at once; one job at a time where there is none."""
+        self._devices = max(1, count)
+
+    def add(self, project: str, title: str, arguments: list[str], out: str = "", *, owner: str = "") -> QueuedJob:
         """Have a command run when its turn comes. Raises ConfigError if the same waits or runs already, or if it cannot
         be a command line."""
         if not all(map(is_text, (title, out, *arguments))):
@@ -93,7 +112,16 @@ class Queue:
                 if not job.over and job.arguments == tuple(arguments):
                     raise ConfigError(f"this job is in the queue already: {job.title}", "Look at the Queue tab")
             number = max((int(key) for key in self._jobs), default=0) + 1
-            job = QueuedJob(id=f"{number:04d}", project=project, title=title, arguments=tuple(arguments), out=out)
+            last = max((other.place for other in self._jobs.values() if other.owner == owner), default=0)
+            job = QueuedJob(
+                id=f"{number:04d}",
+                project=project,
+                title=title,
+                arguments=tuple(arguments),
+                out=out,
+                owner=owner,
+                place=last + 1,
+            )
             job = replace(job, after=tuple(other.id for other in self._jobs.values() if _feeds(other, job)))
             self._keep(job)
             self._take_over(job)
@@ -114,20 +142,29 @@ class Queue:
     def start_anyway(self, key: str) -> None:
         """Have a job wait for no other one any more, only for its turn. Raises ConfigError."""
         with self._lock:
-            job = self._known(key)
+            job = self.known(key)
             if job.status != WAITING:
                 raise ConfigError(f"this job does not wait: {job.title}", "Look at the Queue tab")
             self._keep(replace(job, after=(), reason=""))
 
-    def again(self, key: str) -> QueuedJob:
+    def again(self, key: str, *, owner: str = "") -> QueuedJob:
         """Have a job that is over run once more: it goes on where it was. Raises ConfigError."""
-        job = self._known(key)
-        return self.add(job.project, job.title, list(job.arguments), job.out)
+        job = self.known(key)
+        return self.add(job.project, job.title, list(job.arguments), job.out, owner=owner)
+
+    def move(self, key: str, how: str) -> None:
+        """Have a job that waits run sooner or later than its owner's others: UP, DOWN or NEXT. Raises ConfigError."""
+        with self._lock:
+            owner = self.known(key).owner
+            waiting = [job for job in self._jobs.values() if job.status == WAITING and job.owner == owner]
+            for other, place in turns.moved(waiting, key, how).items():
+                if self._jobs[other].place != place:
+                    self._keep(replace(self._jobs[other], place=place))
 
     def stop(self, key: str) -> None:
         """Have a job save and end, or not begin at all. Raises ConfigError."""
         with self._lock:
-            job = self._known(key)
+            job = self.known(key)
             if job.status == WAITING:
                 self._keep(replace(job, status=HALTED, reason="", ended=time.time()))
             elif job.status == RUNNING:  # asked twice, it would not save
@@ -140,7 +177,7 @@ class Queue:
     def remove(self, key: str) -> None:
         """Forget a job that is over; what it made stays. Raises ConfigError."""
         with self._lock:
-            job = self._known(key)
+            job = self.known(key)
             if not job.over:
                 raise ConfigError(f"this job is not over: {job.title}", "Stop it first")
             for waiting in self._jobs.values():
@@ -200,7 +237,7 @@ class Queue:
             return
 
         self._worker.join()
-        running = [job for job in self.jobs() if job.status in (RUNNING, STOPPING)]
+        running = self._running()
         for job in running:
             self.stop(job.id)
 
@@ -215,12 +252,21 @@ class Queue:
     def _work(self) -> None:
         while not self._ended.wait(_POLL_EVERY):
             with self._lock, suppress(OSError):  # a full disk: there may be room the next time
-                running = [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
-                for job in running:
+                for job in self._running():
                     self._reap(job)
                 ready = [job for job in self._jobs.values() if job.status == WAITING and not self._is_held(job)]
-                if ready and not running:
-                    self._start(ready[0])
+                free = self._free_devices()
+                chosen = turns.choose(ready, self._running(), self._served) if free else None
+                if chosen:
+                    self._start(replace(chosen, device=free[0]))
+
+    def _running(self) -> list[QueuedJob]:
+        return [job for job in self._jobs.values() if job.status in (RUNNING, STOPPING)]
+
+    def _free_devices(self) -> list[int]:
+        """Those that no job has; none while as many jobs run as may."""
+        taken = {job.device for job in self._running()}
+        return [device for device in range(self._devices) if device not in taken]
 
     def _is_held(self, job: QueuedJob) -> bool:
         """Whether a job has to wait for others; it says so itself where these will not go on by themselves."""
@@ -235,12 +281,12 @@ class Queue:
     def _start(self, job: QueuedJob) -> None:
         folder = self._folder / job.id
 
-        environment = os.environ | {PROGRESS_FILE: str(folder / _PROGRESS)}
+        environment = _environment(job.device, self._devices) | {PROGRESS_FILE: str(folder / _PROGRESS)}
 
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             try:
                 # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
-                self._process = subprocess.Popen(  # noqa: S603  # a list of arguments, none of which is read by a shell
+                process = subprocess.Popen(  # noqa: S603  # a list of arguments, none of which is read by a shell
                     [*_PROGRAM, *job.words, "--json"],
                     stdin=subprocess.DEVNULL,
                     stdout=out,
@@ -252,9 +298,12 @@ class Queue:
                 self._keep(replace(job, status=FAILED, reason=_NO_START.format(error=error), ended=time.time()))
                 return
 
+        self._processes[process.pid] = process
+        begun = time.time()
+        self._served[job.owner] = begun
         with suppress(psutil.NoSuchProcess):
-            born = psutil.Process(self._process.pid).create_time()
-            self._keep(replace(job, status=RUNNING, pid=self._process.pid, born=born, begun=time.time()))
+            born = psutil.Process(process.pid).create_time()
+            self._keep(replace(job, status=RUNNING, pid=process.pid, born=born, begun=begun))
 
     def _reap(self, job: QueuedJob) -> None:
         """See what has become of a job whose process is gone."""
@@ -262,15 +311,19 @@ class Queue:
             status, reason = outcome(self._folder / job.id)
             if job.status == STOPPING and status == FAILED:  # stopped before it could answer
                 status, reason = HALTED, ""
+            process = self._processes.pop(job.pid, None)
+            if process is not None:
+                process.wait()  # it has ended: nothing is left of it
             self._keep(replace(job, status=status, reason=reason, ended=time.time()))
 
     def _alive(self, job: QueuedJob) -> psutil.Process | None:
         """The job's process, whichever page has started it, if it has not ended."""
-        if self._process is not None and self._process.pid == job.pid:
-            self._process.poll()  # takes note of its end: until then it counts as there
+        if job.pid in self._processes:
+            self._processes[job.pid].poll()  # takes note of its end: until then it counts as there
         return process_of(job)
 
-    def _known(self, key: str) -> QueuedJob:
+    def known(self, key: str) -> QueuedJob:
+        """The job of this id. Raises ConfigError."""
         job = self._jobs.get(key)
         if job is None:
             raise ConfigError("this job is not in the list any more", "Choose another")
@@ -279,6 +332,16 @@ class Queue:
     def _keep(self, job: QueuedJob) -> None:
         self._jobs[job.id] = job
         write_job(self._folder / job.id, job)
+
+
+def _environment(device: int, devices: int) -> dict[str, str]:
+    """Of a job: no password, and of several GPUs one."""
+    environment = {name: value for name, value in os.environ.items() if name != AUTH}
+    if devices > 1:
+        listed = os.environ.get(_GPUS, "")
+        names = listed.split(",") if listed else [str(number) for number in range(devices)]
+        environment[_GPUS] = names[min(device, len(names) - 1)]
+    return environment
 
 
 def _feeds(other: QueuedJob, job: QueuedJob) -> bool:

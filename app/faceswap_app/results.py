@@ -13,7 +13,8 @@ import gradio as gr
 from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError
 from faceswap_app import cards
-from faceswap_app.components import TOLD, Desk, Live, warns
+from faceswap_app.components import TOLD, Live, warns
+from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of, settings_of
 from faceswap_app.projects import Project
 from faceswap_app.swap_choices import DEFAULT, WHO

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
@@ -53,6 +55,43 @@ PREVIEWED = (
 """What a preview depends on, in the order in which the page says it."""
 WRITTEN = (*PREVIEWED, "first", "last", "codec", "crf", "masks", "label")
 """And a file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What somebody wants to see swapped before it is made."""
+
+    project: Project
+    clip: Path
+    model: Path
+    index: int
+    """Of the frame, counted from 0."""
+    count: int
+    """Frames of the clip."""
+    settings: Mapping[str, object]
+    """By the settings' names."""
+    min_face: int | None
+
+
+def asked_to_see(project: Project, frame: object, said: Mapping[str, object]) -> Asked:
+    """What is chosen, checked. Raises ConfigError or MediaError."""
+    from faceswap_app import backend
+
+    clip, model = project.clip(said["clip"]), project.model(said["model"])
+    count = backend.frame_count(clip)
+    index = int(min(max(1, number(frame) or 1), count)) - 1
+
+    wanted = wanted_swap(project, model.name, said)
+    mapping = [f"{source}={target}" for source, target in wanted.mapping.items()]
+    return Asked(
+        project=project,
+        clip=clip,
+        model=model,
+        index=index,
+        count=count,
+        settings={**wanted.settings, "face": wanted.face, "to": [wanted.to], "map": mapping},
+        min_face=int(wanted.min_face) if wanted.min_face else None,
+    )
 
 
 def wanted_swap(project: Project, model: str, said: Mapping[str, object]) -> commands.Swap:

@@ -11,7 +11,8 @@ import gradio as gr
 from faceswap.errors import ConfigError
 from faceswap.media.kinds import is_picture
 from faceswap_app import cards, commands
-from faceswap_app.components import RAW, TOLD, Desk, Live, one_of, warns, warns_only
+from faceswap_app.components import RAW, TOLD, Live, one_of, warns, warns_only
+from faceswap_app.desk import Desk
 from faceswap_app.files import files, make_folder
 from faceswap_app.holdings import settings_of
 from faceswap_app.projects import Project

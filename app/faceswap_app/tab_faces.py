@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -12,7 +11,8 @@ import gradio as gr
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app import cards, commands
 from faceswap_app.clips import Clips
-from faceswap_app.components import TOLD, Desk, Live, number, uploads, warn, warns, warns_only
+from faceswap_app.components import TOLD, Live, number, uploaded, uploads, warn, warns, warns_only
+from faceswap_app.desk import Desk
 from faceswap_app.gallery import Gallery
 from faceswap_app.projects import KEYS, Project
 
@@ -121,9 +121,9 @@ class FacesTab:
     def _take(self, key: str, name: str | None, files: Any) -> Any:
         """Put uploaded files among the clips, as footage of this person."""
         project = self._desk.projects.open(name)
-        for file in files or []:
+        for path, called in uploaded(self._desk.projects, files):
             try:
-                clip = project.add_clip(Path(file["path"]), file.get("orig_name") or "")
+                clip = self._desk.take_clip(project, path, called)
             except FaceswapError as error:  # the others are taken all the same
                 warn(error)
                 continue

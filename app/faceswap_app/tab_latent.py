@@ -12,7 +12,8 @@ import gradio as gr
 import numpy as np
 
 from faceswap.errors import ConfigError
-from faceswap_app.components import RAW, Desk, Live, number, one_of, warns
+from faceswap_app.components import RAW, Live, number, one_of, warns
+from faceswap_app.desk import Desk
 from faceswap_app.projects import Project
 
 if TYPE_CHECKING:  # it loads torch: not before somebody looks
@@ -25,9 +26,15 @@ _LARGE = 256  # pixels of the face that was clicked
 _LAYOUTS = ("t-SNE", "PCA")
 _TOOLS = ("walk", "spectrum", "cluster", "sample", "probe")
 _TOLD = ("person", "yaw", "pitch", "mouth", "eyes", "brightness")  # what a probe can be asked for
+_TERMS = (
+    "**Walk**: the face as its code is moved along one direction after another. **Spectrum**: how much each direction"
+    " carries, and how many are used. **Cluster**: groups of faces with codes alike. **Sample**: faces of codes"
+    " that were drawn at random, which nobody has filmed. **Probe**: whether something, such as how far a head is"
+    " turned, can be told from the code."
+)
 _ENDS = {"first": "Begin a morph here", "last": "End it here"}
-_BUSY = {"concurrency_limit": 1, "concurrency_id": "preview", **RAW}
-"""One visitor at a time: each look encodes hundreds of faces."""
+_BUSY = {"concurrency_limit": None, **RAW}
+"""Each visitor has a turn of their own: see Slots."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +91,13 @@ class LatentTab:
         # The map, and the face that is clicked.
         with gr.Row():
             self._model = gr.Dropdown(label="Model", min_width=180, elem_id="latent-model")
-            self._layout = gr.Radio(list(_LAYOUTS), value="t-SNE", label="Lay out by", min_width=180)
+            self._layout = gr.Radio(
+                list(_LAYOUTS),
+                value="t-SNE",
+                label="Lay out by",
+                info="t-SNE keeps neighbours together; PCA shows the two directions in which the codes differ most.",
+                min_width=180,
+            )
             self._draw = gr.Button("Draw the map", variant="primary", min_width=140, elem_id="latent-map")
         with gr.Row(equal_height=False):
             with gr.Column(scale=7, min_width=400):
@@ -103,6 +116,7 @@ class LatentTab:
                 )
 
         # The other pictures.
+        gr.Markdown(_TERMS, elem_classes="note")
         with gr.Row():
             self._tools = {name: gr.Button(name.capitalize(), size="sm", min_width=90) for name in _TOOLS}
             self._target = gr.Dropdown(list(_TOLD), value="yaw", label="What to probe for", min_width=140)
@@ -148,7 +162,9 @@ class LatentTab:
     def _shown(self, name: str | None, model: object, layout: object) -> _Shown:
         """The map that was chosen, laid out again only if the model or the faces have changed."""
         inputs = self._inputs(name, model)
-        return _laid_out(_Wanted.of(inputs, one_of(layout, _LAYOUTS, "map")))
+        wanted = _Wanted.of(inputs, one_of(layout, _LAYOUTS, "map"))
+        with self._desk.turn():
+            return _laid_out(wanted)
 
     def _show_map(self, name: str | None, model: object, layout: object) -> list[Any]:
         shown = self._shown(name, model, layout)
@@ -192,7 +208,9 @@ class LatentTab:
 
         inputs = self._inputs(name, model)
         out = latent_folder(inputs.model) / f"{tool}.png"
-        said = _run(tool, inputs, out, one_of(target, _TOLD, "thing to probe for"))
+        wanted = one_of(target, _TOLD, "thing to probe for")
+        with self._desk.turn():
+            said = _run(tool, inputs, out, wanted)
         text = said.rpartition("\n")[0]  # the last line says where the picture lies
         return [gr.Image(read_picture(out), visible=True), gr.Textbox(text, visible=True)]
 

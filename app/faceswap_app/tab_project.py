@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from itertools import count
 from typing import Any
 
 import gradio as gr
 
 from faceswap.errors import FaceswapError
 from faceswap_app import cards, commands
-from faceswap_app.components import TOLD, Desk, Live, number, warns, warns_only
+from faceswap_app.access import owns
+from faceswap_app.components import TOLD, Live, number, warns, warns_only
+from faceswap_app.desk import Desk
 from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
 from faceswap_app.tidy import Tidy
 
 _DEMO = "demo"
+_SHARED = "Shared: everybody who logs in here sees this project, and may work in it"
 _CONSENT = [("Agrees to this use of their face", AGREES), ("Does not exist: drawn or generated", INVENTED)]
 _WELCOME = (
     "### Put one person's face into another person's video\n"
@@ -75,6 +80,11 @@ class ProjectTab:
                 )
             self._rows.append(row)
 
+        self._shared = gr.Checkbox(
+            label=_SHARED,
+            visible=False,
+            elem_id="shared",
+        )
         self._more = gr.Button("Add a person", size="sm", elem_id="add-person")
         self.next = gr.Button("Next: add footage →", variant="primary")
 
@@ -86,6 +96,7 @@ class ProjectTab:
         )
         demo = self._demo.click(warns(self._make_demo), self._minutes, project, **TOLD)
         events = [made, demo, self._more.click(warns_only(self._add), project, None, **TOLD)]
+        events.append(self._shared.input(warns_only(self._share), [project, self._shared], None, **TOLD))
         events += self._tidy.connect(project)
         for key, name, consent, remove in zip(KEYS, self._names, self._consents, self._removes, strict=True):
             events.append(remove.click(warns_only(partial(self._remove, key)), project, None, **TOLD))
@@ -101,6 +112,7 @@ class ProjectTab:
             Live(self._card, self._demo_state, lambda project, _fresh: self._demo_card(project)),
             Live(self._steps, _progress, lambda project, _fresh: cards.steps(_steps_of(project))),
             Live(self._more, lambda p: len(p.persons()), lambda p, _: gr.Button(visible=len(p.persons()) < len(KEYS))),
+            Live(self._shared, self._sharing, lambda p, _fresh: gr.Checkbox(**self._sharing(p))),
             *self._tidy.live,
         ]
 
@@ -114,19 +126,44 @@ class ProjectTab:
         return live
 
     def _make(self, name: object) -> list[Any]:
-        project = self._desk.projects.create(str(name))
+        project = self._desk.keeper.create(str(name))
+        self._desk.scribe.note("project made", project=project.name)
         return [gr.Dropdown(choices=self._desk.projects.names(), value=project.name), ""]
 
     def _make_demo(self, minutes: object) -> Any:
         from faceswap_pipelines.demo.run import leads
 
-        words = commands.demo(self._desk.projects.folder / _DEMO, number(minutes) or 3.0)
-        self._desk.queue.add(_DEMO, "Demo", words)
-        if _DEMO not in self._desk.projects.names():
-            project = self._desk.projects.create(_DEMO)
-            for key, name in zip("ab", leads(drawn=False), strict=True):
-                project.change(key, name=name.capitalize(), consent=INVENTED, clips=(f"{name}.mp4",))
-        return gr.Dropdown(choices=self._desk.projects.names(), value=_DEMO)
+        projects = self._desk.projects
+        name = self._demo_name()
+        if name not in projects.names():
+            project = self._desk.keeper.create(name)
+            for key, lead in zip("ab", leads(drawn=False), strict=True):
+                project.change(key, name=lead.capitalize(), consent=INVENTED, clips=(f"{lead}.mp4",))
+
+        words = commands.demo(projects.folder / name, number(minutes) or 3.0)
+        self._desk.queue.add(name, "Demo", words)
+        return gr.Dropdown(choices=projects.names(), value=name)
+
+    def _demo_name(self) -> str:
+        """Of the visitor's own demo, or a free one: others may have theirs."""
+        names = (_DEMO if number == 1 else f"{_DEMO}_{number}" for number in count(1))
+        return next(name for name in names if self._is_own(name) or self._desk.keeper.is_free(name))
+
+    def _is_own(self, name: str) -> bool:
+        projects = self._desk.projects
+        return name in projects.names() and owns(projects.who(), projects.standing(name))
+
+    def _share(self, name: str | None, shared: object) -> None:
+        project = self._desk.projects.open(name)
+        self._desk.keeper.give(project, replace(project.standing, shared=bool(shared)))
+        self._desk.scribe.note("shared" if shared else "no longer shared", project=project.name)
+
+    def _sharing(self, project: Project) -> dict[str, Any]:
+        """Whether the project can be shared, and is."""
+        standing, who = project.standing, self._desk.projects.who()
+        own = owns(who, standing)
+        label = _SHARED if own else f"Shared by {standing.owner or 'nobody'}"
+        return {"visible": who is not None, "interactive": own, "value": standing.shared, "label": label}
 
     def _add(self, name: str | None) -> None:
         self._desk.projects.open(name).add_person()
@@ -141,7 +178,9 @@ class ProjectTab:
         return project.persons()[key].name
 
     def _agree(self, key: str, name: str | None, consent: str) -> None:
-        self._desk.projects.open(name).change(key, consent=consent)
+        project = self._desk.projects.open(name)
+        project.change(key, consent=consent)
+        self._desk.scribe.note("consent said", project=project.name, person=key, consent=consent)
 
     def _demo_state(self, project: Project) -> Any:
         job = self._desk.queue.latest(project.name, ("demo",))

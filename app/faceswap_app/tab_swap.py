@@ -15,25 +15,28 @@ from typing import Any
 import gradio as gr
 
 from faceswap.config import BLENDINGS, COLOURS
-from faceswap.errors import FaceswapError
+from faceswap.errors import ConfigError, FaceswapError
 from faceswap.media.kinds import is_picture
 from faceswap_app import cards, commands
 from faceswap_app.components import (
+    QUICK,
     RAW,
     TOLD,
-    Desk,
     Live,
     check_payload,
     number,
     one_of,
     text_of,
+    uploaded,
     uploads,
     warns,
     warns_only,
 )
+from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of
 from faceswap_app.projects import KEYS, Project
 from faceswap_app.results import Results
+from faceswap_app.spots import Spot, clicked, mapping_of, turned
 from faceswap_app.swap_choices import (
     DEFAULT,
     EACH,
@@ -44,6 +47,7 @@ from faceswap_app.swap_choices import (
     STAYS,
     WHO,
     WRITTEN,
+    asked_to_see,
     faces_in_words,
     known_persons,
     recognised,
@@ -72,6 +76,8 @@ class SwapTab:
     def lay_out_hidden(self) -> None:
         """What tells the browser that persons or models are others: outside of the tabs, built when they are opened."""
         self._cast = gr.Textbox(visible="hidden")
+        self._clicked = gr.Textbox(visible="hidden", elem_id="clicked-face")
+        self._spots = gr.State([])
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -80,7 +86,7 @@ class SwapTab:
                 self._lay_out_choices()
             with gr.Column(scale=7, min_width=300):
                 self._slider = gr.ImageSlider(
-                    label="Before and after: drag the line",
+                    label="Before and after: drag the line; click a face to say who it becomes",
                     interactive=False,
                     format="jpeg",
                     max_height=420,
@@ -90,6 +96,8 @@ class SwapTab:
                 self._frame = gr.Slider(1, 2, 1, step=1, label="Frame", elem_id="frame")
                 self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
                 self._outline = gr.Checkbox(True, label="Outline the faces that are found", elem_id="outline")
+                self._play_here = gr.Button("Play two seconds from this frame, swapped", size="sm", elem_id="play-here")
+                self._excerpt = gr.HTML(elem_id="excerpt")
                 self._finished.lay_out()
 
     def _lay_out_choices(self) -> None:
@@ -164,9 +172,8 @@ class SwapTab:
         view = {
             "fn": self._preview,
             "inputs": [project, self._frame, self._outline, *self._inputs(PREVIEWED)],
-            "outputs": [self._slider, self._frame, self._note],
-            "concurrency_limit": 1,
-            "concurrency_id": "preview",
+            "outputs": [self._slider, self._frame, self._note, self._spots],
+            "concurrency_limit": None,  # each visitor has a turn of their own: see Slots
             "show_progress": "minimal",
             "show_progress_on": [self._slider],
             **RAW,
@@ -178,10 +185,19 @@ class SwapTab:
         offered = [self._clip.change, self._model.change, self._cast.change, self._face.change]
         gr.on(offered, warns(self._offer), asked, choices, **TOLD).then(**view)
 
+        pointed = [project, self._model, self._clicked, self._spots, self._face, *self._maps]
+        said = self._clicked.change(warns(self._point), pointed, [self._face, *self._maps], **TOLD)
+        said.then(**view)
+
         changed = [part.input for part in (self._to, self._colour, self._blending, self._outline, *self._maps)]
         changed += [look.release for look in self._looks] + [self._least.blur, self._least.submit]
         # Arrow keys move the slider without a release.
         gr.on([opened, self._frame.input, self._frame.release, *changed], trigger_mode="always_last", **view)
+
+        played = [project, self._frame, *self._inputs(PREVIEWED)]
+        playing = {"concurrency_limit": None, "show_progress": "minimal", **RAW}
+        self._play_here.click(warns(self._play), played, self._excerpt, **playing)
+        gr.on([project.change, self._clip.change], lambda: "", None, self._excerpt, **QUICK)
 
         told = [project, self._face, self._to, self._clip, self._model, *self._maps]
         for part in (self._cast, self._clip, self._model, self._face, self._to, *self._maps):
@@ -213,7 +229,8 @@ class SwapTab:
     def _take(self, name: str | None, files: Any) -> list[Any]:
         """Put uploaded files among the clips, and choose the last."""
         project = self._desk.projects.open(name)
-        taken = [project.add_clip(Path(file["path"]), file.get("orig_name") or "") for file in files or []]
+        sent = uploaded(self._desk.projects, files)
+        taken = [self._desk.take_clip(project, path, called) for path, called in sent]
         return [None, gr.Dropdown(choices=project.clips(), value=taken[-1]) if taken else gr.skip()]
 
     def _offer(self, name: str | None, clip: str | None, model: str | None, face: object, to: object) -> list[Any]:
@@ -277,34 +294,59 @@ class SwapTab:
         said = dict(zip(PREVIEWED, values, strict=True))
         if not name or not said["clip"] or not said["model"]:
             missing = "Train a model first" if said["clip"] else "Add a clip on the Faces tab first"
-            return [None, gr.skip(), f"{missing} to see it swapped."]
+            return [None, gr.skip(), f"{missing} to see it swapped.", []]
         from faceswap_app import backend
 
         try:
             for payload in (name, *values):
                 check_payload(payload)
 
-            project = self._desk.projects.open(name)
-            file, folder = project.clip(said["clip"]), project.model(said["model"])
-            count = backend.frame_count(file)
-            index = int(min(max(1, number(frame) or 1), count)) - 1
-
-            wanted = wanted_swap(project, folder.name, said)
-            mapping = [f"{source}={target}" for source, target in wanted.mapping.items()]
-            settings = {**wanted.settings, "face": wanted.face, "to": [wanted.to], "map": mapping}
-            least = int(wanted.min_face) if wanted.min_face else None
-            shown = backend.before_and_after(file, folder, settings, index, least)
+            asked = asked_to_see(self._desk.projects.open(name), frame, said)
+            with self._desk.turn():
+                shown = backend.before_and_after(asked.clip, asked.model, asked.settings, asked.index, asked.min_face)
         except FaceswapError as error:
-            return [gr.skip(), gr.skip(), text_of(error)]
+            return [gr.skip(), gr.skip(), text_of(error), gr.skip()]
 
-        names = {key: person.name for key, person in project.persons().items()}
-        place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(file, index)}. " if count > 1 else ""
+        index, count = asked.index, asked.count
+        names = {key: person.name for key, person in asked.project.persons().items()}
+        place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(asked.clip, index)}. " if count > 1 else ""
         note = place + faces_in_words(shown.faces, names)
         before = backend.outlined(shown) if outline else shown.before
         # A slider that was moved on meanwhile stays where it is.
         place_again = {} if number(frame) == index + 1 else {"value": index + 1}
         slider = gr.Slider(minimum=1, maximum=max(2, count), visible=count > 1, **place_again)
-        return [(before, shown.after), slider, html.escape(note)]
+        spots = [
+            Spot(box=box, looks_like=whose, becomes=becomes)
+            for (box, becomes), whose in zip(shown.faces, shown.looks_like, strict=True)
+        ]
+        return [(before, shown.after), slider, html.escape(note), spots]
+
+    def _play(self, name: str | None, frame: object, *values: object) -> str:
+        """Some seconds from the frame on that is shown, swapped as the whole clip would be."""
+        from faceswap_app import backend
+
+        said = dict(zip(PREVIEWED, values, strict=True))
+        asked = asked_to_see(self._desk.projects.open(name), frame, said)
+        if asked.count == 1:
+            raise ConfigError("a picture does not play", "Look at it above")
+
+        def render(out: Path) -> None:
+            backend.excerpt(asked.clip, asked.model, asked.settings, asked.index, out, min_face=asked.min_face)
+
+        return cards.clip(self._desk.excerpt(render))
+
+    def _point(
+        self, name: str | None, model: object, place: object, spots: list[Spot], face: object, *maps: object
+    ) -> list[Any]:
+        """Have the face that was clicked become somebody else, or stay as it is."""
+        spot = clicked(spots, place)
+        known = known_persons(self._desk.projects.open(name), model)
+        if spot is None or spot.looks_like not in known or len(known) < 2:
+            return [gr.skip()] * (1 + len(KEYS))
+
+        said = {key: str(becomes or STAYS) for key, becomes in zip(KEYS, maps, strict=True) if key in known}
+        mapping = turned(said if face == EACH else mapping_of(spots, known), spot.looks_like)
+        return [EACH, *(mapping.get(key, STAYS) for key in KEYS)]
 
     def _render(self, name: str | None, *values: object) -> None:
         said = dict(zip(WRITTEN, values, strict=True))

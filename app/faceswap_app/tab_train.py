@@ -12,7 +12,8 @@ from faceswap.config import DECODERS, LATENTS, PRESETS
 from faceswap.errors import ConfigError, FaceswapError
 from faceswap_app import cards, commands
 from faceswap_app.charts import curves
-from faceswap_app.components import TOLD, Desk, Live, number, one_of, warns, warns_only
+from faceswap_app.components import TOLD, Live, number, one_of, warns, warns_only
+from faceswap_app.desk import Desk
 from faceswap_app.jobs import FAILED, HALTED
 from faceswap_app.projects import Project
 

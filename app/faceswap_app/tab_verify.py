@@ -10,7 +10,8 @@ import gradio as gr
 
 from faceswap.documents import one_line
 from faceswap.errors import ConfigError
-from faceswap_app.components import QUICK, RAW, Desk, Live, uploads, warns
+from faceswap_app.components import QUICK, RAW, Live, uploaded, uploads, warns
+from faceswap_app.desk import Desk
 from faceswap_app.projects import Project
 
 _LONGEST_LABEL = 30  # characters before a colon that name what follows
@@ -39,7 +40,7 @@ class VerifyTab:
 
     def connect(self, project: Any) -> None:
         """Says what happens when."""
-        busy = {"concurrency_limit": 1, "concurrency_id": "preview", "show_progress": "hidden", **RAW}
+        busy = {"concurrency_limit": None, "show_progress": "hidden", **RAW}
         self._file.upload(_looking, None, self._report, **QUICK).then(
             warns(self._look_at_uploads), self._file, [self._report, self._file], **busy
         )
@@ -54,10 +55,10 @@ class VerifyTab:
 
     def _look_at_uploads(self, files: Any) -> list[Any]:
         reports = []
-        for file in files or []:
-            path, name = Path(file["path"]), Path(file.get("orig_name") or file["path"]).name
+        for path, name in uploaded(self._desk.projects, files):
             try:
-                reports.append(_report(path, name))
+                with self._desk.turn():
+                    reports.append(_report(path, name))
             finally:
                 path.unlink(missing_ok=True)
         return ["".join(reports), None]
@@ -66,7 +67,8 @@ class VerifyTab:
         chosen = [path for path in self._desk.projects.open(name).finished() if path.name == result]
         if not chosen:
             raise ConfigError("this video is not there any more", "Choose another")
-        return _report(chosen[0], chosen[0].name)
+        with self._desk.turn():
+            return _report(chosen[0], chosen[0].name)
 
 
 def _looking() -> str:

@@ -12,6 +12,8 @@ THEME = gr.themes.Default(
     spacing_size="sm",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "monospace"],
+).set(
+    checkbox_border_color_dark="*neutral_400",  # otherwise what is not chosen can hardly be seen in the dark
 )
 
 CSS = """
@@ -39,6 +41,7 @@ footer { display: none !important; }
 .pill.idle { background: none; color: var(--body-text-color-subdued); }
 .pill.trouble { white-space: normal; border-radius: 8px;
                 background: color-mix(in srgb, var(--ink-2) 20%, transparent); }
+.visitor { float: right; clear: right; padding: 2px 12px; font-size: .82rem; color: var(--body-text-color-subdued); }
 .pill i { display: inline-block; width: 8px; height: 8px; border-radius: 50%; margin-right: 8px;
           background: var(--color-accent); animation: breathe 2s steps(6) infinite; }
 /* In few steps: smooth ones would keep a core busy where the browser has no GPU, and training needs it. */
@@ -65,7 +68,8 @@ footer { display: none !important; }
            font-style: normal; font-size: .8rem; border: 1px solid var(--border-color-primary);
            color: var(--body-text-color-subdued); }
 .steps .ready i { background: var(--ink-3); border-color: var(--ink-3); color: #fff; }
-.steps b { min-width: 4.6em; } .steps span { color: var(--body-text-color-subdued); font-size: .9rem; }
+.steps b { min-width: 4.6em; }
+.steps span { color: var(--body-text-color-subdued); font-size: .9rem; overflow-wrap: anywhere; }
 .chart { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 8px 10px;
          background: var(--block-background-fill); }
 .chart svg { width: 100%; height: auto; display: block; }
@@ -108,6 +112,7 @@ footer { display: none !important; }
 @media (max-width: 640px) {
     .gradio-container { padding: 6px 4px !important; }
     #head { flex-direction: column; align-items: stretch; gap: 4px; } #head > * { width: 100% !important; }
+    .visitor { float: none; }
     .pill { float: none; display: inline-block; white-space: normal; border-radius: 8px; }
     .tab-container button { padding: 0 4px !important; font-size: .82rem !important; }
     #clips .grid-container { grid-template-columns: repeat(auto-fill, minmax(80px, 1fr)) !important; }

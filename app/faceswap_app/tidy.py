@@ -10,9 +10,9 @@ import gradio as gr
 
 from faceswap.errors import ConfigError
 from faceswap_app.bin import Entry
-from faceswap_app.components import TOLD, Desk, Live, warns, warns_only
+from faceswap_app.components import TOLD, Live, warns, warns_only
+from faceswap_app.desk import Desk
 from faceswap_app.holdings import PERSON, PROJECT, Holding, holding, holdings, in_words, showing, size_of
-from faceswap_app.keeper import Keeper
 from faceswap_app.projects import Project
 
 _BIN, _NOW = "bin", "now"
@@ -23,7 +23,7 @@ class Tidy:
     """Its parts, and what they do."""
 
     def __init__(self, desk: Desk) -> None:
-        self._desk, self._keeper = desk, Keeper(desk.projects, desk.queue)
+        self._desk, self._keeper = desk, desk.keeper
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -60,8 +60,8 @@ class Tidy:
 
         renamed = [project, self._what, self._new]
         return [
-            self._rename.click(warns(self._give_name), renamed, [project, self._new], **TOLD),
-            self._delete.click(warns(self._throw_away), chosen, [project, self._how], **TOLD),
+            self._rename.click(warns(self._give_name), renamed, [project, self._new, self._what], **TOLD),
+            self._delete.click(warns(self._throw_away), chosen, [project, self._how, self._what], **TOLD),
             self._back.click(warns(self._take_back), [project, self._thrown], project, **TOLD),
             self._gone.click(warns_only(self._delete_thrown), self._thrown, None, **TOLD),
         ]
@@ -72,12 +72,13 @@ class Tidy:
         return [
             Live(self._what, lambda p: (p.name, [one.title for one in holdings(p)]), _choices),
             Live(self._use, self._changes, lambda p, _fresh: self._disk_use(p)),
-            Live(self._thrown, lambda _p: self._keeper.bin.entries(), lambda _p, _fresh: self._thrown_choices()),
+            Live(self._thrown, lambda _p: self._keeper.thrown(), lambda _p, _fresh: self._thrown_choices()),
         ]
 
     def remove(self, name: str | None, key: str) -> None:
         """Throw a person of a project away, and say where to."""
         [entry] = self._keeper.throw_away(self._desk.projects.open(name), PERSON, key)
+        self._note("thrown away", [entry])
         gr.Info(html.escape(f"In the bin: {entry.title}. Tidy up, below, takes that back."), title="")
 
     def _changes(self, project: Project) -> Any:
@@ -87,24 +88,25 @@ class Tidy:
             project.name,
             [one.title for one in holdings(project)],
             jobs,
-            self._keeper.bin.entries(),
+            self._keeper.thrown(),
             time.time() // 600,
         )
 
     def _disk_use(self, project: Project) -> str:
-        thrown = sum(self._keeper.bin.size(entry) for entry in self._keeper.bin.entries())
+        thrown = sum(self._keeper.size(entry) for entry in self._keeper.thrown())
+        who = self._desk.projects.who()
+        everything = size_of(self._desk.projects.folder) if who is None else self._desk.quota.used(who)
         parts = {
             "this project": size_of(project.folder),
-            "all projects": size_of(self._desk.projects.folder),
-            "of that in the bin": thrown,
+            "all projects" if who is None else f"all projects of {html.escape(who)}": everything,
+            "of that in the bin" if who is None else "in the bin": thrown,
         }
         return (
             '<p class="note">' + " · ".join(f"{what}: <b>{in_words(size)}</b>" for what, size in parts.items()) + "</p>"
         )
 
     def _thrown_choices(self) -> Any:
-        bin_ = self._keeper.bin
-        choices = [(_line(entry, bin_.size(entry)), entry.id) for entry in bin_.entries()]
+        choices = [(_line(entry, self._keeper.size(entry)), entry.id) for entry in self._keeper.thrown()]
         return gr.Dropdown(choices=choices, value=choices[0][1] if choices else None)
 
     def _holding(self, name: str | None, what: object) -> tuple[Project, Holding]:
@@ -130,38 +132,49 @@ class Tidy:
     def _give_name(self, name: str | None, what: object, new: object) -> list[Any]:
         project, one = self._holding(name, what)
         called = self._keeper.rename(project, one.kind, one.name, str(new or ""))
+        self._desk.scribe.note("renamed", project=project.name, what=one.title, to=called)
         opened = called if one.kind == PROJECT else project.name
-        return [gr.Dropdown(choices=self._desk.projects.names(), value=opened), ""]
+        return [gr.Dropdown(choices=self._desk.projects.names(), value=opened), "", None]
 
     def _throw_away(self, name: str | None, what: object, how: object, everything: object) -> list[Any]:
         project, one = self._holding(name, what)
+        if how == _NOW:
+            self._desk.projects.check_owner(project)
         with_all = bool(everything) and one.kind == PERSON
         entries = self._keeper.throw_away(project, one.kind, one.name, everything=with_all)
         if how == _NOW:
             self._keeper.delete(entries)
+        self._note("deleted for good" if how == _NOW else "thrown away", entries)
         where = "Deleted for good" if how == _NOW else "In the bin for a week"
         gr.Info(html.escape(f"{where}: {'; '.join(entry.title for entry in entries)}."), title="")
-        return [self._projects_now(name), _BIN]
+        return [self._projects_now(name), _BIN, None]
 
     def _take_back(self, name: str | None, key: object) -> Any:
-        entry = self._keeper.bin.entry(key)
+        entry = self._keeper.entry(key)
         self._keeper.take_back(entry)
+        self._note("taken back", [entry])
         gr.Info(html.escape(f"Taken back: {entry.title}."), title="")
         return self._projects_now(entry.project if entry.kind == PROJECT else name)
 
     def _delete_thrown(self, key: object) -> None:
-        entry = self._keeper.bin.entry(key)
+        entry = self._keeper.entry(key)
         self._keeper.delete([entry])
+        self._note("deleted for good", [entry])
         gr.Info(html.escape(f"Deleted for good: {entry.title}."), title="")
+
+    def _note(self, did: str, entries: list[Entry]) -> None:
+        for entry in entries:
+            self._desk.scribe.note(did, project=entry.project, what=entry.title)
 
     def _projects_now(self, name: str | None) -> Any:
         names = self._desk.projects.names()
         return gr.Dropdown(choices=names, value=name if name in names else self._desk.projects.last())
 
 
-def _choices(project: Project, _fresh: bool) -> Any:
+def _choices(project: Project, fresh: bool) -> Any:
+    """What is chosen stays so while other things come and go."""
     choices = [(f"{one.title} · {in_words(one.bytes)}", f"{one.kind}:{one.name}") for one in holdings(project)]
-    return gr.Dropdown(choices=choices, value=None)
+    return gr.Dropdown(choices=choices, value=None) if fresh else gr.Dropdown(choices=choices)
 
 
 def _line(entry: Entry, size: int) -> str:

@@ -26,6 +26,7 @@ from faceswap_cli.project import project_app
 from faceswap_cli.swap import swap
 from faceswap_cli.terminal import tell_usage
 from faceswap_cli.train import train
+from faceswap_cli.user import user_app
 from faceswap_cli.verify import verify
 from faceswap_pipelines.common.cpu import keep_freed_memory, sleep_while_waiting
 from faceswap_pipelines.common.protocol import EXIT_STOPPED, EXIT_USAGE
@@ -42,11 +43,11 @@ app.command("app")(page)
 app.add_typer(faces_app, name="faces")
 app.add_typer(latent_app, name="latent")
 app.add_typer(project_app, name="project")
+app.add_typer(user_app, name="user")
 
 
 def main() -> None:
-    """The entry point `faceswap`."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, also before there is anything to save
+    """What `start.main` begins, once this is imported."""
     if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
         # kill -USR1 tells where each thread is of a program that stands still.
         faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
@@ -74,12 +75,6 @@ def _run_for_programs() -> NoReturn:
         tell_usage(format_message())
         sys.exit(EXIT_USAGE)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def main_of_page() -> None:
-    """The entry point `faceswap-app`: the same as `faceswap app`."""
-    sys.argv.insert(1, "app")
-    main()
 
 
 def _print_version(wanted: bool) -> None:

@@ -122,6 +122,42 @@ def delete(
 
 
 @project_app.command()
+def give(
+    name: Name,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="USER", help="Whose it is: who logs in by this name.")
+    ] = None,
+    shared: Annotated[
+        bool | None, typer.Option("--shared/--not-shared", help="Whether everybody who logs in sees it.")
+    ] = None,
+    projects: Place = _HERE,
+    json: Json = False,
+) -> None:
+    """Say whose a project is, where the page has users, and whether the others see it."""
+    with job_errors(json):
+        if to is None and shared is None:
+            raise UsageError("it is not said to whom the project is given", "Add --to USER, or --shared")
+
+    with job_errors(json), _keeper(projects) as keeper:
+        from dataclasses import replace
+
+        from faceswap_app.users import check_name
+
+        project = keeper.projects.open(name)
+        standing = project.standing
+        if to is not None:
+            check_name(to)
+            standing = replace(standing, owner=to)
+        if shared is not None:
+            standing = replace(standing, shared=shared)
+        keeper.give(project, standing)
+
+    seen = "everybody sees" if standing.shared else "nobody else sees"
+    said = f"{name} belongs to {standing.owner or 'nobody'}, and {seen} it."
+    print_result({"project": name, "owner": standing.owner, "shared": standing.shared}, json, said)
+
+
+@project_app.command()
 def restore(
     key: Annotated[str, typer.Argument(metavar="ID", help="Of what 'faceswap project list' shows in the bin.")],
     projects: Place = _HERE,
@@ -129,7 +165,7 @@ def restore(
 ) -> None:
     """Take something back from the bin."""
     with job_errors(json), _keeper(projects) as keeper:
-        entry = keeper.bin.entry(key)
+        entry = keeper.entry(key)
         keeper.take_back(entry)
     print_result({"restored": entry.title, "project": entry.project}, json, f"Taken back: {entry.title}.")
 
@@ -142,7 +178,7 @@ def purge(
 ) -> None:
     """Empty the bin for good."""
     with job_errors(json), _keeper(projects) as keeper:
-        entries = [keeper.bin.entry(key) for key in keys] if keys else keeper.bin.entries()
+        entries = [keeper.entry(key) for key in keys] if keys else keeper.thrown()
         keeper.delete(entries)
     titles = [entry.title for entry in entries]
     print_result({"deleted": titles}, json, f"Deleted for good: {'; '.join(titles) or 'nothing'}.")
@@ -166,7 +202,7 @@ def _keeper(folder: Path) -> Iterator[Keeper]:
     queue = Queue(projects.folder, working=False)
     try:
         keeper = Keeper(projects, queue)
-        keeper.delete(keeper.bin.expired())
+        keeper.empty()
         yield keeper
     finally:
         queue.close()

@@ -22,6 +22,15 @@ OPTIONS = (
     " --disable-sync"
 )
 PATIENCE = 240_000  # milliseconds: a command takes seconds to load, and the machine may be busy
+# As if another window were in front, and its user had allowed to be told things.
+IN_THE_BACKGROUND = """() => {
+    Object.defineProperty(document, 'hidden', {get: () => true});
+    window.told = [];
+    window.Notification = class {
+        static permission = 'granted';
+        constructor(_title, {body}) { window.told.push(body); }
+    };
+}"""
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
@@ -126,6 +135,17 @@ def look_at_frames(page: Page) -> None:
     expect(note).to_contain_text("The face gets that of Ada", timeout=PATIENCE)
     expect(page.locator("#who")).to_contain_text("Bruno gets the face of Ada.")
 
+    # A click on the face says the next: that it stays, and again that it gets Ada's. The drawn face is in the middle.
+    for said in ("Everybody stays as filmed", "The face gets that of Ada"):
+        frame = page.locator("#before-after img").first.bounding_box()
+        assert frame is not None
+        page.mouse.click(frame["x"] + 0.4 * frame["width"], frame["y"] + 0.5 * frame["height"])  # not on the handle
+        expect(note).to_contain_text(said, timeout=PATIENCE)
+
+    press(page, "play-here")
+    expect(page.locator("#excerpt video")).to_have_js_property("readyState", 4, timeout=PATIENCE)
+    assert page.locator("#excerpt video").evaluate("film => film.duration") == pytest.approx(45 / 25, abs=0.1)
+
 
 def swap_a_part_and_compare(page: Page) -> None:
     page.get_by_text("Only a part of the clip").click()
@@ -134,12 +154,14 @@ def swap_a_part_and_compare(page: Page) -> None:
     page.locator("#last input").fill("9")
     page.locator("button.label-wrap", has_text="File").click()
     page.locator("#masks input").check()
+    page.evaluate(IN_THE_BACKGROUND)
     press(page, "swap")
     expect(page).to_have_title(re.compile("Swap Bruno.mp4"), timeout=PATIENCE)
 
     film, beside = page.locator("#player video.after"), page.locator("#player video.before")
     expect(film).to_have_js_property("readyState", 4, timeout=PATIENCE)
     expect(page).to_have_title("Swap Bruno.mp4: face of Ada: done · faceswap", timeout=PATIENCE)
+    assert page.evaluate("window.told") == ["Swap Bruno.mp4: face of Ada: done"]
     told = page.locator("#player")
     expect(told).to_contain_text("From Bruno.mp4, frames 4 to 9, with model after 30 steps.")
     expect(told).to_contain_text("Settings: Bruno gets the face of Ada; h264.")

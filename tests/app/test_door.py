@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
-from faceswap_app import door
-from faceswap_app.door import Door
+from faceswap_app import door as door_module
+from faceswap_app.door import Door, House
 
 TOKEN = "token"
 
@@ -29,7 +31,7 @@ class Page:
             Route("/gradio_api/queue/join", self.take, methods=["POST"]),
             Route("/gradio_api/upload", self.take, methods=["POST"]),
         ]
-        self.app: Any = Starlette(routes=routes, middleware=[Middleware(Door, local=auth is None)])
+        self.app: Any = Starlette(routes=routes, middleware=[Middleware(Door, house=House(local=auth is None))])
         self.app.auth, self.app.tokens, self.app.cookie_id = auth, {TOKEN: "me"}, "x"
         self.taken = 0
 
@@ -42,7 +44,7 @@ class Page:
 
     async def login(self, request: Request) -> PlainTextResponse:
         self.taken += len(await request.body())
-        right = (await request.body()) == b"right"
+        right = b"right" in await request.body()
         response = PlainTextResponse("", 200 if right else 400)
         if right:
             response.set_cookie("access-token-x", TOKEN, httponly=True, samesite="none", secure=True)
@@ -111,26 +113,47 @@ def test_after_it_uploads_are_taken_and_clicks_are_small(page: Page, visitor: Te
     assert visitor.post("/gradio_api/upload", content=large).text == "taken"
 
 
-def test_passwords_cannot_be_tried_for_long(visitor: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    for _ in range(door._WRONG - 1):
-        assert visitor.post("/login", content=b"wrong").status_code == 400
-    assert visitor.post("/login", content=b"right").status_code == 200
-    for _ in range(door._WRONG):
-        assert visitor.post("/login", content=b"wrong").status_code == 400
-    assert visitor.post("/login", content=b"right").status_code == 429
+def test_passwords_cannot_be_tried_for_long(visitor: TestClient) -> None:
+    for right in (b"wrong", b"wrong", b"right"):
+        visitor.post("/login", content=right)
+    answers = [visitor.post("/login", content=b"wrong") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [400, 400, 400, 429]
+    assert visitor.post("/login", content=b"right").status_code == 429  # nobody looks at it
     assert visitor.get("/").status_code == 200
-    monkeypatch.setattr(door, "_WAIT", 0.0)
+    assert 1 <= int(answers[-1].headers["retry-after"]) <= 2
+    time.sleep(1.1)
     assert visitor.post("/login", content=b"right").status_code == 200
 
 
-def test_the_memory_of_wrong_logins_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "_VISITORS", 5)
-    keeper = Door(Page(None).app, local=False)
-    for number in range(20):
-        for _ in range(30):
-            keeper._note(str(number), right=False)
-    assert list(keeper._wrong) == ["15", "16", "17", "18", "19"]
-    assert all(len(times) == door._WRONG for times in keeper._wrong.values())
+def test_a_name_is_slowed_from_wherever_it_is_tried(page: Page) -> None:
+    """But not for whoever has logged in by it before, from where they have."""
+    own, *strangers = (TestClient(page.app, client=(f"192.0.2.{number}", 50_000)) for number in range(5))
+    form = {"username": "ada", "password": "x"}
+    assert own.post("/login", data={**form, "password": "right"}).status_code == 200
+    assert [stranger.post("/login", data=form).status_code for stranger in strangers] == [400, 400, 400, 429]
+    assert own.post("/login", data=form).status_code == 400
+    assert own.post("/login", files={"username": (None, "bruno"), "password": (None, "x")}).status_code == 400
+
+
+def test_many_at_once_are_refused(visitor: TestClient, page: Page) -> None:
+    door = Door(page.app, House(local=False))
+    stream = HTTPConnection({"type": "http", "path": "/gradio_api/queue/data", "headers": [], "client": ("a", 1)})
+    with ExitStack() as stack:
+        for _ in range(door_module._STREAMS):
+            stack.enter_context(door._counted(stream, "ada"))
+        stream.scope |= {"app": page.app, "method": "GET"}
+        assert door._too_much(stream, "ada") == (
+            429,
+            "Too much is asked for at once. Close some windows, and try again.",
+        )
+        assert door._too_much(stream, "bruno") is None
+    assert door._too_much(stream, "ada") is None
+    assert not door._open
+
+
+def test_streams_are_for_those_who_have_logged_in(visitor: TestClient) -> None:
+    for path in ("/gradio_api/heartbeat/x", "/gradio_api/queue/data", "/gradio_api/dev/reload"):
+        assert visitor.get(path).status_code == 401
 
 
 @pytest.mark.parametrize("headers", [{}, {"x-forwarded-proto": "https"}, {"x-forwarded-proto": "https, http"}])

@@ -90,7 +90,7 @@ def test_what_is_thrown_away_comes_back_as_it_was(keeper: Keeper, project: Proje
     assert used > 1000
 
     [entry] = keeper.throw_away(project, kind, name)
-    assert keeper.bin.size(entry) > used
+    assert keeper._bin.size(entry) > used
     gone = set(before) - set(tree(keeper.projects.folder))
     assert gone
     assert all(any(path == place or path.startswith(f"{place}/") for place in entry.places) for path in gone)
@@ -100,7 +100,7 @@ def test_what_is_thrown_away_comes_back_as_it_was(keeper: Keeper, project: Proje
     keeper.take_back(entry)
     assert tree(keeper.projects.folder) == before
     assert keeper.projects.open("pair").persons() == persons
-    assert keeper.bin.entries() == []
+    assert keeper.thrown() == []
 
 
 def test_really_gone_at_once(keeper: Keeper, project: Project) -> None:
@@ -148,11 +148,11 @@ def test_a_person_who_was_added_can_go_again(keeper: Keeper, project: Project) -
 
 def test_the_bin_empties_after_a_week(keeper: Keeper, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     keeper.throw_away(project, "model", "model")
-    assert keeper.bin.expired() == []
+    assert keeper._bin.expired() == []
     later = time.time() + 7 * 86_400
     monkeypatch.setattr(bin_module.time, "time", lambda: later)
-    keeper.delete(keeper.bin.expired())
-    assert keeper.bin.entries() == []
+    keeper.empty()
+    assert keeper.thrown() == []
     assert not list(keeper.projects.folder.rglob("*.safetensors"))
 
 
@@ -175,7 +175,7 @@ def test_names_change_everywhere(keeper: Keeper, project: Project, studio: Studi
 def test_what_was_thrown_away_goes_back_to_a_project_by_its_new_name(keeper: Keeper, project: Project) -> None:
     [entry] = keeper.throw_away(project, "model", "model")
     keeper.rename(project, "project", "pair", "duo")
-    keeper.take_back(keeper.bin.entry(entry.id))
+    keeper.take_back(keeper.entry(entry.id))
     assert keeper.projects.names() == ["duo"]
     assert keeper.projects.open("duo").models() == ["model"]
 
@@ -225,7 +225,7 @@ def test_nothing_outside_is_touched(keeper: Keeper, project: Project, tmp_path: 
         forged = replace(entry, places=(place,))
         (keeper.projects.folder / ".bin" / entry.id / "entry.json").write_text(json.dumps(vars(forged), default=vars))
         with pytest.raises(ConfigError, match="no place in a project"):
-            keeper.bin.give_back(keeper.bin.entry(entry.id))
+            keeper._bin.give_back(keeper.entry(entry.id))
     assert tree(outside) == before
 
 
@@ -269,7 +269,7 @@ def test_a_place_that_is_taken_is_not_overwritten(keeper: Keeper, project: Proje
     keeper.projects.open("pair").change("a", name="Carla")
     with pytest.raises(ConfigError, match="Carla is in that place"):
         keeper.take_back(person)
-    assert len(keeper.bin.entries()) == 2
+    assert len(keeper.thrown()) == 2
 
 
 def test_the_command(projects: Projects, studio: Studio) -> None:

@@ -189,8 +189,9 @@ def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
     wait_for(lambda: status(second, later) == DONE)
     assert status(second, job) == DONE
     second.close()
-    assert first._process is not None
-    first._process.wait()
+    assert first._processes
+    for process in first._processes.values():
+        process.wait()
 
 
 def test_a_process_with_the_same_number_is_another_one(tmp_path: Path) -> None:
@@ -296,3 +297,44 @@ def test_what_a_job_uses_is_left_alone_and_jobs_follow_new_names(queue: Queue, t
     queue.forget([tmp_path / "duo" / "model"])
     assert queue.jobs() == []
     assert not (tmp_path / ".jobs" / job.id).exists()
+
+
+def test_users_take_turns(queue: Queue) -> None:
+    """Whoever asks for one job waits for one of somebody who has asked for many, not for all."""
+    jobs = [queue.add("p", f"ada {number}", ["done", str(number)], owner="ada") for number in range(3)]
+    jobs.append(queue.add("q", "bruno", ["done", "x"], owner="bruno"))
+    queue.move(jobs[2].id, "next")
+    wait_for(lambda: all(job.over for job in queue.jobs()))
+    begun = {job.title: job.begun for job in queue.jobs()}
+    assert begun["bruno"] < max(begun[f"ada {number}"] for number in (0, 1))
+    assert begun["bruno"] < begun["ada 1"]
+
+
+def test_a_job_for_each_gpu(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue.use_devices(2)
+    first, second, third = (queue.add("p", str(number), ["wait", str(number)]) for number in range(3))
+    wait_for(lambda: queue.report(first) and queue.report(second))
+    known = {job.id: job for job in queue.jobs()}
+    assert {known[first.id].device, known[second.id].device} == {0, 1}
+    assert known[third.id].status == WAITING
+    queue.stop(first.id)
+    wait_for(lambda: status(queue, third) == RUNNING)
+    assert next(job.device for job in queue.jobs() if job.id == third.id) == known[first.id].device
+
+
+def test_jobs_that_would_disturb_each_other_do_not_run_at_once(queue: Queue) -> None:
+    queue.use_devices(3)
+    first = queue.add("p", "Find", ["wait", "/p/x.mp4", "--out", "/p/faces/a"])
+    again = queue.add("p", "Find otherwise", ["wait", "/p/y.mp4", "--out", "/p/faces/a"])
+    other = queue.add("p", "Find of b", ["wait", "/p/x.mp4", "--out", "/p/faces/b"])
+    wait_for(lambda: queue.report(first) and queue.report(other))
+    assert status(queue, again) == WAITING
+
+
+def test_jobs_of_a_version_before_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "0001"
+    folder.mkdir()
+    (folder / "job.json").write_text('{"id": "0001", "project": "p", "title": "T", "arguments": ["train"]}')
+    job = read_job(folder)
+    assert job is not None
+    assert (job.owner, job.place, job.device) == ("", 0, 0)

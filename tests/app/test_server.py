@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import secrets
+import asyncio
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +14,12 @@ import pytest
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import page
 from faceswap_app.projects import Projects
+from faceswap_app.quotas import Quotas
+from faceswap_app.server import Server, check, check_address
 from faceswap_app.swap_choices import LOOKS
-from support.visit import Site, free_port, open_site
+from faceswap_cli.page import size
+from support.commands import command, misused
+from support.visit import Site, free_port, open_site, press
 
 # Model, face, giver, smallest face, colours and seam, mapping, looks, and what the file is to be.
 HOW, FILE = [None, "linear", "pyramid", *[""] * 4, *[1] * len(LOOKS)], [0, 0, "h264", 18, False, False]
@@ -41,27 +44,6 @@ def visitor(site: Site) -> Iterator[httpx.Client]:
         assert visitor.post("/login", data={"username": "me", "password": "secret"}).status_code == 200
         yield visitor
     assert "Traceback" not in site.log.read_text()
-
-
-def press(visitor: httpx.Client, elem_id: str, *data: Any) -> str:
-    """All that a browser is told when this part is used with this input."""
-    config = visitor.get("/config").json()
-    [part] = [part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id]
-    uses = [part, "click"], [part, "upload"]
-    event = next(event for event in config["dependencies"] if any(use in event["targets"] for use in uses))
-    session = secrets.token_hex(8)
-    body = {"fn_index": event["id"], "data": list(data), "session_hash": session}
-    answer = visitor.post(
-        "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
-    )
-    assert answer.status_code == 200
-    said = ""
-    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
-        for line in stream.iter_lines():
-            said += line
-            if "process_completed" in line:
-                break
-    return said
 
 
 def test_gives_nothing_away(visitor: httpx.Client, site: Site) -> None:
@@ -124,32 +106,60 @@ def test_clips_are_not_fetched_from_the_network(visitor: httpx.Client, site: Sit
 @pytest.mark.parametrize("auth", ["", "user", "user:", ":password"])
 def test_refuses_half_a_login(auth: str) -> None:
     with pytest.raises(ConfigError, match="USER:PASSWORD"):
-        page.check_auth("127.0.0.1", auth)
+        check(Server(projects=Path("x"), port=free_port(), auth=auth))
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "example.org", ""])
 def test_others_need_a_password(host: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--auth USER:PASSWORD"):
-        page.launch(tmp_path / "new", host, free_port(), None)
+        page.launch(Server(projects=tmp_path / "new", host=host, port=free_port()))
     assert not (tmp_path / "new").exists()
-    assert page.check_auth(host, "me:with:colons") == ("me", "with:colons")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1", "[::1]"])
 def test_this_computer_needs_none(host: str) -> None:
-    assert page.check_auth(host, None) is None
+    if host.strip("[]") != "::1" or socket.has_ipv6:
+        assert check(Server(projects=Path("x"), host=host, port=free_port())) is None
+
+
+def test_a_password_may_have_colons() -> None:
+    users = check(Server(projects=Path("x"), port=free_port(), auth="me:with:colons"))
+    assert users is not None
+    assert asyncio.run(users.is_right("me", "with:colons"))
+    assert not asyncio.run(users.is_right("me", "with"))
 
 
 def test_addresses_that_cannot_be(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(ConfigError, match=r"in use.*--port"):
-        page.launch(tmp_path, "127.0.0.1", other.getsockname()[1], None)
+        page.launch(Server(projects=tmp_path, port=other.getsockname()[1]))
     with pytest.raises(ConfigError, match="--port"):
-        page.check_address("127.0.0.1", 70_000)
+        check_address("127.0.0.1", 70_000)
     with pytest.raises(ConfigError, match="--host"):
-        page.check_address("no such host", 7860)
+        check_address("no such host", 7860)
 
 
 def test_a_projects_folder_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="--projects"):
         page.open_folder(tmp_path / "file" / "projects")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"quotas": Quotas(jobs=1)}, "quotas are for users who have names"),
+        ({"root_path": "faces"}, "--root-path /faces"),
+        ({"root_path": "/faces/../x y"}, "--root-path /faces"),
+        ({"auth": "me:secret", "users": Path("users")}, "both who may log in"),
+        ({"users": Path("none")}, "faceswap user add"),
+    ],
+)
+def test_settings_that_cannot_be(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        check(Server(projects=Path("x"), port=free_port(), **options))
+
+
+def test_sizes_are_said_as_people_say_them() -> None:
+    assert [size(text) for text in ("500MB", "50 gb", "1.5T")] == [500_000_000, 50_000_000_000, 1_500_000_000_000]
+    for text in ("", "50", "GB", "-1GB", "1e9GB", "9" * 40 + "TB"):
+        misused(command("app", "--projects", "x", "--quota-disk", text or " "), "Write it as 500MB")

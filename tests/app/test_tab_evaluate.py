@@ -12,7 +12,8 @@ import pytest
 
 from faceswap.errors import ConfigError
 from faceswap_app import tab_evaluate
-from faceswap_app.components import Desk
+from faceswap_app.desk import open_desk
+from faceswap_app.jobs import QueuedJob
 from faceswap_app.projects import Project, Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_evaluate import EvaluateTab
@@ -26,8 +27,13 @@ class Asked:
     def __init__(self) -> None:
         self.jobs_added: list[tuple[Any, ...]] = []
 
-    def add(self, *job: Any) -> None:
+    def jobs(self) -> list[Any]:
+        return []
+
+    def add(self, *job: Any, owner: str) -> QueuedJob:
+        assert not owner
         self.jobs_added.append(job)
+        return QueuedJob(id="0001", project="pair", title="Evaluate", arguments=("evaluate",))
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def project(studio: Studio, tmp_path: Path) -> Project:
 
 def test_the_tab_queues_the_command_and_shows_its_report_safely(project: Project) -> None:
     asked = Asked()
-    tab = EvaluateTab(Desk(Projects(project.folder.parent), cast(Queue, asked)))
+    tab = EvaluateTab(open_desk(Projects(project.folder.parent), cast(Queue, asked)))
 
     tab._evaluate("pair", "bruno_as_Ada.mp4", "clips/bruno.mp4", "a")
     [(name, title, words, out)] = asked.jobs_added
@@ -65,7 +71,7 @@ def test_models_are_compared_on_the_faces_of_whom_they_know(project: Project, st
     for name in ("first", "second"):
         shutil.copytree(studio.model, project.folder / name)
     asked = Asked()
-    tab = EvaluateTab(Desk(Projects(project.folder.parent), cast(Queue, asked)))
+    tab = EvaluateTab(open_desk(Projects(project.folder.parent), cast(Queue, asked)))
 
     tab._evaluate_models("pair", ["first", "second", "first"])
     [(_, title, words, out)] = asked.jobs_added
@@ -82,7 +88,7 @@ def test_models_are_compared_on_the_faces_of_whom_they_know(project: Project, st
 
 
 def test_the_clip_is_found_by_the_name_of_its_swap(project: Project) -> None:
-    tab = EvaluateTab(Desk(Projects(project.folder.parent), cast(Queue, Asked())))
+    tab = EvaluateTab(open_desk(Projects(project.folder.parent), cast(Queue, Asked())))
     assert tab._source("pair", "bruno_as_Ada.mp4")["value"] == "clips/bruno.mp4"
     assert tab._source("pair", "other_as_Ada.mp4")["value"] is None
 
@@ -90,7 +96,7 @@ def test_the_clip_is_found_by_the_name_of_its_swap(project: Project) -> None:
 @pytest.mark.parametrize("result", ["../../secret.mp4", None, "none.mp4"])
 def test_only_finished_videos_are_evaluated(project: Project, result: object) -> None:
     asked = Asked()
-    tab = EvaluateTab(Desk(Projects(project.folder.parent), cast(Queue, asked)))
+    tab = EvaluateTab(open_desk(Projects(project.folder.parent), cast(Queue, asked)))
     with pytest.raises(ConfigError, match="there is no finished video"):
         tab._evaluate("pair", result, "clips/bruno.mp4", "a")
     assert not asked.jobs_added

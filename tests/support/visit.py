@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
@@ -11,8 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-START = "import sys; from faceswap_cli.main import main_of_page; main_of_page()"
+import httpx
+
+START = "import sys; from faceswap_cli.start import main_of_page; main_of_page()"
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,32 @@ def open_site(folder: Path, *options: str) -> Iterator[Site]:
             process.terminate()
         assert process.wait(40) == 0
     assert site.log.read_text() == f"Open {site.url} in a browser. Ctrl-C ends the page.\n"
+
+
+def press(visitor: httpx.Client, elem_id: str, *data: Any) -> str:
+    """All that a browser is told when this part is used with this input."""
+    config = visitor.get("/config").json()
+    [part] = [part["id"] for part in config["components"] if part["props"].get("elem_id") == elem_id]
+    uses = [part, "click"], [part, "upload"]
+    event = next(event for event in config["dependencies"] if any(use in event["targets"] for use in uses))
+    return press_event(visitor, event["id"], *data)
+
+
+def press_event(visitor: httpx.Client, event: int, *data: Any) -> str:
+    """The same for an event that is known by its number."""
+    session = secrets.token_hex(8)
+    body = {"fn_index": event, "data": list(data), "session_hash": session}
+    answer = visitor.post(
+        "/gradio_api/queue/join", content=json.dumps(body), headers={"content-type": "application/json"}
+    )
+    assert answer.status_code == 200
+    said = ""
+    with visitor.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as stream:
+        for line in stream.iter_lines():
+            said += line
+            if "process_completed" in line:
+                break
+    return said
 
 
 def wait_for(done: Callable[[], object], seconds: float = 20) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 from faceswap.faces.skin import read_skins
@@ -12,23 +13,32 @@ from faceswap_pipelines.common.devices import pick_device
 
 
 class Models:
-    """What finds faces and what swaps them, by device."""
+    """What finds faces and what swaps them, by device. Several threads may ask at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 1) -> None:
+        """`kept`: how many models stay in memory, those that were asked for last; they are large."""
         self._finders: dict[tuple[str, int | None], FaceFinder] = {}
-        self._swapper: tuple[object, Swapper] | None = None  # the last one: they are large
+        self._swappers: dict[object, Swapper] = {}  # in the order in which they were asked for
+        self._kept = kept
+        self._loading = threading.Lock()
 
     def finder(self, device: str, min_face: int | None) -> FaceFinder:
         """Raises DeviceError."""
         key = device, min_face
-        if key not in self._finders:
-            self._finders[key] = FaceFinder(pick_device(device), min_face)
-        return self._finders[key]
+        with self._loading:
+            if key not in self._finders:
+                self._finders[key] = FaceFinder(pick_device(device), min_face)
+            return self._finders[key]
 
     def swapper(self, model: Path, device: str) -> Swapper:
         """With the newest weights of `model`: trained further, it is loaded anew. Raises ModelError or DeviceError."""
         checkpoint = latest_checkpoint(model)
         key = checkpoint and checkpoint.resolve(), device
-        if self._swapper is None or self._swapper[0] != key:
-            self._swapper = key, Swapper(load_model(model, pick_device(device)), read_skins(model))
-        return self._swapper[1]
+        with self._loading:
+            swapper = self._swappers.pop(key, None)
+            if swapper is None:
+                for oldest in list(self._swappers)[: len(self._swappers) - self._kept + 1]:
+                    del self._swappers[oldest]  # first: there is memory for so many
+                swapper = Swapper(load_model(model, pick_device(device)), read_skins(model))
+            self._swappers[key] = swapper
+            return swapper

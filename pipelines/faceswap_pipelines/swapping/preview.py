@@ -8,7 +8,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from faceswap.errors import FaceError, MediaError, OutputError
-from faceswap.faces.selection import Selection, selected_faces
+from faceswap.faces.selection import Selection, recognise_tracks, selected_faces
+from faceswap.faces.trackfile import Track
+from faceswap.model.identities import read_identities
 from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.infer import Swapper
 from faceswap.types import Box, Frame, FrameFaces, Picture
@@ -67,6 +69,8 @@ class PreviewFrame:
     after: Picture
     faces: tuple[tuple[Box, str | None], ...]
     """From left to right: where a face is, in pixels, and the person of the model that it becomes; None: it stays."""
+    looks_like: tuple[str | None, ...]
+    """In the same order: the person of the model whom each shows, if it is one of them and the model knows them."""
 
 
 def preview_frame(job: SwapJob, index: int, models: Models) -> PreviewFrame:
@@ -90,8 +94,21 @@ def preview_frame(job: SwapJob, index: int, models: Models) -> PreviewFrame:
     [made] = _each(frames, selections, swapper, job)
     [(_, seen)] = frames
     becomes = {face.track: person for face, person in selected_faces(selections, seen.faces)}
-    faces = sorted(((face.box, becomes.get(face.track)) for face in seen.faces), key=lambda face: face[0][0])
-    return PreviewFrame(before=made.frame.image, after=made.image, faces=tuple(faces))
+    whose = _recognised(job, found)
+    faces = sorted(seen.faces, key=lambda face: face.box[0])
+    return PreviewFrame(
+        before=made.frame.image,
+        after=made.image,
+        faces=tuple((face.box, becomes.get(face.track)) for face in faces),
+        looks_like=tuple(whose.get(face.track) for face in faces),
+    )
+
+
+def _recognised(job: SwapJob, tracks: Sequence[Track]) -> dict[int, str]:
+    """By the number of a track: whom it shows, of the persons whom the model knows."""
+    known = read_identities(job.model)
+    selections = recognise_tracks(known, {person: person for person in known}, tracks) if known else []
+    return {track: selection.person for selection in selections for track in selection.tracks}
 
 
 def _each(
