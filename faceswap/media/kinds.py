@@ -67,6 +67,15 @@ def _kind(path: Path) -> str | None:
     return kind or (named if named in (PICTURE, VIDEO) else None)
 
 
+def is_animated_webp(path: Path) -> bool:
+    """Whether it is a WebP picture that moves."""
+    if not path.is_file() or _kind(path) != VIDEO:
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP"
+
+
 def is_heic(path: Path) -> bool:
     """Whether it is a photo as iPhones take them: HEVC in an ISO media file."""
     with path.open("rb") as file:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from faceswap.errors import MediaError, OutputError
@@ -23,12 +25,26 @@ from faceswap.types import Alpha, Picture, Seal
 MAX_PIXELS = 100_000_000
 """More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
 
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Pillow's names of the kinds that are read, whatever a file is called: others of its parsers run programs."""
+
+DAMAGES = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+"""What Pillow's parsers raise on damage."""
 
 _BAND = 512  # rows that are converted at once
 
 _BLOCK = 32  # pixels
+
+_HEAD = 1 << 16  # bytes in which an ISO media file's tags are looked for
+_COLOUR_TAGS = re.compile(rb"colrnclx(....)", re.DOTALL)
+"""Primaries and transfer by the numbers of H.273, in AVIF and HEIC."""
+_HDR_TRANSFERS = {16, 18}
+"""PQ and HLG."""
+_TO_SRGB = {
+    9: np.array([[1.660491, -0.587641, -0.07285], [-0.12455, 1.1329, -0.008349], [-0.018151, -0.100579, 1.11873]]),
+    12: np.array([[1.22494, -0.22494, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]]),
+}
+"""From the primaries of BT.2020 and of Display P3, in light."""
 
 _WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
@@ -52,12 +68,15 @@ def read_picture(path: Path) -> Picture:
 
     try:
         # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats_of(path)) as picture:
             if picture.width * picture.height > MAX_PIXELS:
                 problem = f"{path} is too large ({picture.width}x{picture.height} pixels)"
                 raise MediaError(problem, "Make it smaller than 100 megapixels")
             ImageOps.exif_transpose(picture, in_place=True)
-            return _to_rgb(_in_srgb(picture))
+            has_profile = "icc_profile" in picture.info
+            image = _to_rgb(in_srgb(picture))
+
+        return image if has_profile else _by_tags(image, path)
 
     except MemoryError:
         raise MediaError(f"{path} does not fit into the memory", "Close other programs, or make it smaller") from None
@@ -65,12 +84,25 @@ def read_picture(path: Path) -> Picture:
         raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
     except UnidentifiedImageError:
         if is_heic(path):
-            raise MediaError(f"{path} is a HEIC photo, which cannot be read here", "Export it as JPEG first") from None
+            remedy = "Export it as JPEG first, or install what reads it: uv sync --extra heic"
+            raise MediaError(f"{path} is a HEIC photo, which cannot be read here", remedy) from None
         raise MediaError(f"{path} is not a picture, or is damaged", "Give a JPEG or PNG picture") from None
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error):  # what Pillow's parsers raise on damage
+    except DAMAGES:
         raise MediaError(f"{path} is damaged", "Copy or download it again") from None
+
+
+def formats_of(path: Path) -> tuple[str, ...]:
+    """What a picture may be; HEIC, where the extra that reads it is installed."""
+    if not is_heic(path):
+        return FORMATS
+    try:
+        import pillow_heif  # an extra, and it takes time
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 @dataclass(frozen=True)
@@ -85,7 +117,7 @@ class Extras:
 
 def read_extras(path: Path) -> Extras:
     """What is to be kept of a picture that `read_picture` has read."""
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats_of(path)) as picture:
         tags = picture.getexif()
         alpha = None
         if picture.has_transparency_data:
@@ -139,7 +171,7 @@ def write_picture(
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
 
 
-def _in_srgb(picture: Image.Image) -> Image.Image:
+def in_srgb(picture: Image.Image) -> Image.Image:
     """The picture as RGB, RGBA or unchanged, its colours converted by the profile that it carries."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode.startswith("I") or picture.mode == "F":
@@ -169,6 +201,38 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     if alpha is not None:
         converted.putalpha(alpha)
     return converted
+
+
+def _by_tags(image: Picture, path: Path) -> Picture:
+    """The picture in sRGB by the colour tags of an AVIF or HEIC file without a profile. Raises MediaError for HDR."""
+    with path.open("rb") as file:
+        tags = _COLOUR_TAGS.search(file.read(_HEAD))
+    if not tags:
+        return image
+
+    primaries, transfer = struct.unpack(">HH", tags[1])
+    if transfer in _HDR_TRANSFERS:
+        problem = f"{path} is an HDR picture (PQ or HLG), which cannot be read here"
+        raise MediaError(problem, "Export it as JPEG, or without HDR, first")
+    to_srgb = _TO_SRGB.get(primaries)
+    if to_srgb is None:
+        return image
+
+    linear, levels = _srgb_curves()
+    converted = np.empty_like(image)
+    for top in range(0, image.shape[0], _BAND):
+        light = linear[image[top : top + _BAND]] @ to_srgb.T
+        converted[top : top + _BAND] = levels[np.rint(np.clip(light, 0, 1) * (len(levels) - 1)).astype(np.uint16)]
+    return converted
+
+
+@cache
+def _srgb_curves() -> tuple[Float[np.ndarray, 256], UInt8[np.ndarray, 65536]]:
+    """The light of each level, 0..1; and the level of each light, in 65,536 steps."""
+    level, light = np.arange(256) / 255, np.arange(65_536) / 65_535
+    linear = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
+    levels = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+    return linear.astype(np.float32), np.rint(255 * levels).astype(np.uint8)
 
 
 def _to_rgb(picture: Image.Image) -> Picture:

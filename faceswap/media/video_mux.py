@@ -36,9 +36,10 @@ if TYPE_CHECKING:  # there is no such name at run time
     from av.container.core import Chapter
 
 from faceswap.media.codecs import CONTAINERS
+from faceswap.media.info import VideoInfo
 from faceswap.media.sound import Fate, SoundTrack, add_aac, encoded_packets
 from faceswap.media.trial import accepts
-from faceswap.media.video import VideoInfo, open_video, video_stream
+from faceswap.media.video import open_video, video_stream
 
 _MAX_TIMESCALE = 2**31 - 1
 _TRACKS = {"subtitle": "subtitles", "data": "data, such as timecode", "video": "cover art", "attachment": "attachments"}
@@ -84,8 +85,8 @@ def join(
     zero = segments[0].ticks[0] if excerpt else 0
     span = _span(source, zero, ends[-1], excerpt)
 
-    # Beside a folder's pictures there is nothing: of what a segment holds, nothing comes along.
-    beside = segments[0].path if source.is_folder else source.path
+    # Beside pictures that stand alone there is nothing: of what a segment holds, nothing comes along.
+    beside = segments[0].path if source.stands_alone else source.path
     with open_video(beside) as origin, av.open(str(segments[0].path), "r") as first:
         # What comes along, and when each track starts.
         copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
@@ -238,7 +239,7 @@ def _chapters(origin: InputContainer, zero: Fraction) -> list[Chapter]:
 def _last_duration(source: VideoInfo, last: int) -> int:
     """Ticks for which the source shows its frame at `last`; one average frame if it does not say."""
     nominal = max(1, round(1 / (source.frame_rate * source.time_base)))
-    if source.interlaced or source.is_folder:  # it may speak of fields, or says nothing
+    if source.interlaced or source.stands_alone:  # it may speak of fields, or says nothing
         return nominal
 
     try:

@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from PIL import Image
 
+from faceswap.errors import MediaError
 from faceswap.media.codecs import Encoding
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
@@ -251,6 +252,52 @@ def make_transparent(path: Path, codec: str, pixels: str, options: dict[str, str
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def animated_webp(path: Path, pictures: Sequence[np.ndarray], durations: list[int]) -> Path:
+    """An animation without loss, of RGB or RGBA, each picture so many milliseconds long."""
+    first, *others = (Image.fromarray(picture) for picture in pictures)
+    first.save(path, "WEBP", save_all=True, append_images=others, duration=durations, lossless=True, exact=True)
+    return path
+
+
+DURATIONS = [40, 80, 200, 40, 40, 120]
+UNEVEN = [Fraction(ticks, 1000) for ticks in (0, 40, 120, 320, 360, 400)]
+
+
+class TestAnimatedWebP:
+    def test_it_is_read_as_any_video(self, tmp_path: Path) -> None:
+        clip = animated_webp(tmp_path / "a", gradients(6), DURATIONS)
+        info = probe(clip)
+        assert (info.frame_count, info.duration) == (6, Fraction(52, 100))
+        assert not info.has_alpha
+        frames = list(read_frames(clip, 1, 5))
+        assert [(frame.index, frame.time) for frame in frames] == list(enumerate(UNEVEN))[1:5]
+        np.testing.assert_array_equal(np.stack([frame.image for frame in frames]), np.stack(gradients(6))[1:5])
+        [third] = sample_frames(clip, 1, 2, 3)
+        np.testing.assert_array_equal(third.image, gradients(6)[2])
+
+    def test_a_copy_keeps_its_times_and_its_transparency(self, tmp_path: Path) -> None:
+        opacity = np.full((*gradients(1)[0].shape[:2], 1), 255, np.uint8)
+        opacity[:20] = 128
+        clip = animated_webp(tmp_path / "a", [np.dstack([image, opacity]) for image in gradients(6)], DURATIONS)
+        assert times(copy(clip, tmp_path / "out.mp4")) == UNEVEN
+        out = tmp_path / "out.mov"
+        with open_writer(out, probe(clip), encoding=Encoding(codec="prores"), signature="a") as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time, frame.alpha)
+        alphas = [frame.alpha for frame in read_frames(out)]
+        assert all(alpha is not None and abs(int(alpha[10, 10]) - 128) <= 2 and alpha[-1, 0] > 253 for alpha in alphas)
+
+    def test_one_that_breaks_off_gives_what_there_is(self, tmp_path: Path) -> None:
+        clip = animated_webp(tmp_path / "a", gradients(6), DURATIONS)
+        whole = clip.read_bytes()
+        clip.write_bytes(whole[: len(whole) // 2])
+        try:
+            frames = list(read_frames(clip))
+        except MediaError:
+            return
+        assert len(frames) < 6
 
 
 class TestTransparency:

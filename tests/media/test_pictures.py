@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable, Sequence
@@ -246,11 +247,38 @@ def test_an_opaque_picture_without_exif_has_no_extras(tmp_path: Path, picture: P
     assert read_extras(tmp_path / "a.jpg") == Extras(None, b"")
 
 
-def test_heic_is_refused_in_its_own_words(tmp_path: Path) -> None:
+def test_heic_is_refused_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if the extra were not installed
     (tmp_path / "photo.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(999))
     assert is_picture(tmp_path / "photo.heic")
-    with pytest.raises(MediaError, match="HEIC"):
+    with pytest.raises(MediaError, match=r"HEIC.*--extra heic"):
         read_picture(tmp_path / "photo.heic")
+
+
+def tagged_avif(path: Path, picture: Picture, primaries: int, transfer: int) -> Path:
+    """An AVIF picture without a profile, of these tags (numbers of H.273)."""
+    Image.fromarray(picture).save(path, "AVIF", quality=100, subsampling="4:4:4")
+    parts = path.read_bytes().split(b"colrnclx")
+    assert len(parts) == 2
+    path.write_bytes(b"colrnclx".join([parts[0], struct.pack(">HH", primaries, transfer) + parts[1][4:]]))
+    return path
+
+
+class TestColourTags:
+    @pytest.mark.parametrize(("primaries", "wide"), [(12, (186, 88, 84)), (9, (168, 95, 84)), (1, (200, 80, 80))])
+    def test_wide_primaries_become_srgb(self, tmp_path: Path, primaries: int, wide: tuple[int, int, int]) -> None:
+        """One red of sRGB, in the levels that it has in Display P3, BT.2020 and BT.709."""
+        picture = np.full((64, 64, 3), wide, np.uint8)
+        picture[:32] = 128
+        read = read_picture(tagged_avif(tmp_path / "a.avif", picture, primaries, 13)).astype(int)
+        assert np.abs(read[8:24] - 128).max() <= 2
+        assert np.abs(read[40:56] - (200, 80, 80)).max() <= 3
+
+    @pytest.mark.parametrize("transfer", [16, 18])
+    def test_hdr_is_refused_in_its_own_words(self, tmp_path: Path, transfer: int) -> None:
+        clip = tagged_avif(tmp_path / "a.avif", np.full((64, 64, 3), 128, np.uint8), 9, transfer)
+        with pytest.raises(MediaError, match="HDR picture"):
+            read_picture(clip)
 
 
 class TestKinds:
@@ -268,8 +296,7 @@ class TestKinds:
         pictures[0].save(tmp_path / "a", kind, save_all=True, append_images=pictures[1:], duration=100)
         assert is_video(tmp_path / "a")
         assert not is_picture(tmp_path / "a")
-        if kind != "WEBP":  # FFmpeg does not know it
-            assert [frame.time for frame in read_frames(tmp_path / "a")] == [0, Fraction(1, 10), Fraction(1, 5)]
+        assert [frame.time for frame in read_frames(tmp_path / "a")] == [0, Fraction(1, 10), Fraction(1, 5)]
 
     @pytest.mark.parametrize(
         ("muxer", "codec"),
