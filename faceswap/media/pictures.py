@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from faceswap.errors import MediaError, OutputError
 from faceswap.files import replaced
 from faceswap.geometry import Similarity
-from faceswap.media.kinds import is_heic
+from faceswap.media.kinds import is_exr, is_heic
 from faceswap.types import Alpha, Picture, Seal
 
 MAX_PIXELS = 100_000_000
@@ -86,6 +86,9 @@ def read_picture(path: Path) -> Picture:
         if is_heic(path):
             remedy = "Export it as JPEG first, or install what reads it: uv sync --extra heic"
             raise MediaError(f"{path} is a HEIC photo, which cannot be read here", remedy) from None
+        if is_exr(path):
+            problem = f"{path} is an OpenEXR picture: light without limits, of which each renderer makes other colours"
+            raise MediaError(problem, "Render it as PNG, or as a video") from None
         raise MediaError(f"{path} is not a picture, or is damaged", "Give a JPEG or PNG picture") from None
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None

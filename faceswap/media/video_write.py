@@ -310,7 +310,7 @@ class _SegmentEncoder:
         room = ((0, height % 2 * self._even[1]), (0, width % 2 * self._even[0]), (0, 0))
         if height % 2 or width % 2:
             stored = np.pad(stored, room, mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), kind)
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(stored), kind)
 
         if self._yuv:
             frame = self._reformatter.reformat(

@@ -37,7 +37,8 @@ def sharpening(strips: Iterable[tuple[Alphas, Alphas, Alphas]], how_far: Sequenc
     sums = [torch.stack([where, where * fine**2, where * below**2]).sum(dim=(2, 3, 4)) for fine, below, where in strips]
     weight, has, should = torch.stack(sums).sum(dim=0)
     has, should = ((energy / weight.clamp_min(1e-6)).sqrt() for energy in (has, should))
-    return has.new_tensor(how_far) * (should / has.clamp_min(1e-6) - 1).clamp(0, _MOST)
+    amounts: Tensor = weight.new_tensor(how_far) * (should / has.clamp_min(1e-6) - 1).clamp(0, _MOST)
+    return amounts
 
 
 def sharpened(faces: Pictures, fine: Alphas, amounts: Float[Tensor, " faces"]) -> Pictures:

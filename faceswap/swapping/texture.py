@@ -87,7 +87,8 @@ def texture_amounts(strips: Iterable[tuple[Planes, Planes, Planes, Planes]]) -> 
     ]
     total, *energies = torch.stack(sums).sum(dim=0)
     had, wanted, offered = (energy / total.clamp_min(1e-6) for energy in energies)
-    return ((wanted - had).clamp_min(0) / offered.clamp_min(1e-6)).sqrt().clamp(max=_STRONGEST)
+    amounts: Tensor = ((wanted - had).clamp_min(0) / offered.clamp_min(1e-6)).sqrt().clamp(max=_STRONGEST)
+    return amounts
 
 
 def _laid(texture: Float[Tensor, "_ _ 2"], way: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:

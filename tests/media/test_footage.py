@@ -261,6 +261,71 @@ def animated_webp(path: Path, pictures: Sequence[np.ndarray], durations: list[in
     return path
 
 
+SRT = """1
+00:00:00,200 --> 00:00:00,500
+Grüße
+zwei Zeilen
+
+2
+00:00:00,600 --> 00:00:01,000
+<i>schräg</i> gesetzt
+"""
+
+
+def with_subtitles(path: Path, text: str) -> Path:
+    """A clip of a second in Matroska with SRT."""
+    clip, lines = make_footage(path.with_suffix(".h264.mkv"), gradients(25)), path.with_suffix(".srt")
+    lines.write_text(text, encoding="utf-8")
+    with av.open(str(clip)) as film, av.open(str(lines)) as words, av.open(str(path), "w", format="matroska") as out:
+        tracks = [film.streams.video[0], words.streams.subtitles[0]]
+        streams = [out.add_stream_from_template(track) for track in tracks]
+        streams[1].metadata["language"] = "ger"
+        for source, track, stream in zip((film, words), tracks, streams, strict=True):
+            for packet in source.demux(track):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    return path
+
+
+def subtitles(path: Path) -> tuple[str, str | None, list[tuple[float, float, str]]]:
+    """The codec of the track of subtitles, its language, and its texts with beginning and length in seconds."""
+    with av.open(str(path)) as container:
+        [track] = container.streams.subtitles
+        texts = []
+        for packet in container.demux(track):
+            lines = track.codec_context.decode2(packet) if packet.size else None
+            if lines:
+                assert packet.pts is not None
+                assert packet.duration is not None
+                begin, length = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.duration))
+                texts.append((begin, length, lines[0].dialogue.decode()))  # type: ignore[attr-defined]
+        return track.codec_context.codec.canonical_name, track.metadata.get("language"), texts
+
+
+class TestSubtitles:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+    def test_text_is_written_in_the_containers_own_kind_and_back(self, tmp_path: Path, suffix: str) -> None:
+        clip = with_subtitles(tmp_path / "clip.mkv", SRT)
+        out = tmp_path / f"out{suffix}"
+        with open_writer(out, probe(clip), signature="a") as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time)
+        assert [note for note in writer.notes if "subtitles" in note]
+
+        kind, language, texts = subtitles(out)
+        assert (kind, language) == ("mov_text", "ger")
+        spoken = [text for text in texts if text[2]]
+        assert [(begin, length) for begin, length, _ in spoken] == [(0.2, 0.3), (0.6, 0.4)]
+        assert "Grüße\nzwei Zeilen" in spoken[0][2]
+        assert "schräg" in spoken[1][2]
+
+        kind, language, again = subtitles(copy(out, tmp_path / "back.mkv"))
+        assert kind == "subrip"
+        assert [(begin, length) for begin, length, text in again if text] == [(0.2, 0.3), (0.6, 0.4)]
+        assert again[0][2] == spoken[0][2]
+
+
 DURATIONS = [40, 80, 200, 40, 40, 120]
 UNEVEN = [Fraction(ticks, 1000) for ticks in (0, 40, 120, 320, 360, 400)]
 

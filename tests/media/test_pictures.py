@@ -255,6 +255,13 @@ def test_heic_is_refused_in_its_own_words(tmp_path: Path, monkeypatch: pytest.Mo
         read_picture(tmp_path / "photo.heic")
 
 
+def test_exr_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"v/1\x01\x02" + bytes(400))
+    assert is_picture(tmp_path / "a")
+    with pytest.raises(MediaError, match="OpenEXR"):
+        read_picture(tmp_path / "a")
+
+
 def tagged_avif(path: Path, picture: Picture, primaries: int, transfer: int) -> Path:
     """An AVIF picture without a profile, of these tags (numbers of H.273)."""
     Image.fromarray(picture).save(path, "AVIF", quality=100, subsampling="4:4:4")
