@@ -7,18 +7,18 @@ import re
 import struct
 import warnings
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.files import replaced
 from faceswap.geometry import Similarity
+from faceswap.media.gamut import narrowed
 from faceswap.media.kinds import is_exr, is_heic
 from faceswap.types import Alpha, Picture, Seal
 
@@ -40,11 +40,6 @@ _COLOUR_TAGS = re.compile(rb"colrnclx(....)", re.DOTALL)
 """Primaries and transfer by the numbers of H.273, in AVIF and HEIC."""
 _HDR_TRANSFERS = {16, 18}
 """PQ and HLG."""
-_TO_SRGB = {
-    9: np.array([[1.660491, -0.587641, -0.07285], [-0.12455, 1.1329, -0.008349], [-0.018151, -0.100579, 1.11873]]),
-    12: np.array([[1.22494, -0.22494, 0.0], [-0.042057, 1.042057, 0.0], [-0.019638, -0.078636, 1.098274]]),
-}
-"""From the primaries of BT.2020 and of Display P3, in light."""
 
 _WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
@@ -217,25 +212,7 @@ def _by_tags(image: Picture, path: Path) -> Picture:
     if transfer in _HDR_TRANSFERS:
         problem = f"{path} is an HDR picture (PQ or HLG), which cannot be read here"
         raise MediaError(problem, "Export it as JPEG, or without HDR, first")
-    to_srgb = _TO_SRGB.get(primaries)
-    if to_srgb is None:
-        return image
-
-    linear, levels = _srgb_curves()
-    converted = np.empty_like(image)
-    for top in range(0, image.shape[0], _BAND):
-        light = linear[image[top : top + _BAND]] @ to_srgb.T
-        converted[top : top + _BAND] = levels[np.rint(np.clip(light, 0, 1) * (len(levels) - 1)).astype(np.uint16)]
-    return converted
-
-
-@cache
-def _srgb_curves() -> tuple[Float[np.ndarray, 256], UInt8[np.ndarray, 65536]]:
-    """The light of each level, 0..1; and the level of each light, in 65,536 steps."""
-    level, light = np.arange(256) / 255, np.arange(65_536) / 65_535
-    linear = np.where(level <= 0.04045, level / 12.92, ((level + 0.055) / 1.055) ** 2.4)
-    levels = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
-    return linear.astype(np.float32), np.rint(255 * levels).astype(np.uint8)
+    return narrowed(image, primaries, is_video=False)
 
 
 def _to_rgb(picture: Image.Image) -> Picture:

@@ -29,6 +29,7 @@ from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
 from faceswap.media.animation import probe_animation, read_animation
+from faceswap.media.gamut import BT2020, DISPLAY_P3, narrowed
 from faceswap.media.info import VideoInfo
 from faceswap.media.kinds import is_animated_webp, is_video
 from faceswap.media.pictures import MAX_PIXELS, on_black
@@ -54,8 +55,12 @@ _MATRICES = {
     10: ("bt2020c", Colorspace.BT2020),
 }
 _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
-_WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
-"""Of BT.2020, DCI-P3 and Display P3: shown as if they were BT.709's, colours are a fifth too dull."""
+_WIDE_PRIMARIES = {
+    ColorPrimaries.BT2020: BT2020,
+    ColorPrimaries.SMPTE431: DISPLAY_P3,  # DCI's white is another one, which cameras and editors leave out
+    ColorPrimaries.SMPTE432: DISPLAY_P3,
+}
+"""Shown as if they were BT.709's, colours are a fifth too dull."""
 
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that know transparency, by the codec."""
@@ -414,8 +419,8 @@ def _ticks(picture: av.VideoFrame, stream: VideoStream) -> int:
 
 @contextmanager
 def _reformatter(info: VideoInfo) -> Iterator[VideoReformatter]:
-    """One that nobody uses just now and that has, if possible, read such a video before: for HDR and wide primaries
-    swscale prepares itself for seconds."""
+    """One that nobody uses just now and that has, if possible, read such a video before: for HDR swscale
+    prepares itself for seconds."""
     idle = _idle(info.width, info.height, info.bit_depth, info.color_matrix)
     try:
         reformatter = idle.pop()
@@ -471,7 +476,6 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
     is_hdr = picture.color_trc in _HDR_TRANSFERS
     if is_hdr and picture.color_primaries == ColorPrimaries.UNSPECIFIED:
         picture.color_primaries = ColorPrimaries.BT2020  # there is no other HDR
-    is_wide = picture.color_primaries in _WIDE_PRIMARIES
 
     rgb = reformatter.reformat(
         picture,
@@ -481,10 +485,12 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
         src_colorspace=None if picture.format.is_rgb else _matrix(picture),
         dst_color_range=ColorRange.JPEG,
         dst_color_trc=ColorTrc.BT709 if is_hdr else None,
-        dst_color_primaries=ColorPrimaries.BT709 if is_hdr or is_wide else None,
-        interpolation=_ACCURATE if is_hdr or is_wide else _EXACT_CHROMA,
+        dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
+        interpolation=_ACCURATE if is_hdr else _EXACT_CHROMA,
     )
-    return _turned(rgb.to_ndarray().astype(np.uint8, copy=False), info)
+    image = rgb.to_ndarray().astype(np.uint8, copy=False)
+    primaries = None if is_hdr else _WIDE_PRIMARIES.get(picture.color_primaries)
+    return _turned(image if primaries is None else narrowed(image, primaries, is_video=True), info)
 
 
 def _matrix(picture: av.VideoFrame) -> Colorspace:

@@ -11,8 +11,9 @@ T = TypeVar("T")
 
 
 def depth_for(width: int, height: int) -> int:
-    """How many RGB pictures of this size to keep in a queue: at most 8, and 50 megabytes of large ones."""
-    return max(1, min(8, 17_000_000 // (width * height)))
+    """How many RGB pictures of this size to make in advance: at most 8, and 50 megabytes of large ones; none of those
+    that are larger than 4K by far."""
+    return min(8, 17_000_000 // (width * height))
 
 
 def batch_for(width: int, height: int, most: int) -> int:
@@ -21,11 +22,15 @@ def batch_for(width: int, height: int, most: int) -> int:
 
 
 def prefetch(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
-    """The same items, made in a thread of their own up to `depth` in advance.
+    """The same items, made in a thread of their own up to `depth` in advance; with 0, each when it is asked for.
 
     An exception in `items` comes out here, after the items before it. Closing this generator ends the thread
     and closes `items`.
     """
+    if depth == 0:
+        yield from items
+        return
+
     ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue()
     room = threading.Semaphore(depth)  # taken before an item is made: large ones are not to wait for a place
     stopped = False

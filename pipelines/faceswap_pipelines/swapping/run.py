@@ -73,7 +73,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         begun = outputs.next
         samples = Samples(begun, _last(job, info))
         rendered = _rendered(job, info, swapper, tracks, analysis, selections, begun=begun)
-        frames = prefetch(samples.taken_from(rendered), depth_for(info.width, info.height))
+        frames = prefetch(samples.taken_from(rendered), max(1, depth_for(info.width, info.height)))
         stack.callback(frames.close)
         written, swapped = yield from _write(job, info, frames, outputs)
 
