@@ -44,8 +44,9 @@ _HDR_TRANSFERS = {16, 18}
 _WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
-def read_picture(path: Path) -> Picture:
-    """The picture at `path` as RGB, upright by its EXIF orientation.
+def read_picture(path: Path, middle: int | None = None) -> Picture:
+    """The picture at `path` as RGB, upright by its EXIF orientation; with `middle`, at most so many pixels of it from
+    its middle, in each direction.
 
     Colours are converted to sRGB from the profile that the picture carries (Display P3, Adobe RGB, CMYK ...). Grey
     pictures become RGB, 16 bits and floating point become 8 bits, transparency is laid on black, of an animation comes
@@ -69,7 +70,7 @@ def read_picture(path: Path) -> Picture:
                 raise MediaError(problem, "Make it smaller than 100 megapixels")
             ImageOps.exif_transpose(picture, in_place=True)
             has_profile = "icc_profile" in picture.info
-            image = _to_rgb(in_srgb(picture))
+            image = _to_rgb(in_srgb(picture if middle is None else _middle_of(picture, middle)))
 
         return image if has_profile else _by_tags(image, path)
 
@@ -89,6 +90,13 @@ def read_picture(path: Path) -> Picture:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
     except DAMAGES:
         raise MediaError(f"{path} is damaged", "Copy or download it again") from None
+
+
+def _middle_of(picture: Image.Image, side: int) -> Image.Image:
+    """At most `side` pixels in each direction."""
+    width, height = min(side, picture.width), min(side, picture.height)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
 
 
 def formats_of(path: Path) -> tuple[str, ...]:

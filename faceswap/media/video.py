@@ -55,7 +55,7 @@ _MATRICES = {
     10: ("bt2020c", Colorspace.BT2020),
 }
 _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
-_WIDE_PRIMARIES = {
+_WIDE_PRIMARIES: dict[int, int] = {
     ColorPrimaries.BT2020: BT2020,
     ColorPrimaries.SMPTE431: DISPLAY_P3,  # DCI's white is another one, which cameras and editors leave out
     ColorPrimaries.SMPTE432: DISPLAY_P3,

@@ -14,7 +14,7 @@ from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import sample_frames
 from faceswap.provenance.credentials import BROKEN, ELSEWHERE, TRUSTED, Credentials, read_credentials
-from faceswap.provenance.watermark import Mark, detect_watermark
+from faceswap.provenance.watermark import LARGEST, Mark, detect_watermark
 from faceswap.provenance.xmp import read_source_type
 from faceswap.types import Picture
 from faceswap_pipelines.common.progress import Progress, Run
@@ -77,7 +77,7 @@ def _report(file: Path, authorities: str) -> VerifyReport:
 def _pictures(file: Path) -> Iterator[Picture]:
     """One at a time: those of a large video would fill the memory."""
     if is_picture(file):
-        yield read_picture(file)
+        yield read_picture(file, middle=LARGEST)
         return
     frames = sample_frames(file, _FRAMES)
     first = next(frames, None)
