@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from itertools import accumulate, islice
 from pathlib import Path
@@ -13,7 +13,8 @@ from PIL import Image
 
 from faceswap.errors import MediaError
 from faceswap.media.info import WEBP, VideoInfo
-from faceswap.media.pictures import DAMAGES, MAX_PIXELS, in_srgb, on_black
+from faceswap.media.limits import make_smaller
+from faceswap.media.pictures import DAMAGES, in_srgb, on_black, opened
 from faceswap.types import Frame
 
 _TICK = Fraction(1, 1000)  # seconds: what WebP counts in
@@ -24,11 +25,7 @@ def probe_animation(path: Path) -> VideoInfo:
     """What is in the animated WebP at `path`; decodes its first frame. Raises MediaError."""
     durations = _durations(path)
     with _opened(path) as picture:
-        try:
-            picture.load()
-        except DAMAGES:
-            raise MediaError(f"{path} is damaged", "Copy or download it again") from None
-
+        picture.load()
         duration = sum(durations) * _TICK
         return VideoInfo(
             path=path,
@@ -74,22 +71,17 @@ def read_animation(path: Path, start: int = 0, stop: int | None = None) -> Itera
             yield Frame(on_black(planes[..., :3], alpha), index, ticks * _TICK, alpha)
 
 
-def _opened(path: Path) -> Image.Image:
-    """The picture, to be closed by the caller (`with`)."""
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with warnings.catch_warnings(action="ignore"):
-            picture = Image.open(path, formats=("WEBP",))
+        with opened(path, ("WEBP",)) as picture:
+            yield picture
     except Image.DecompressionBombError:
-        raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
+        raise MediaError(f"{path} is too large", make_smaller()) from None
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
     except DAMAGES:
         raise MediaError(f"{path} is damaged", "Copy or download it again") from None
-
-    if picture.width * picture.height > MAX_PIXELS:
-        picture.close()
-        raise MediaError(f"{path} is too large ({picture.width}x{picture.height} pixels)", "Make it smaller")
-    return picture
 
 
 def _is_transparent(picture: Image.Image) -> bool:

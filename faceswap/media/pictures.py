@@ -6,6 +6,8 @@ import io
 import re
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,13 +22,13 @@ from faceswap.files import replaced
 from faceswap.geometry import Similarity
 from faceswap.media.gamut import narrowed
 from faceswap.media.kinds import is_exr, is_heic
+from faceswap.media.limits import make_smaller, max_pixels
 from faceswap.types import Alpha, Picture, Seal
-
-MAX_PIXELS = 100_000_000
-"""More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Pillow's names of the kinds that are read, whatever a file is called: others of its parsers run programs."""
+
+_PILLOWS_LIMIT = Image.MAX_IMAGE_PIXELS or 0
 
 DAMAGES = (OSError, SyntaxError, ValueError, EOFError, struct.error)
 """What Pillow's parsers raise on damage."""
@@ -53,7 +55,7 @@ def read_picture(path: Path, middle: int | None = None) -> Picture:
     the first frame.
 
     Raises:
-        MediaError: the file is missing, empty, damaged, no picture, or larger than 100 megapixels.
+        MediaError: the file is missing, empty, damaged, no picture, or larger than `limits.max_pixels`.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -63,11 +65,7 @@ def read_picture(path: Path, middle: int | None = None) -> Picture:
         raise MediaError(f"{path} is empty (0 bytes)", "Copy or download it again")
 
     try:
-        # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats_of(path)) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                problem = f"{path} is too large ({picture.width}x{picture.height} pixels)"
-                raise MediaError(problem, "Make it smaller than 100 megapixels")
+        with opened(path, formats_of(path)) as picture:
             ImageOps.exif_transpose(picture, in_place=True)
             has_profile = "icc_profile" in picture.info
             image = _to_rgb(in_srgb(picture if middle is None else _middle_of(picture, middle)))
@@ -77,7 +75,7 @@ def read_picture(path: Path, middle: int | None = None) -> Picture:
     except MemoryError:
         raise MediaError(f"{path} does not fit into the memory", "Close other programs, or make it smaller") from None
     except Image.DecompressionBombError:
-        raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
+        raise MediaError(f"{path} is too large", make_smaller()) from None
     except UnidentifiedImageError:
         if is_heic(path):
             remedy = "Export it as JPEG first, or install what reads it: uv sync --extra heic"
@@ -97,6 +95,17 @@ def _middle_of(picture: Image.Image, side: int) -> Image.Image:
     width, height = min(side, picture.width), min(side, picture.height)
     left, top = (picture.width - width) // 2, (picture.height - height) // 2
     return picture.crop((left, top, left + width, top + height))
+
+
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """A picture of one of Pillow's `formats`. Raises MediaError if it is too large, and what Pillow raises."""
+    Image.MAX_IMAGE_PIXELS = max(_PILLOWS_LIMIT, max_pixels())  # it refuses what has twice as many
+    # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as picture:
+        if picture.width * picture.height > max_pixels():
+            raise MediaError(f"{path} is too large ({picture.width}x{picture.height} pixels)", make_smaller())
+        yield picture
 
 
 def formats_of(path: Path) -> tuple[str, ...]:
@@ -123,7 +132,7 @@ class Extras:
 
 def read_extras(path: Path) -> Extras:
     """What is to be kept of a picture that `read_picture` has read."""
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats_of(path)) as picture:
+    with opened(path, formats_of(path)) as picture:
         tags = picture.getexif()
         alpha = None
         if picture.has_transparency_data:

@@ -32,7 +32,8 @@ from faceswap.media.animation import probe_animation, read_animation
 from faceswap.media.gamut import BT2020, DISPLAY_P3, narrowed
 from faceswap.media.info import VideoInfo
 from faceswap.media.kinds import is_animated_webp, is_video
-from faceswap.media.pictures import MAX_PIXELS, on_black
+from faceswap.media.limits import make_smaller, max_pixels
+from faceswap.media.pictures import on_black
 from faceswap.types import Alpha, Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
@@ -236,11 +237,10 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     if codec is None:
         raise MediaError(f"{path} holds a kind of video that is unknown here", "Convert it to H.264")
 
-    if codec.width * codec.height > MAX_PIXELS:
-        problem = f"{path} is too large ({codec.width}x{codec.height} pixels)"
-        raise MediaError(problem, f"Make it smaller than {MAX_PIXELS // 10**6} megapixels")
+    if codec.width * codec.height > max_pixels():
+        raise MediaError(f"{path} is too large ({codec.width}x{codec.height} pixels)", make_smaller())
 
-    codec.options = {"max_pixels": str(MAX_PIXELS)}  # it may say otherwise later
+    codec.options = {"max_pixels": str(max_pixels())}  # it may say otherwise later
     _share_out(codec, codec.width * codec.height)
     return stream
 
@@ -339,7 +339,7 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
         return stream.codec_context
     decoder = av.CodecContext.create(name, "r")
     assert isinstance(decoder, VideoCodecContext)
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
+    decoder.options = {"max_pixels": str(max_pixels())}
     _share_out(decoder, stream.codec_context.width * stream.codec_context.height)
     return decoder
 

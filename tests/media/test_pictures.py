@@ -19,6 +19,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.media.kinds import is_picture, is_video
+from faceswap.media.limits import MAX_PIXELS
 from faceswap.media.pictures import Extras, read_extras, read_picture, write_picture
 from faceswap.media.video import read_frames
 from faceswap.types import Picture
@@ -87,6 +88,18 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, data)
     )
+
+
+def test_larger_pictures_are_read_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = {"large.png": (12_000, 9_000), "larger.png": (24_000, 9_000)}
+    for name, size in bounds.items():
+        (tmp_path / name).write_bytes(png_header(*size))
+        with pytest.raises(MediaError, match=r"too large.*--max-pixels"):
+            read_picture(tmp_path / name)
+    monkeypatch.setenv(MAX_PIXELS, "400")
+    for name in bounds:
+        with pytest.raises(MediaError, match="damaged"):  # it is looked into: there is nothing behind the header
+            read_picture(tmp_path / name)
 
 
 def test_bad_files_are_refused_with_a_remedy(tmp_path: Path, picture: Picture) -> None:
