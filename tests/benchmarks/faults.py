@@ -17,6 +17,7 @@ import argparse
 import hashlib
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -31,6 +32,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
+from importlib import import_module
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
@@ -38,7 +40,6 @@ os.environ["OMP_NUM_THREADS"] = "1"  # before torch is loaded
 import cv2
 import torch
 
-import faceswap_pipelines.api
 from faceswap.errors import FaceswapError
 from faceswap.faces.faceset import Faceset
 from faceswap.media.video import read_frames
@@ -46,8 +47,9 @@ from faceswap.media.video_write import write_clip
 from faceswap_cli.main import main as faceswap
 from faceswap_pipelines.demo.actors import LEADS, frames
 
-_SECONDS, _STEPS, _FRAMES, _SIDE = 120.0, 16, 144, 256
+_SECONDS, _STEPS, _FRAMES, _SIDE = 120.0, 40, 144, 256
 _SOUND_EXITS = {0, 3, 130}
+_STEP = re.compile(r"\d{8}")
 _KINDS = ("kill", "disk", "vanish", "lock", "clock", "memory")
 _PLAN = """
 [[job]]
@@ -97,6 +99,8 @@ def main() -> None:
     parser.add_argument("--commands", default=",".join(WORKS))
     arguments = parser.parse_args()
 
+    for room in ("batching", "extraction", "swapping", "training"):  # loaded once, here, not by each command
+        import_module(f"faceswap_pipelines.{room}.run")
     torch.set_num_threads(1)  # processes are forked: threads would not come along
     cv2.setNumThreads(1)
     results: dict[tuple[str, str], Counter[str]] = {}
@@ -132,7 +136,8 @@ def prepared(inputs: Path) -> Path:
 
 def _training(inputs: Path, model: Path) -> list[object]:
     persons = [word for name in "ab" for word in (f"--{name}", inputs / name, "--consent", f"{name}=drawn")]
-    return ["train", *persons, "--model", model, "--steps", _STEPS, "--save-every", 1, *_CPU]
+    small = ("--from-scratch", "--size", 64, "--batch", 4, "--set", "detail=0")
+    return ["train", *persons, "--model", model, *small, "--steps", _STEPS, "--save-every", 0.5, *_CPU]
 
 
 def _batch(inputs: Path, out: Path) -> list[object]:
@@ -208,7 +213,13 @@ class Trial:
                 ended = self._with_fault(kind, rng, own, out)
                 if disk:
                     subprocess.run(["mount", "-o", "remount,size=512m", out], check=True)
-                return (ended.wrong if ended else "") or self._again(own, out, is_late=kind == "clock")
+                if ended and ended.wrong:
+                    return ended.wrong
+                if ended is None or ended.code != 0:
+                    again = self._again(own, out, is_late=kind == "clock")
+                    if again.wrong or again.code != 0:
+                        return f"run again: {again.wrong or again.said.strip()[-300:]}"
+                return self._differs(out)
             finally:
                 if disk:
                     subprocess.run(["umount", "-l", out], check=True)
@@ -223,29 +234,30 @@ class Trial:
             time.sleep(moment)
             with suppress(ProcessLookupError):
                 os.killpg(process, signal.SIGKILL)
-            ended(process, out.parent / "said.txt")
-            return None
+            result = wait_for(process, out.parent / "said.txt")
+            return None if result.code == -signal.SIGKILL else result
         if kind == "vanish":
             time.sleep(moment)
             path = own / rng.choice(self._work.reads)
             path.rename(own.parent / "vanished")
-            result = ended(process, out.parent / "said.txt")
+            result = wait_for(process, out.parent / "said.txt")
             (own.parent / "vanished").rename(path)
             return result
         if kind == "lock":
             _lock_databases(out, moment, rng.uniform(0.5, 8))
-        return ended(process, out.parent / "said.txt")
+        return wait_for(process, out.parent / "said.txt")
 
-    def _again(self, own: Path, out: Path, is_late: bool) -> str:
-        """The same command without the fault: what is wrong with its end."""
+    def _again(self, own: Path, out: Path, is_late: bool) -> Ended:
+        """The same command without the fault."""
         again = started(self._work.words(own, out), out.parent / "said.txt", _set_back if is_late else None)
-        result = ended(again, out.parent / "said.txt")
-        if result.wrong or result.code != 0:
-            return f"run again: {result.wrong or result.said.strip()[-300:]}"
+        return wait_for(again, out.parent / "said.txt")
+
+    def _differs(self, out: Path) -> str:
+        """How what was made differs from what is made undisturbed; "" if it does not."""
         try:
             end = self._work.digest(out)
         except (FaceswapError, OSError, ValueError) as error:
-            return f"run again: {error}"
+            return f"no sound end: {error}"
         if end != self._end:
             return "another end"
         left = _files(out) ^ self._files
@@ -265,7 +277,7 @@ class Trial:
 def sound(*words: object) -> None:
     """Run a command that has to succeed."""
     with tempfile.NamedTemporaryFile() as said:
-        result = ended(started(list(words), Path(said.name)), Path(said.name))
+        result = wait_for(started(list(words), Path(said.name)), Path(said.name))
     if result.code != 0:
         sys.exit(f"{words[0]} fails undisturbed: {result.said}")
 
@@ -297,7 +309,7 @@ def started(words: list[object], said: Path, before: Callable[[], None] | None =
         os._exit(code if isinstance(code, int) else 1)
 
 
-def ended(process: int, said: Path) -> Ended:
+def wait_for(process: int, said: Path) -> Ended:
     """Wait for it."""
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
@@ -311,7 +323,8 @@ def ended(process: int, said: Path) -> Ended:
 
 
 def _files(out: Path) -> set[str]:
-    return {str(path.relative_to(out)) for path in out.rglob("*")}
+    """What lies there; after which steps a training was saved depends on how fast it was."""
+    return {_STEP.sub("#", str(path.relative_to(out))) for path in out.rglob("*")}
 
 
 def _mount(place: Path, size: int) -> bool:
@@ -349,5 +362,4 @@ def _set_back() -> None:
 
 
 if __name__ == "__main__":
-    assert faceswap_pipelines.api  # what commands load late is loaded once, here
     main()
