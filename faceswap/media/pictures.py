@@ -221,8 +221,9 @@ def in_srgb(picture: Image.Image) -> Image.Image:
 def _by_tags(image: Picture, path: Path) -> Picture:
     """The picture in sRGB by the colour tags of an AVIF or HEIC file without a profile. Raises MediaError for HDR."""
     with path.open("rb") as file:
-        tags = _COLOUR_TAGS.search(file.read(_HEAD))
-    if not tags:
+        head = file.read(_HEAD)
+    tags = _COLOUR_TAGS.search(head) if head[4:8] == b"ftyp" else None
+    if tags is None:
         return image
 
     primaries, transfer = struct.unpack(">HH", tags[1])

@@ -191,6 +191,7 @@ def paste(
             cover = (covered * 255 + 0.5).to(torch.uint8).cpu().numpy()
             for (at, _), (x0, y0, x1, y1), plane in zip(group, strip.own_boxes, cover, strict=True):
                 np.maximum(masks[at][y0:y1, x0:x1], plane, out=masks[at][y0:y1, x0:x1])
+        work.release()
 
 
 class _Group:
@@ -234,6 +235,10 @@ class _Group:
         if self.has_skin:
             amounts = texture_amounts(strip.for_texture() for strip in self.strips())
             self.texture_amounts = amounts * amounts.new_tensor([patch.skin_amount for patch in self.patches])
+
+    def release(self) -> None:
+        """Let go of what was kept: group and strip know each other, and would wait for the garbage collector."""
+        self._only = None
 
 
 class _Strip:
