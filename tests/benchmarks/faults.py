@@ -6,7 +6,7 @@ Extracting, training, swapping and a batch of two swaps, of two drawn actors, ar
 disk that is too small; lose a file that they read; find their databases locked; have the clock set back by a day after
 a kill; and may take only so much memory. Right is success, or the program's own error; and that the same command, run
 again without the fault, ends with the same faces, weights and frames, byte for byte, and with the same files beside
-them. Wrong is a traceback, another exit code, 120 seconds, another end, or leftovers.
+them. Wrong is a traceback, another exit code, ten minutes, another end, or leftovers.
 
 Disks need the right to mount (root); without it they are passed over. Linux only.
 """
@@ -46,7 +46,7 @@ from faceswap.media.video_write import write_clip
 from faceswap_cli.main import main as faceswap
 from faceswap_pipelines.demo.actors import LEADS, frames
 
-_SECONDS, _STEPS, _FRAMES, _SIDE = 120.0, 40, 144, 256
+_SECONDS, _STEPS, _FRAMES, _SIDE = 600.0, 40, 144, 256
 _SOUND_EXITS = {0, 3, 130}
 _STEP = re.compile(r"\d{8}")
 _KINDS = ("kill", "disk", "vanish", "lock", "clock", "memory")
@@ -56,7 +56,8 @@ kind = "swap"
 inputs = ["{films}/*.mp4"]
 model = "{model}"
 out = "{out}/{{stem}}.mkv"
-settings = {{ codec = "ffv1", device = "cpu", stop = 24 }}
+frames = "0:24"
+settings = {{ codec = "ffv1" }}
 """
 
 
@@ -135,7 +136,7 @@ def _training(inputs: Path, model: Path) -> list[object]:
 def _batch(inputs: Path, out: Path) -> list[object]:
     plan = inputs / "plan.toml"
     plan.write_text(_PLAN.format(films=inputs / "films", model=inputs / "model", out=out))
-    return ["batch", plan]
+    return ["batch", plan, *_CPU]
 
 
 def _faces(out: Path) -> list[str]:
