@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceswap.documents import one_line
-from faceswap_cli.options import Device, Json
+from faceswap_cli.options import Device, Json, MaxPixels, allow_pixels
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 from faceswap_pipelines.common.protocol import EXIT_ERROR
 
@@ -29,10 +29,12 @@ def batch(
         int | None, typer.Option(min=1, help="Jobs at a time.", show_default="one for each GPU, or four cores")
     ] = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Do many jobs: extract, train, swap. Stopped or killed, it goes on where it was; nothing is done twice."""
     with job_errors(json):
+        allow_pixels(max_pixels)
         from faceswap_pipelines.batching.plan import passed_over, read_plan
 
         tasks = read_plan(plan, watch)

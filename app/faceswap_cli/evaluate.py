@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from faceswap_cli.options import Device, Json, MinFace, frame_range, named_facesets
+from faceswap_cli.options import Device, Json, MaxPixels, MinFace, allow_pixels, frame_range, named_facesets
 from faceswap_cli.terminal import UsageError, job_errors, print_result, run_with_progress
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
@@ -36,10 +36,12 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(metavar="HTML", help="Write a report with charts and pictures.")] = None,
     min_face: MinFace = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Say how good a model, or a swapped video, is: likeness, motion, sharpness, flicker, seam; with a report."""
     with job_errors(json):
+        allow_pixels(max_pixels)
         from faceswap_pipelines.evaluation.job import EvaluateJob
         from faceswap_pipelines.evaluation.run import evaluate as run_evaluate
         from faceswap_pipelines.evaluation.run import in_words

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from faceswap.documents import one_line
-from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, frame_range
+from faceswap_cli.options import Device, FrameRate, Frames, Json, MaxPixels, MinFace, allow_pixels, frame_range
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 
 
@@ -31,10 +31,12 @@ def extract(
     min_face: MinFace = None,
     frame_rate: FrameRate = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Collect one person's faces from footage. Stopped or killed, it goes on where it was when run again."""
     with job_errors(json):
+        allow_pixels(max_pixels)
         from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.extraction.job import ExtractJob
         from faceswap_pipelines.extraction.run import extract as run_extract

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,10 +27,24 @@ FrameRate = Annotated[
         show_default="single pictures",
     ),
 ]
+MaxPixels = Annotated[
+    int | None,
+    typer.Option(
+        min=1, metavar="MEGAPIXELS", help="Read pictures and frames up to this size.", show_default="100 megapixels"
+    ),
+]
 MinFace = Annotated[
     int | None,
     typer.Option(min=8, help="Look for faces down to this width in pixels.", show_default="1/8 of the height"),
 ]
+
+
+def allow_pixels(megapixels: int | None) -> None:
+    """What --max-pixels says, by the environment, so that processes which this one starts know it, too."""
+    from faceswap.media.limits import MAX_PIXELS
+
+    if megapixels is not None:
+        os.environ[MAX_PIXELS] = str(megapixels)
 
 
 def frame_range(text: str) -> FrameRange:

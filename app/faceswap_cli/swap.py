@@ -10,7 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from faceswap_cli.batch import BATCH_STATE, run_batch, tell_passed_over
-from faceswap_cli.options import Device, FrameRate, Frames, Json, MinFace, frame_range, mapping, settings
+from faceswap_cli.options import (
+    Device,
+    FrameRate,
+    Frames,
+    Json,
+    MaxPixels,
+    MinFace,
+    allow_pixels,
+    frame_range,
+    mapping,
+    settings,
+)
 from faceswap_cli.terminal import UsageError, job_errors, print_result, run_with_progress
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
@@ -80,10 +91,12 @@ def swap(
     min_face: MinFace = None,
     frame_rate: FrameRate = None,
     device: Device = "auto",
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Put one person's face into another's video. Sound and timing stay; killed, it goes on when run again."""
     with job_errors(json):
+        allow_pixels(max_pixels)
         from faceswap_pipelines.common.inputs import frame_rate as parsed_rate
         from faceswap_pipelines.swapping.job import SwapJob, settings_from
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from faceswap_cli.options import Json
+from faceswap_cli.options import Json, MaxPixels, allow_pixels
 from faceswap_cli.terminal import job_errors, print_result, run_with_progress
 from faceswap_pipelines.common.protocol import EXIT_ERROR
 
@@ -17,10 +17,12 @@ def verify(
     authority: Annotated[
         Path | None, typer.Option(metavar="PEM", help="Certificates of signers to trust besides yourself.")
     ] = None,
+    max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
     """Tell what files say of their making: signed credentials, the invisible mark, a declaration in their metadata."""
     with job_errors(json):
+        allow_pixels(max_pixels)
         from faceswap_pipelines.verification import in_words, read_authority
         from faceswap_pipelines.verification import verify as verify_job
 

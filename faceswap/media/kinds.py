@@ -25,7 +25,7 @@ _PICTURE_BRANDS = {b"avif", b"avis", b"heic", b"heix", b"heim", b"heis", b"hevc"
 _BOXES = {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"pnot", b"styp", b"moof"}
 """With which MP4 and QuickTime files begin, behind the box's length."""
 
-_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*")
+_PICTURES = (b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"GIF8", b"II*\0", b"MM\0*", b"v/1\x01")
 _VIDEOS = (
     b"\x1aE\xdf\xa3",  # Matroska, WebM
     b"0&\xb2u\x8ef\xcf\x11",  # ASF: WMV
@@ -65,6 +65,21 @@ def _kind(path: Path) -> str | None:
             kind = _kind_of_content(path, facts.st_mtime_ns, facts.st_size)
     named = (mimetypes.guess_type(path.name)[0] or "").partition("/")[0]
     return kind or (named if named in (PICTURE, VIDEO) else None)
+
+
+def is_animated_webp(path: Path) -> bool:
+    """Whether it is a WebP picture that moves."""
+    if not path.is_file() or _kind(path) != VIDEO:
+        return False
+    with path.open("rb") as file:
+        head = file.read(12)
+    return head[:4] == b"RIFF" and head[8:] == b"WEBP"
+
+
+def is_exr(path: Path) -> bool:
+    """Whether it is a picture as renderers write them: OpenEXR."""
+    with path.open("rb") as file:
+        return file.read(4) == b"v/1\x01"
 
 
 def is_heic(path: Path) -> bool:

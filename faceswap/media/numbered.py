@@ -19,9 +19,9 @@ import cv2
 import numpy as np
 
 from faceswap.errors import MediaError
+from faceswap.media.info import VideoInfo
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
-from faceswap.media.video import VideoInfo
 from faceswap.types import Frame, Picture
 
 _NUMBER = re.compile(r"(.*?)([0-9]{1,12})")

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,31 +20,42 @@ from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
 from faceswap.errors import MediaError, OutputError
 from faceswap.files import replaced
 from faceswap.geometry import Similarity
-from faceswap.media.kinds import is_heic
+from faceswap.media.gamut import narrowed
+from faceswap.media.kinds import is_exr, is_heic
+from faceswap.media.limits import make_smaller, max_pixels
 from faceswap.types import Alpha, Picture, Seal
 
-MAX_PIXELS = 100_000_000
-"""More than cameras make; a small hostile file can claim to be far larger and fill the memory."""
-
-_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF")
 """Pillow's names of the kinds that are read, whatever a file is called: others of its parsers run programs."""
+
+_PILLOWS_LIMIT = Image.MAX_IMAGE_PIXELS or 0
+
+DAMAGES = (OSError, SyntaxError, ValueError, EOFError, struct.error)
+"""What Pillow's parsers raise on damage."""
 
 _BAND = 512  # rows that are converted at once
 
 _BLOCK = 32  # pixels
 
+_HEAD = 1 << 16  # bytes in which an ISO media file's tags are looked for
+_COLOUR_TAGS = re.compile(rb"colrnclx(....)", re.DOTALL)
+"""Primaries and transfer by the numbers of H.273, in AVIF and HEIC."""
+_HDR_TRANSFERS = {16, 18}
+"""PQ and HLG."""
+
 _WRITERS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}
 
 
-def read_picture(path: Path) -> Picture:
-    """The picture at `path` as RGB, upright by its EXIF orientation.
+def read_picture(path: Path, middle: int | None = None) -> Picture:
+    """The picture at `path` as RGB, upright by its EXIF orientation; with `middle`, at most so many pixels of it from
+    its middle, in each direction.
 
     Colours are converted to sRGB from the profile that the picture carries (Display P3, Adobe RGB, CMYK ...). Grey
     pictures become RGB, 16 bits and floating point become 8 bits, transparency is laid on black, of an animation comes
     the first frame.
 
     Raises:
-        MediaError: the file is missing, empty, damaged, no picture, or larger than 100 megapixels.
+        MediaError: the file is missing, empty, damaged, no picture, or larger than `limits.max_pixels`.
     """
     if not path.is_file():
         what = "is a folder" if path.is_dir() else "does not exist"
@@ -51,26 +65,59 @@ def read_picture(path: Path) -> Picture:
         raise MediaError(f"{path} is empty (0 bytes)", "Copy or download it again")
 
     try:
-        # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                problem = f"{path} is too large ({picture.width}x{picture.height} pixels)"
-                raise MediaError(problem, "Make it smaller than 100 megapixels")
+        with opened(path, formats_of(path)) as picture:
             ImageOps.exif_transpose(picture, in_place=True)
-            return _to_rgb(_in_srgb(picture))
+            has_profile = "icc_profile" in picture.info
+            image = _to_rgb(in_srgb(picture if middle is None else _middle_of(picture, middle)))
+
+        return image if has_profile else _by_tags(image, path)
 
     except MemoryError:
         raise MediaError(f"{path} does not fit into the memory", "Close other programs, or make it smaller") from None
     except Image.DecompressionBombError:
-        raise MediaError(f"{path} is too large", "Make it smaller than 100 megapixels") from None
+        raise MediaError(f"{path} is too large", make_smaller()) from None
     except UnidentifiedImageError:
         if is_heic(path):
-            raise MediaError(f"{path} is a HEIC photo, which cannot be read here", "Export it as JPEG first") from None
+            remedy = "Export it as JPEG first, or install what reads it: uv sync --extra heic"
+            raise MediaError(f"{path} is a HEIC photo, which cannot be read here", remedy) from None
+        if is_exr(path):
+            problem = f"{path} is an OpenEXR picture: light without limits, of which each renderer makes other colours"
+            raise MediaError(problem, "Render it as PNG, or as a video") from None
         raise MediaError(f"{path} is not a picture, or is damaged", "Give a JPEG or PNG picture") from None
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error):  # what Pillow's parsers raise on damage
+    except DAMAGES:
         raise MediaError(f"{path} is damaged", "Copy or download it again") from None
+
+
+def _middle_of(picture: Image.Image, side: int) -> Image.Image:
+    """At most `side` pixels in each direction."""
+    width, height = min(side, picture.width), min(side, picture.height)
+    left, top = (picture.width - width) // 2, (picture.height - height) // 2
+    return picture.crop((left, top, left + width, top + height))
+
+
+@contextmanager
+def opened(path: Path, formats: tuple[str, ...]) -> Iterator[Image.Image]:
+    """A picture of one of Pillow's `formats`. Raises MediaError if it is too large, and what Pillow raises."""
+    Image.MAX_IMAGE_PIXELS = max(_PILLOWS_LIMIT, max_pixels())  # it refuses what has twice as many
+    # Pillow warns of oddities (a large picture, a strange EXIF block) of which the user need not know.
+    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats) as picture:
+        if picture.width * picture.height > max_pixels():
+            raise MediaError(f"{path} is too large ({picture.width}x{picture.height} pixels)", make_smaller())
+        yield picture
+
+
+def formats_of(path: Path) -> tuple[str, ...]:
+    """What a picture may be; HEIC, where the extra that reads it is installed."""
+    if not is_heic(path):
+        return FORMATS
+    try:
+        import pillow_heif  # an extra, and it takes time
+    except ImportError:
+        return FORMATS
+    pillow_heif.register_heif_opener()
+    return (*FORMATS, "HEIF")
 
 
 @dataclass(frozen=True)
@@ -85,7 +132,7 @@ class Extras:
 
 def read_extras(path: Path) -> Extras:
     """What is to be kept of a picture that `read_picture` has read."""
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=_FORMATS) as picture:
+    with opened(path, formats_of(path)) as picture:
         tags = picture.getexif()
         alpha = None
         if picture.has_transparency_data:
@@ -139,7 +186,7 @@ def write_picture(
         raise OutputError(f"{path} cannot be written ({error.strerror or error})", remedy) from error
 
 
-def _in_srgb(picture: Image.Image) -> Image.Image:
+def in_srgb(picture: Image.Image) -> Image.Image:
     """The picture as RGB, RGBA or unchanged, its colours converted by the profile that it carries."""
     profile = picture.info.get("icc_profile")
     if not profile or picture.mode.startswith("I") or picture.mode == "F":
@@ -169,6 +216,21 @@ def _in_srgb(picture: Image.Image) -> Image.Image:
     if alpha is not None:
         converted.putalpha(alpha)
     return converted
+
+
+def _by_tags(image: Picture, path: Path) -> Picture:
+    """The picture in sRGB by the colour tags of an AVIF or HEIC file without a profile. Raises MediaError for HDR."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    tags = _COLOUR_TAGS.search(head) if head[4:8] == b"ftyp" else None
+    if tags is None:
+        return image
+
+    primaries, transfer = struct.unpack(">HH", tags[1])
+    if transfer in _HDR_TRANSFERS:
+        problem = f"{path} is an HDR picture (PQ or HLG), which cannot be read here"
+        raise MediaError(problem, "Export it as JPEG, or without HDR, first")
+    return narrowed(image, primaries, is_video=False)
 
 
 def _to_rgb(picture: Image.Image) -> Picture:

@@ -7,9 +7,9 @@ its beginning.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, islice
@@ -28,8 +28,12 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from av.video.stream import VideoStream
 
 from faceswap.errors import MediaError
-from faceswap.media.kinds import is_video
-from faceswap.media.pictures import MAX_PIXELS, on_black
+from faceswap.media.animation import probe_animation, read_animation
+from faceswap.media.gamut import BT2020, DISPLAY_P3, narrowed
+from faceswap.media.info import VideoInfo
+from faceswap.media.kinds import is_animated_webp, is_video
+from faceswap.media.limits import make_smaller, max_pixels
+from faceswap.media.pictures import on_black
 from faceswap.types import Alpha, Frame, Picture
 
 # FFmpeg's demuxers for things that it can show but that are no videos: pictures, terminal art, playlists.
@@ -52,58 +56,17 @@ _MATRICES = {
     10: ("bt2020c", Colorspace.BT2020),
 }
 _HDR_TRANSFERS = {ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67}
-_WIDE_PRIMARIES = {ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432}
-"""Of BT.2020, DCI-P3 and Display P3: shown as if they were BT.709's, colours are a fifth too dull."""
+_WIDE_PRIMARIES: dict[int, int] = {
+    ColorPrimaries.BT2020: BT2020,
+    ColorPrimaries.SMPTE431: DISPLAY_P3,  # DCI's white is another one, which cameras and editors leave out
+    ColorPrimaries.SMPTE432: DISPLAY_P3,
+}
+"""Shown as if they were BT.709's, colours are a fifth too dull."""
 
 _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that know transparency, by the codec."""
+_DECODED_PIXELS = 136_000_000  # of frames that are decoded side by side: four of 8K, in 200 megabytes
 _UNTIMED = 8  # pictures before the first that has a time
-
-
-@dataclass(frozen=True, kw_only=True)
-class VideoInfo:
-    """What a video file says about its (best) video stream, and whether it has sound."""
-
-    path: Path
-    width: int
-    """Pixels, as displayed: after rotation."""
-    height: int
-    rotation: int
-    """Degrees clockwise (0, 90, 180 or 270) from the stored picture to the displayed one, behind `mirrored`."""
-    pixel_aspect: Fraction
-    """Width over height of one displayed pixel; 1 for nearly all videos."""
-    frame_rate: Fraction
-    """Average frames per second; single frames may last shorter or longer."""
-    frame_count: int | None
-    """An estimate from the header, or None where it says nothing."""
-    duration: Fraction | None
-    """Seconds."""
-    time_base: Fraction
-    """Seconds per tick: every frame's time is a whole number of ticks."""
-    codec: str
-    bit_depth: int
-    color_matrix: str
-    """The matrix that made YUV of RGB, by FFmpeg's name: "bt709", "smpte170m", ... or "untagged"."""
-    full_range: bool
-    """Whether luma fills 0..255 (of 8 bits) rather than 16..235."""
-    has_audio: bool
-    mirrored: bool = False
-    """Whether the stored picture is to be exchanged left and right before it is turned."""
-    interlaced: bool = False
-    """Whether its frames are stored as two fields, of two moments: `read_frames` makes whole ones of them."""
-    has_alpha: bool = False
-    """Whether it is transparent somewhere."""
-    first_tick: int = 0
-    """What the stream's own clock shows at its first frame."""
-    zero_tick: int = 0
-    """What it shows at time 0 of `read_frames`: broadcasts and recordings do not begin at 0."""
-    zero: Fraction = Fraction(0)
-    """What the clocks of the file's other streams show then, in seconds."""
-
-    @property
-    def is_folder(self) -> bool:
-        """Whether it is no file but a folder of numbered pictures: there is nothing besides these."""
-        return self.path.is_dir()
 
 
 def probe(path: Path) -> VideoInfo:
@@ -112,6 +75,9 @@ def probe(path: Path) -> VideoInfo:
     Raises:
         MediaError: there is no such file, it is empty or cut short, or it is no video.
     """
+    if is_animated_webp(path):
+        return probe_animation(path)
+
     with open_video(path) as container:
         stream = video_stream(container, path)
         first, first_tick = next(_timed(_decode(container, stream), stream), (None, 0))
@@ -167,6 +133,10 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
     Raises:
         MediaError: on the first `next`, as `probe` does.
     """
+    if is_animated_webp(path):
+        yield from read_animation(path, start, stop)
+        return
+
     info = probe(path)
     with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
@@ -186,6 +156,10 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
     known = start + count if info.frame_count is None else info.frame_count
     span = max(0, min(known, known if stop is None else stop) - start)
     wanted = sorted({start + int(span * (i + 0.5) / count) for i in range(count if span else 0)})
+
+    if is_animated_webp(path):
+        yield from (frame for frame in read_animation(path) if frame.index in wanted)
+        return
 
     with open_video(path) as container, _reformatter(info) as reformatter:
         stream = video_stream(container, path)
@@ -263,13 +237,19 @@ def video_stream(container: InputContainer, path: Path) -> VideoStream:
     if codec is None:
         raise MediaError(f"{path} holds a kind of video that is unknown here", "Convert it to H.264")
 
-    if codec.width * codec.height > MAX_PIXELS:
-        problem = f"{path} is too large ({codec.width}x{codec.height} pixels)"
-        raise MediaError(problem, f"Make it smaller than {MAX_PIXELS // 10**6} megapixels")
+    if codec.width * codec.height > max_pixels():
+        raise MediaError(f"{path} is too large ({codec.width}x{codec.height} pixels)", make_smaller())
 
-    codec.options = {"max_pixels": str(MAX_PIXELS)}  # it may say otherwise later
-    codec.thread_type = "AUTO"
+    codec.options = {"max_pixels": str(max_pixels())}  # it may say otherwise later
+    _share_out(codec, codec.width * codec.height)
     return stream
+
+
+def _share_out(decoder: VideoCodecContext, pixels: int) -> None:
+    """Have it decode with threads: one for each core, fewer of large frames, since each keeps one."""
+    decoder.thread_type = "AUTO"
+    most = max(2, _DECODED_PIXELS // max(pixels, 1))
+    decoder.thread_count = most if most < (os.cpu_count() or 1) else 0
 
 
 def _check_file(path: Path) -> None:
@@ -359,8 +339,8 @@ def _decoder(stream: VideoStream) -> VideoCodecContext:
         return stream.codec_context
     decoder = av.CodecContext.create(name, "r")
     assert isinstance(decoder, VideoCodecContext)
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
-    decoder.thread_type = "AUTO"
+    decoder.options = {"max_pixels": str(max_pixels())}
+    _share_out(decoder, stream.codec_context.width * stream.codec_context.height)
     return decoder
 
 
@@ -439,8 +419,8 @@ def _ticks(picture: av.VideoFrame, stream: VideoStream) -> int:
 
 @contextmanager
 def _reformatter(info: VideoInfo) -> Iterator[VideoReformatter]:
-    """One that nobody uses just now and that has, if possible, read such a video before: for HDR and wide primaries
-    swscale prepares itself for seconds."""
+    """One that nobody uses just now and that has, if possible, read such a video before: for HDR swscale
+    prepares itself for seconds."""
     idle = _idle(info.width, info.height, info.bit_depth, info.color_matrix)
     try:
         reformatter = idle.pop()
@@ -496,7 +476,6 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
     is_hdr = picture.color_trc in _HDR_TRANSFERS
     if is_hdr and picture.color_primaries == ColorPrimaries.UNSPECIFIED:
         picture.color_primaries = ColorPrimaries.BT2020  # there is no other HDR
-    is_wide = picture.color_primaries in _WIDE_PRIMARIES
 
     rgb = reformatter.reformat(
         picture,
@@ -506,10 +485,12 @@ def _upright_rgb(picture: av.VideoFrame, info: VideoInfo, reformatter: VideoRefo
         src_colorspace=None if picture.format.is_rgb else _matrix(picture),
         dst_color_range=ColorRange.JPEG,
         dst_color_trc=ColorTrc.BT709 if is_hdr else None,
-        dst_color_primaries=ColorPrimaries.BT709 if is_hdr or is_wide else None,
-        interpolation=_ACCURATE if is_hdr or is_wide else _EXACT_CHROMA,
+        dst_color_primaries=ColorPrimaries.BT709 if is_hdr else None,
+        interpolation=_ACCURATE if is_hdr else _EXACT_CHROMA,
     )
-    return _turned(rgb.to_ndarray().astype(np.uint8, copy=False), info)
+    image = rgb.to_ndarray().astype(np.uint8, copy=False)
+    primaries = None if is_hdr else _WIDE_PRIMARIES.get(picture.color_primaries)
+    return _turned(image if primaries is None else narrowed(image, primaries, is_video=True), info)
 
 
 def _matrix(picture: av.VideoFrame) -> Colorspace:

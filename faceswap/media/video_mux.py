@@ -1,5 +1,5 @@
-"""Joining finished pieces of video with the sound of their source: packets are copied, except for sound that players
-would not know in the new container.
+"""Joining finished pieces of video with the sound of their source: packets are copied, except for sound and
+subtitles that players would not know in the new container.
 
 A segment is a file with the video alone: NUT, the one simple container that keeps any time base exactly, or MOV for
 ProRes, which NUT does not know.
@@ -30,15 +30,18 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
 from av.stream import Stream
+from av.subtitles.stream import SubtitleStream
 from av.video.stream import VideoStream
 
 if TYPE_CHECKING:  # there is no such name at run time
     from av.container.core import Chapter
 
 from faceswap.media.codecs import CONTAINERS
+from faceswap.media.info import VideoInfo
 from faceswap.media.sound import Fate, SoundTrack, add_aac, encoded_packets
+from faceswap.media.subtitles import add_text, is_text, text_packets
 from faceswap.media.trial import accepts
-from faceswap.media.video import VideoInfo, open_video, video_stream
+from faceswap.media.video import open_video, video_stream
 
 _MAX_TIMESCALE = 2**31 - 1
 _TRACKS = {"subtitle": "subtitles", "data": "data, such as timecode", "video": "cover art", "attachment": "attachments"}
@@ -84,12 +87,13 @@ def join(
     zero = segments[0].ticks[0] if excerpt else 0
     span = _span(source, zero, ends[-1], excerpt)
 
-    # Beside a folder's pictures there is nothing: of what a segment holds, nothing comes along.
-    beside = segments[0].path if source.is_folder else source.path
+    # Beside pictures that stand alone there is nothing: of what a segment holds, nothing comes along.
+    beside = segments[0].path if source.stands_alone else source.path
     with open_video(beside) as origin, av.open(str(segments[0].path), "r") as first:
         # What comes along, and when each track starts.
         copied = [origin.streams[track.index] for track in sound if track.fate is Fate.COPIED]
-        tracks = copied if excerpt else [*copied, *_optional_tracks(origin, source, muxer)]
+        optional, texts = ([], []) if excerpt else _optional_tracks(origin, source, muxer)
+        tracks = [*copied, *optional]
         trimmed = span.begin is not None  # then it starts at some multiple of what it counts in
         starts = [(track.time_base or 1) * Fraction(1 if trimmed else track.start_time or 0) for track in tracks]
         starts.insert(0, (segments[0].ticks[0] - zero) * source.time_base)
@@ -103,6 +107,7 @@ def join(
                 track.index: _add_encoded(output, origin, track) for track in sound if track.fate is Fate.ENCODED
             }
             copies = {track.index: _add_copy(output, track) for track in tracks}
+            written = {track.index: _add_text(output, muxer, source, track) for track in texts}
             _copy_tags(origin, output)
             if not excerpt:
                 output.set_chapters(_chapters(origin, source.zero))
@@ -112,6 +117,7 @@ def join(
                 _video_packets(segments, ends, video, source.time_base, zero),
                 _copied_packets(origin, tracks, copies, span),
                 *(encoded_packets(source.path, index, to, span.begin, span.end) for index, to in encoded.items()),
+                *(text_packets(source.path, index, to, span.zero) for index, to in written.items()),
                 key=_decoding_time,
             )
             for packet in packets:
@@ -172,23 +178,29 @@ def _decoding_time(packet: Packet[Any]) -> Fraction:
 
 
 def lost_tracks(source: VideoInfo, out: Path) -> list[str]:
-    """In words, what of the source besides its sound the container of `out` cannot hold."""
+    """In words, what of the source besides its sound the container of `out` cannot hold, or not as it is."""
     with open_video(source.path) as container:
         shown = video_stream(container, source.path)
-        kept = {track.index for track in _optional_tracks(container, source, CONTAINERS[out.suffix.lower()])}
+        copied, texts = _optional_tracks(container, source, CONTAINERS[out.suffix.lower()])
+        kept = {track.index for track in [*copied, *texts]}
         others = (track for track in container.streams if track is not shown and track.type != "audio")
         lost = Counter(_TRACKS.get(track.type, track.type) for track in others if track.index not in kept)
-    return [f"of the tracks besides picture and sound, {count} ({name}) cannot be kept" for name, count in lost.items()]
+
+    changed = [f"subtitles are written as {out.suffix} keeps them: text without most of its looks"] if texts else []
+    beside = "of the tracks besides picture and sound"
+    return [*changed, *(f"{beside}, {count} ({name}) cannot be kept" for name, count in lost.items())]
 
 
-def _optional_tracks(origin: InputContainer, source: VideoInfo, muxer: str) -> list[Stream]:
-    """Subtitles and data that the container can hold."""
+def _optional_tracks(origin: InputContainer, source: VideoInfo, muxer: str) -> tuple[list[Stream], list[Stream]]:
+    """Subtitles and data that the container can hold as they are; and subtitles that it can hold as text."""
     optional = [*origin.streams.subtitles, *origin.streams.data]
     if not optional:
-        return []
+        return [], []
     with open_video(source.path) as container:  # once more: reading packets moves on in it
         firsts = {track.index: next(container.demux(container.streams[track.index]), None) for track in optional}
-    return [track for track in optional if accepts(muxer, track, firsts[track.index])]
+    copied = [track for track in optional if accepts(muxer, track, firsts[track.index])]
+    texts: list[Stream] = [track for track in origin.streams.subtitles if track not in copied and is_text(track)]
+    return copied, texts
 
 
 def _muxer_options(muxer: str, starts: Sequence[Fraction]) -> dict[str, str]:
@@ -216,6 +228,12 @@ def _add_encoded(output: OutputContainer, origin: InputContainer, sound: SoundTr
     return stream
 
 
+def _add_text(output: OutputContainer, muxer: str, source: VideoInfo, track: Stream) -> SubtitleStream:
+    stream = add_text(output, muxer, source.path, track.index)
+    _describe(stream, track)
+    return stream
+
+
 def _describe(copy: Stream, track: Stream) -> None:
     copy.metadata.update({key: value for key, value in track.metadata.items() if key in ("language", "title")})
     copy.disposition = track.disposition
@@ -238,7 +256,7 @@ def _chapters(origin: InputContainer, zero: Fraction) -> list[Chapter]:
 def _last_duration(source: VideoInfo, last: int) -> int:
     """Ticks for which the source shows its frame at `last`; one average frame if it does not say."""
     nominal = max(1, round(1 / (source.frame_rate * source.time_base)))
-    if source.interlaced or source.is_folder:  # it may speak of fields, or says nothing
+    if source.interlaced or source.stands_alone:  # it may speak of fields, or says nothing
         return nominal
 
     try:

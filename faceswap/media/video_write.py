@@ -27,9 +27,9 @@ from av.video.stream import VideoStream
 from faceswap.errors import OutputError
 from faceswap.files import beside, open_work_folder, replaced
 from faceswap.media.codecs import CONTAINERS, Encoding
+from faceswap.media.info import VideoInfo
 from faceswap.media.pictures import with_alpha
 from faceswap.media.sound import SoundTrack, plan_sound
-from faceswap.media.video import VideoInfo
 from faceswap.media.video_mux import Segment, join, lost_tracks
 from faceswap.types import Alpha, Picture, Seal
 
@@ -67,7 +67,7 @@ def open_writer(
         OutputError: `out` has another suffix, is the source itself, cannot hold this codec, or cannot be written.
     """
     _check_destination(out, source, encoding)
-    sound, notes = ([], []) if source.is_folder else (plan_sound(source.path, out.suffix), lost_tracks(source, out))
+    sound, notes = ([], []) if source.stands_alone else (plan_sound(source.path, out.suffix), lost_tracks(source, out))
     if source.has_alpha and encoding.kind.alpha is None:
         notes = [*notes, "transparency is laid on black: ProRes (.mov), FFV1 (.mkv) and folders of pictures keep it"]
     encoding.encoder()  # raises now what it would raise at the first frame
@@ -310,7 +310,7 @@ class _SegmentEncoder:
         room = ((0, height % 2 * self._even[1]), (0, width % 2 * self._even[0]), (0, 0))
         if height % 2 or width % 2:
             stored = np.pad(stored, room, mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(stored), kind)
+        frame = av.VideoFrame.from_numpy_buffer(np.ascontiguousarray(stored), kind)
 
         if self._yuv:
             frame = self._reformatter.reformat(

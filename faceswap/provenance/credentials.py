@@ -24,6 +24,7 @@ OFFLINE: dict[str, Any] = {"verify": {"remote_manifest_fetch": False, "ocsp_fetc
 TRUSTED, VALID, BROKEN, ELSEWHERE = "trusted", "valid", "broken", "elsewhere"
 _STATES = {"Trusted": TRUSTED, "Valid": VALID}
 _UNTRUSTED = "signingCredential.untrusted"
+_WATERMARKED = "c2pa.watermarked"
 _BLOCK = 1 << 20
 _LONGEST = 200  # characters of anything that somebody else has written
 
@@ -46,6 +47,8 @@ class Credentials:
     """What kinds of work went into it and into what it was made from: the last words of IPTC's digital source types."""
     parents: tuple[str, ...] = ()
     """Names of the files that it was made from."""
+    marked: bool = False
+    """Whether they say that its pictures carry an invisible mark."""
     consent: Consent | None = None
     """That of the persons of the model, if this program made it or what it was made from."""
 
@@ -123,6 +126,7 @@ def _credentials(found: dict[str, Any]) -> Credentials:
         made_with=_plain(f"{makers[0].get('name', '')} {makers[0].get('version', '')}".strip()),
         source_types=tuple(dict.fromkeys(kind for manifest in history for kind in _source_types(manifest))),
         parents=tuple(_plain(one.get("title", "a file without a name")) for one in active.get("ingredients", [])),
+        marked=any(_is_marked(manifest) for manifest in history),
         consent=next((consent for manifest in history for consent in _consents(manifest)), None),
     )
 
@@ -132,6 +136,11 @@ def _source_types(manifest: dict[str, Any]) -> Iterator[str]:
         for action in data.get("actions", []):
             if kind := action.get("digitalSourceType"):
                 yield _plain(str(kind).rsplit("/", 1)[-1])
+
+
+def _is_marked(manifest: dict[str, Any]) -> bool:
+    actions = (action for data in _assertions(manifest, "c2pa.actions") for action in data.get("actions", []))
+    return any(str(action.get("action", "")).startswith(_WATERMARKED) for action in actions)
 
 
 def _consents(manifest: dict[str, Any]) -> Iterator[Consent]:

@@ -144,7 +144,7 @@ def _in_tiff(content: mmap.mmap) -> Iterator[bytes]:
 
 
 def _in_mp4(content: mmap.mmap) -> Iterator[bytes]:
-    for kind, begin, end in _boxes(content, 0, len(content)):
+    for kind, begin, end in boxes(content, 0, len(content)):
         if kind == b"uuid" and content[begin : begin + 16] == _MP4_NAME:
             yield content[begin + 16 : min(end, begin + _LONGEST)]
         elif kind == _QUICKTIME[0]:
@@ -153,14 +153,14 @@ def _in_mp4(content: mmap.mmap) -> Iterator[bytes]:
 
 def _in_quicktime(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
     """In the box of user data that is in a file's header."""
-    for kind, inside, stop in _boxes(content, begin, end):
+    for kind, inside, stop in boxes(content, begin, end):
         if kind == _QUICKTIME[1]:
-            for name, at, last in _boxes(content, inside, stop):
+            for name, at, last in boxes(content, inside, stop):
                 if name == _QUICKTIME[2]:
                     yield content[at : min(last, at + _LONGEST)]
 
 
-def _boxes(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(content: mmap.mmap, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
     """Kind, begin and end of what is in each box that lies whole between two places."""
     for _ in range(_MOST):
         size, kind, head = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8], 8

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, cached_property
 
 import cv2
 import numpy as np
@@ -21,12 +21,12 @@ from faceswap.config import SwapConfig
 from faceswap.geometry import Similarity
 from faceswap.streams import batched
 from faceswap.swapping.color import Palette, match, with_own_eyes
-from faceswap.swapping.detail import fine_detail, grain, sharpened
+from faceswap.swapping.detail import fine_detail, finer, grain, sharpened, sharpening
 from faceswap.swapping.eyes import looking
 from faceswap.swapping.filters import filtered, gaussian
 from faceswap.swapping.infer import Swap
 from faceswap.swapping.seam import closed, pyramid_blended
-from faceswap.swapping.texture import SkinOnFace, laid_out, textured
+from faceswap.swapping.texture import SkinOnFace, laid_out, texture_amounts, texture_of
 from faceswap.types import Picture
 
 FrameBox = tuple[int, int, int, int]
@@ -41,6 +41,9 @@ _STEP = 16  # pixels to which boxes are rounded up, so that those of neighbourin
 _LARGEST_ENLARGEMENT = 4
 _SOLID = 0.9  # of the mask: only there is the frame's edge of a Poisson patch, which must not lie on hair
 _AT_ONCE = 1 << 22  # pixels of the boxes that are pasted together: some ten pictures of floats are made of them
+_STRIP = 1 << 20  # pixels of larger boxes that are pasted together
+_LEAST_STRIP = 64  # rows
+_REACH = 6  # rows up to which the fine detail of a sharpened face looks, twice three
 _ROOM = 4  # pixels round a patch for OpenCV's Poisson solver
 
 
@@ -178,29 +181,146 @@ def paste(
     cover of it, 0..255.
     """
     for group in _groups(patches):
-        device = group[0][1].picture.device
-        boxes = [_enlarged(patch.box, images[at]) for at, patch in group]
-        under = [images[at][y0:y1, x0:x1] for (at, _), (x0, y0, x1, y1) in zip(group, boxes, strict=True)]
-        below = torch.from_numpy(np.stack(under)).to(device).permute(0, 3, 1, 2)
-        below = below.to(torch.float32, memory_format=torch.contiguous_format)
+        work = _Group(group, images, seeds, blending)
+        work.measure()
+        for strip in work.strips():
+            covered = strip.put()
+            if masks is None:
+                continue
 
-        faces, alphas = _warped([patch for _, patch in group], boxes)
-        if blending == "poisson":
-            faces = _poisson(faces, below, alphas)
-        faces = _detailed(faces, fine_detail(below), alphas, [patch for _, patch in group], boxes)
-        alphas = alphas * alphas.new_tensor([patch.opacity for _, patch in group])[:, None, None, None]
+            cover = (covered * 255 + 0.5).to(torch.uint8).cpu().numpy()
+            for (at, _), (x0, y0, x1, y1), plane in zip(group, strip.own_boxes, cover, strict=True):
+                np.maximum(masks[at][y0:y1, x0:x1], plane, out=masks[at][y0:y1, x0:x1])
+        work.release()
 
-        # The face over the picture.
-        height, width = below.shape[2:]
-        noise = grain([patch.noise for _, patch in group], [seeds[at] for at, _ in group], (height, width), device)
+
+class _Group:
+    """Patches that are pasted at once, one into each of some images: in strips where they are large, so that there are
+    never pictures of floats of a whole one, and as a whole otherwise."""
+
+    def __init__(
+        self,
+        group: Sequence[tuple[int, Patch]],
+        images: Sequence[Picture],
+        seeds: Sequence[int],
+        blending: str,
+    ) -> None:
+        self.patches = [patch for _, patch in group]
+        self.images = [images[at] for at, _ in group]
+        self.boxes = [_enlarged(patch.box, image) for patch, image in zip(self.patches, self.images, strict=True)]
+        self.seeds = [seeds[at] for at, _ in group]
+        self.blending = blending
+        self.has_skin = self.patches[0].skin is not None
+
+        self.shape = _shape(self.boxes)
+        height, width = self.shape
+        is_large = height * width > _AT_ONCE and blending != "poisson"  # which OpenCV does as a whole
+        high = max(_LEAST_STRIP, _STRIP // width) if is_large else height
+        self._rows = [slice(start, min(start + high, height)) for start in range(0, height, high)]
+        # What is alone is kept: of several, each is made again whenever it is asked for.
+        self._only = _Strip(self, self._rows[0]) if len(self._rows) == 1 else None
+
+    def strips(self) -> Iterator[_Strip]:
+        """From top to bottom."""
+        if self._only:
+            yield self._only
+            return
+        for rows in self._rows:
+            yield _Strip(self, rows)
+
+    def measure(self) -> None:
+        """Find out how much sharper the faces have to be, and how much of their skin they get."""
+        sharpen = [patch.sharpen for patch in self.patches]
+        self.sharpening = sharpening((strip.for_sharpness() for strip in self.strips()), sharpen)
+        if self.has_skin:
+            amounts = texture_amounts(strip.for_texture() for strip in self.strips())
+            self.texture_amounts = amounts * amounts.new_tensor([patch.skin_amount for patch in self.patches])
+
+    def release(self) -> None:
+        """Let go of what was kept: group and strip know each other, and would wait for the garbage collector."""
+        self._only = None
+
+
+class _Strip:
+    """Some rows of the boxes of a group, with those above and below that filters look at."""
+
+    def __init__(self, group: _Group, rows: slice) -> None:
+        self._group, self._rows = group, rows
+
+        seen = slice(max(0, rows.start - _REACH), min(group.shape[0], rows.stop + _REACH))
+        self._boxes = [(left, top + seen.start, right, top + seen.stop) for left, top, right, _ in group.boxes]
+        self.own_boxes = [(left, top + rows.start, right, top + rows.stop) for left, top, right, _ in group.boxes]
+        """What it covers of each image."""
+        self._own = slice(rows.start - seen.start, rows.stop - seen.start)
+
+    def for_sharpness(self) -> tuple[Alphas, Alphas, Alphas]:
+        """What `sharpening` asks for. Eyes, brows and mouth say how much sharper a face with its own skin has to be: a
+        beard in the video would mislead."""
+        where = self._alphas * (1 - self._skin[1]) if self._group.has_skin else self._alphas
+        return self._cut(self._fine), self._cut(self._fine_below), self._cut(where)
+
+    def for_texture(self) -> tuple[Alphas, Alphas, Alphas, Alphas]:
+        """What `texture_amounts` asks for."""
+        planes = fine_detail(self._sharpened), self._fine_below, finer(self._texture), self._alphas * self._skin[1]
+        fine, below, texture, weight = (self._cut(plane) for plane in planes)
+        return fine, below, texture, weight
+
+    def put(self) -> Float[Tensor, "faces rows width"]:
+        """Lay the faces over the images, and say how much of them they cover (0..1)."""
+        group = self._group
+        faces = self._sharpened
+        if group.has_skin:
+            faces = faces + group.texture_amounts[:, None, None, None] * self._texture
+
+        opacities = self._alphas.new_tensor([patch.opacity for patch in group.patches])[:, None, None, None]
+        faces, alphas = self._cut(faces), self._cut(self._alphas) * opacities
+
+        noise = grain([patch.noise for patch in group.patches], group.seeds, group.shape, faces.device, self._rows)
+        below = self._cut(self._below)
         made = below.lerp_((faces + noise).clamp_(0, 255), alphas).add_(0.5).to(torch.uint8).cpu().numpy()
-        for place, planes in zip(under, made, strict=True):
-            cv2.merge(list(planes), place)
+        for image, (left, top, right, bottom), planes in zip(group.images, self.own_boxes, made, strict=True):
+            cv2.merge(list(planes), image[top:bottom, left:right])
+        return alphas[:, 0]
 
-        if masks is not None:
-            covered = (alphas[:, 0] * 255 + 0.5).to(torch.uint8).cpu().numpy()
-            for (at, _), (x0, y0, x1, y1), cover in zip(group, boxes, covered, strict=True):
-                np.maximum(masks[at][y0:y1, x0:x1], cover, out=masks[at][y0:y1, x0:x1])
+    def _cut(self, planes: Tensor) -> Tensor:
+        """Its own rows."""
+        return planes[:, :, self._own]
+
+    @cached_property
+    def _below(self) -> Pictures:
+        """The images, 0..255."""
+        under = [image[y0:y1, x0:x1] for image, (x0, y0, x1, y1) in zip(self._group.images, self._boxes, strict=True)]
+        below = torch.from_numpy(np.stack(under)).to(self._group.patches[0].picture.device).permute(0, 3, 1, 2)
+        return below.to(torch.float32, memory_format=torch.contiguous_format)
+
+    @cached_property
+    def _warped(self) -> tuple[Pictures, Alphas]:
+        faces, alphas = _warped(self._group.patches, self._boxes)
+        return (_poisson(faces, self._below, alphas), alphas) if self._group.blending == "poisson" else (faces, alphas)
+
+    @property
+    def _alphas(self) -> Alphas:
+        return self._warped[1]
+
+    @cached_property
+    def _skin(self) -> tuple[Alphas, Alphas]:
+        return _skin_in_boxes(self._group.patches, self._boxes)
+
+    @cached_property
+    def _fine_below(self) -> Alphas:
+        return fine_detail(self._below)
+
+    @cached_property
+    def _fine(self) -> Alphas:
+        return fine_detail(self._warped[0])
+
+    @cached_property
+    def _sharpened(self) -> Pictures:
+        return sharpened(self._warped[0], self._fine, self._group.sharpening)
+
+    @cached_property
+    def _texture(self) -> Alphas:
+        return texture_of(self._sharpened, *self._skin)
 
 
 def _groups(patches: Sequence[Sequence[Patch]]) -> list[list[tuple[int, Patch]]]:
@@ -243,57 +363,73 @@ def _warped(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Pictur
     both = torch.stack([torch.cat([255 * patch.picture, patch.mask[None]]) for patch in patches])
 
     size, zoom = both.shape[-1], _enlargement(patches[0].to_crop)
+    moves, shape = _moves(patches, boxes), _shape(boxes)
     if zoom > 1:
         # Most of the way smoothly, both directions one after the other: then linear sampling is enough, and the whole
         # takes a third of the time of cubic sampling.
+        moves = [move.then(Similarity.resize(zoom)) for move in moves]
+        left, top, side = _window(moves, shape, zoom * size)
+        rows, columns = slice(top, top + side), slice(left, left + side)
         cubic, even = (_enlarging(size, zoom, mode).to(both) for mode in ("bicubic", "bilinear"))
-        both = torch.cat([cubic @ both[:, :3] @ cubic.T, even @ both[:, 3:] @ even.T], dim=1)
+        both = torch.cat(
+            [cubic[rows] @ both[:, :3] @ cubic[columns].T, even[rows] @ both[:, 3:] @ even[columns].T], dim=1
+        )
+        moves = [move.then(Similarity(1.0, 0.0, -float(left), -float(top))) for move in moves]
 
     for _ in range(-zoom):
         both = functional.avg_pool2d(both, 2)
+        moves = [move.then(Similarity.resize(0.5)) for move in moves]
 
     # A picture that is enlarged a little is not to be blurred.
     smooth = zoom == 1 and patches[0].to_crop.scale < 1
-    both = _in_boxes(both, patches, boxes, "bicubic" if smooth else "bilinear")
+    both = _sample(both, moves, shape, "bicubic" if smooth else "bilinear")
     return both[:, :3], both[:, 3:].clamp(0, 1)
 
 
-def _detailed(
-    faces: Pictures, below: Alphas, alphas: Alphas, patches: Sequence[Patch], boxes: Sequence[FrameBox]
-) -> Pictures:
-    """The faces as sharp as the frame, whose `fine_detail` is `below`; with their own skin, if it is known: that of all
-    patches in a group, or of none."""
-    sharpen = [patch.sharpen for patch in patches]
+def _window(moves: Sequence[Similarity], shape: tuple[int, int], size: int) -> tuple[int, int, int]:
+    """Left, top and side of the square of pictures of `size` px that is seen where they are sampled."""
+    height, width = shape
+    corners = np.array([[0, 0], [width - 1, 0], [width - 1, height - 1], [0, height - 1]], np.float64)
+    at = np.concatenate([move.apply(corners) for move in moves])
+    first = np.clip(np.floor(at.min(axis=0)).astype(int) - 1, 0, size - 1)
+    last = np.clip(np.ceil(at.max(axis=0)).astype(int) + 1, 0, size - 1)
+    side = int((last - first).max()) + 1
+    left, top = np.minimum(first, size - side).tolist()
+    return left, top, side
+
+
+def _skin_in_boxes(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> tuple[Alphas, Alphas]:
+    """The detail of the patches' own skin, which all of them have, and how far it is known, as it lies in boxes of one
+    size."""
     skins = [patch.skin for patch in patches if patch.skin is not None]
-    if not skins:
-        return sharpened(faces, below, alphas, sharpen)
 
     # The fields are smooth, but OpenCV samples in steps of a 32nd pixel: they are enlarged first.
     side = patches[0].picture.shape[-1]
     fields = torch.stack([skin.field for skin in skins])
     fields = functional.interpolate(fields, size=side, mode="bilinear", align_corners=False)
-    fields = _in_boxes(fields, patches, boxes, "bilinear")
+    fields = _sample(fields, _moves(patches, boxes), _shape(boxes), "bilinear")
 
     fitting = [skin.texture.level(side / patch.to_crop.scale) for skin, patch in zip(skins, patches, strict=True)]
-    detail, known = laid_out(fitting, fields)
-    detail = detail * alphas.new_tensor([patch.skin_amount for patch in patches])[:, None, None, None]
-
-    # Eyes, brows and mouth say how much sharper the face has to be: a beard in the video would mislead.
-    faces = sharpened(faces, below, alphas * (1 - known), sharpen)
-    return textured(faces, below, alphas, detail=detail, known=known)
+    return laid_out(fitting, fields)
 
 
-def _in_boxes(pictures: Tensor, patches: Sequence[Patch], boxes: Sequence[FrameBox], mode: str) -> Tensor:
-    """Pictures that lie over those of the patches, whatever their resolution, as they lie in boxes of one size."""
-    zoom = Similarity.resize(pictures.shape[-1] / patches[0].picture.shape[-1])
-    moves = [
-        Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop).then(zoom)
+def _moves(patches: Sequence[Patch], boxes: Sequence[FrameBox]) -> list[Similarity]:
+    """From the pixels of the boxes to those of the patches' pictures."""
+    return [
+        Similarity(1.0, 0.0, float(left), float(top)).then(patch.to_crop)
         for patch, (left, top, _, _) in zip(patches, boxes, strict=True)
     ]
 
-    # OpenCV does the same, and on a processor takes a quarter of the time.
+
+def _shape(boxes: Sequence[FrameBox]) -> tuple[int, int]:
+    """Height and width of boxes of one size."""
+    left, top, right, bottom = boxes[0]
+    return bottom - top, right - left
+
+
+def _sample(pictures: Tensor, moves: Sequence[Similarity], shape: tuple[int, int], mode: str) -> Tensor:
+    """`sampled`; OpenCV does the same, and on a processor takes a quarter of the time."""
     sample = sampled_by_opencv if pictures.device.type == "cpu" else sampled
-    shape = boxes[0][3] - boxes[0][1], boxes[0][2] - boxes[0][0]
     return sample(pictures, moves, shape, mode)
 
 

@@ -80,10 +80,14 @@ def converted(
     height, width = first[0].image.shape[:2]
     size = batch_size(width, height)
 
-    cut = ((frame, _cuts(frame, targets, swapper, config)) for frame, targets in chain([first], frames))
+    frames = chain([first], frames)
+    del first  # large frames: none is kept that is done
+
+    cut = ((frame, _cuts(frame, targets, swapper, config)) for frame, targets in frames)
     decoded = (pair for some in batched(cut, size) for pair in _decoded(some, swapper, config))
     for some in batched(smoothed_over_time(decoded, config.smooth), size):
         yield from _pasted(some, config, with_masks)
+        del some
 
 
 def _cuts(frame: Frame, targets: Sequence[Target], swapper: Swapper, config: SwapConfig) -> list[_Cut]:

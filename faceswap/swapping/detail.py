@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
 import cv2
@@ -27,18 +27,23 @@ _BINOMIAL = (1, 6, 15, 20, 15, 6, 1)  # near a Gaussian of 1.2 pixels
 _NOISE_KERNEL = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
 
 
-def sharpened(faces: Pictures, below: Alphas, where: Alphas, how_far: Sequence[float]) -> Pictures:
-    """Faces brought towards the sharpness of the pictures that they are pasted on, never beyond; sharper ones stay.
-    `below` is those pictures' `fine_detail`.
+def sharpening(strips: Iterable[tuple[Alphas, Alphas, Alphas]], how_far: Sequence[float]) -> Float[Tensor, " faces"]:
+    """How much of its own fine detail each face gets to be as sharp as the picture that it is pasted on, never sharper.
+    Sharper ones get none.
 
-    Unsharp masking: some of the luminance's difference from a blurred copy is added to all channels; colours would get
-    fringes. How sharp a picture is says the root mean square of that difference, `where` (0..1) it is looked at.
+    Faces come in `strips`, some rows of each, one strip or several: the `fine_detail` of the faces and of the pictures
+    below, and `where` (0..1) it is looked at. How sharp a picture is says the root mean square.
     """
-    fine = fine_detail(faces)
-    weight = where.sum(dim=(1, 2, 3)).clamp_min(1e-6)
-    has, should = (((where * detail**2).sum(dim=(1, 2, 3)) / weight).sqrt() for detail in (fine, below))
-    amount = faces.new_tensor(how_far) * (should / has.clamp_min(1e-6) - 1).clamp(0, _MOST)
-    return faces + amount[:, None, None, None] * fine
+    sums = [torch.stack([where, where * fine**2, where * below**2]).sum(dim=(2, 3, 4)) for fine, below, where in strips]
+    weight, has, should = torch.stack(sums).sum(dim=0)
+    has, should = ((energy / weight.clamp_min(1e-6)).sqrt() for energy in (has, should))
+    amounts: Tensor = weight.new_tensor(how_far) * (should / has.clamp_min(1e-6) - 1).clamp(0, _MOST)
+    return amounts
+
+
+def sharpened(faces: Pictures, fine: Alphas, amounts: Float[Tensor, " faces"]) -> Pictures:
+    """Unsharp masking: some of the luminance's `fine` detail is added to all channels; colours would get fringes."""
+    return faces + amounts[:, None, None, None] * fine
 
 
 def noise_level(image: Picture, box: Box) -> float:
@@ -57,21 +62,23 @@ def noise_level(image: Picture, box: Box) -> float:
 
 
 def grain(
-    levels: Sequence[float], seeds: Sequence[int], shape: tuple[int, int], device: torch.device
-) -> Float[Tensor, "faces 1 height width"]:
-    """Noise for some faces, of the standard deviations `levels` (of 255), to be added to all channels in 0..255.
+    levels: Sequence[float], seeds: Sequence[int], shape: tuple[int, int], device: torch.device, rows: slice
+) -> Float[Tensor, "faces 1 rows width"]:
+    """Noise for some faces, of the standard deviations `levels` (of 255), to be added to all channels in 0..255: these
+    `rows` of that for faces of `shape` (height, width).
 
     White and Gaussian, as a sensor's is; the same for the same seed, another one for another. All noise is cut out of
     one field, since drawing it takes as long as pasting a face.
     """
     height, width = shape
+    high = rows.stop - rows.start
     if max(levels) < _LEAST_GRAIN:
-        return torch.zeros((len(levels), 1, 1, 1), device=device).expand(-1, -1, height, width)
-    field = _noise_field(height + _OFFSETS, width + _OFFSETS, device)
-    noise = torch.empty((len(levels), 1, height, width), device=device)
+        return torch.zeros((len(levels), 1, 1, 1), device=device).expand(-1, -1, high, width)
+    field = _noise_field(height + _OFFSETS, width + _OFFSETS, device)[rows.start :]
+    noise = torch.empty((len(levels), 1, high, width), device=device)
     for one, level, seed in zip(noise, levels, seeds, strict=True):
         y, x = np.random.default_rng(seed).integers(_OFFSETS, size=2).tolist()
-        torch.mul(field[y : y + height, x : x + width], level if level >= _LEAST_GRAIN else 0.0, out=one[0])
+        torch.mul(field[y : y + high, x : x + width], level if level >= _LEAST_GRAIN else 0.0, out=one[0])
     return noise
 
 

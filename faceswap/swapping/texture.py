@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from faceswap.faces.skin import Skin
-from faceswap.swapping.detail import fine_detail, finer, luminance
+from faceswap.swapping.detail import luminance
 
 Pictures = Float[Tensor, "batch 3 h w"]
 Planes = Float[Tensor, "batch 1 h w"]
@@ -69,17 +69,26 @@ def laid_out(textures: Sequence[Float[Tensor, "_ _ 2"]], fields: Fields) -> tupl
     return planes[:, :1], planes[:, 1:].clamp(0, 1) * seen
 
 
-def textured(faces: Pictures, below: Planes, alphas: Planes, *, detail: Planes, known: Planes) -> Pictures:
-    """Faces (0..255) with as much of their skin's detail as they have less than the pictures that they are pasted on,
-    whose `fine_detail` is `below`: blurred or compressed footage gets less of it."""
-    weight = alphas * known
-    texture = luminance(faces) * detail * known
+def texture_of(faces: Pictures, detail: Planes, known: Planes) -> Planes:
+    """What their skin's detail adds to faces (0..255), as far as it is known."""
+    return luminance(faces) * detail * known
 
-    total = weight.sum(dim=(1, 2, 3)).clamp_min(1e-6)
-    planes = (below, fine_detail(faces), finer(texture))
-    wanted, had, offered = ((weight * fine**2).sum(dim=(1, 2, 3)) / total for fine in planes)
-    amount = ((wanted - had).clamp_min(0) / offered.clamp_min(1e-6)).sqrt().clamp(max=_STRONGEST)
-    return faces + amount[:, None, None, None] * texture
+
+def texture_amounts(strips: Iterable[tuple[Planes, Planes, Planes, Planes]]) -> Float[Tensor, " faces"]:
+    """How much of their `texture` faces get: as much as they have less fine detail than the pictures that they are
+    pasted on. Blurred or compressed footage gets less of it.
+
+    Faces come in `strips`, some rows of each, one strip or several: the fine detail of the faces, of the pictures below
+    and of the texture, and the weights (0..1) with which it is looked at.
+    """
+    sums = [
+        torch.stack([weight, *(weight * plane**2 for plane in (fine, below, texture))]).sum(dim=(2, 3, 4))
+        for fine, below, texture, weight in strips
+    ]
+    total, *energies = torch.stack(sums).sum(dim=0)
+    had, wanted, offered = (energy / total.clamp_min(1e-6) for energy in energies)
+    amounts: Tensor = ((wanted - had).clamp_min(0) / offered.clamp_min(1e-6)).sqrt().clamp(max=_STRONGEST)
+    return amounts
 
 
 def _laid(texture: Float[Tensor, "_ _ 2"], way: Float[Tensor, "2 h w"]) -> Float[Tensor, "2 h w"]:

@@ -13,13 +13,15 @@ from faceswap.errors import ConfigError, MediaError
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import sample_frames
-from faceswap.provenance.credentials import BROKEN, ELSEWHERE, TRUSTED, Credentials, read_credentials
-from faceswap.provenance.watermark import Mark, detect_watermark
+from faceswap.provenance.credentials import BROKEN, ELSEWHERE, TRUSTED, VALID, Credentials, read_credentials
+from faceswap.provenance.unsigned import unsigned_bytes
+from faceswap.provenance.watermark import LARGEST, Mark, detect_watermark
 from faceswap.provenance.xmp import read_source_type
 from faceswap.types import Picture
 from faceswap_pipelines.common.progress import Progress, Run
 
 _FRAMES = 32  # of a video, evenly spaced, that are searched for the mark together
+_INTACT = (TRUSTED, VALID)
 _SYNTHETIC = ("trainedAlgorithmicMedia", "compositeWithTrainedAlgorithmicMedia", "compositeSynthetic")
 
 
@@ -38,6 +40,9 @@ class VerifyReport:
     """What was found of this program's invisible mark; None: its pictures cannot be read."""
     problem: str = ""
     """Why they cannot."""
+    unsigned: int = 0
+    """Bytes that lie outside of what intact credentials cover: no picture or sound, but anybody may have put them
+    there."""
 
 
 def verify(files: Sequence[Path], authorities: str = "") -> Run[list[VerifyReport]]:
@@ -66,18 +71,25 @@ def _report(file: Path, authorities: str) -> VerifyReport:
     except MediaError as error:
         credentials, declared, problem = None, "", problem or str(error)
 
+    unsigned = unsigned_bytes(file) if credentials and credentials.state in _INTACT else 0
     said = {declared, *(credentials.source_types if credentials else ())}
     says_ai = (mark is not None and mark.found) or not said.isdisjoint(_SYNTHETIC)
 
     return VerifyReport(
-        file=str(file), says_ai=says_ai, credentials=credentials, declared=declared, mark=mark, problem=problem
+        file=str(file),
+        says_ai=says_ai,
+        credentials=credentials,
+        declared=declared,
+        mark=mark,
+        problem=problem,
+        unsigned=unsigned,
     )
 
 
 def _pictures(file: Path) -> Iterator[Picture]:
     """One at a time: those of a large video would fill the memory."""
     if is_picture(file):
-        yield read_picture(file)
+        yield read_picture(file, middle=LARGEST)
         return
     frames = sample_frames(file, _FRAMES)
     first = next(frames, None)
@@ -103,10 +115,11 @@ def in_words(report: VerifyReport) -> str:
     """The report for people: the verdict first, then what it stands on."""
     verdict = "modified or made by AI" if report.says_ai else "says nothing of AI"
 
-    lines = [
-        f"{one_line(report.file)}: {verdict}",
-        *_credentials_in_words(report.credentials),
-        f"  invisible mark: {_mark_in_words(report.mark)}",
+    lines = [f"{one_line(report.file)}: {verdict}", *_credentials_in_words(report.credentials)]
+    if report.unsigned:
+        lines.append(f"    outside of what is signed: {report.unsigned} bytes, which anybody may have added")
+    lines += [
+        f"  invisible mark: {_mark_in_words(report.mark, report.credentials)}",
         f"  declared in its metadata: {report.declared or 'nothing'}",
     ]
 
@@ -118,13 +131,16 @@ def in_words(report: VerifyReport) -> str:
     return "\n".join(lines)
 
 
-def _mark_in_words(mark: Mark | None) -> str:
+def _mark_in_words(mark: Mark | None, credentials: Credentials | None) -> str:
+    """The mark is no secret: that a picture had it when it was made is proved only by who has signed that."""
+    is_signed = credentials is not None and credentials.marked and credentials.state in _INTACT
     if mark is None:
         return "not looked for"
     if not mark.found:
-        return "not found"
+        return "not found, though the credentials say that it was made with one" if is_signed else "not found"
     resized = f", after resizing to {mark.scale:.0%}" if abs(mark.scale - 1) > 0.01 else ""
-    return f"found, with a chance of a mistake below one in a million{resized}"
+    proof = "and the credentials say so, too" if is_signed else "a claim, not a proof: anybody can add it"
+    return f"found, with a chance of a mistake below one in a million{resized}; {proof}"
 
 
 def _credentials_in_words(credentials: Credentials | None) -> list[str]:

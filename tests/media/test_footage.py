@@ -15,6 +15,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 from PIL import Image
 
+from faceswap.errors import MediaError
 from faceswap.media.codecs import Encoding
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
@@ -251,6 +252,117 @@ def make_transparent(path: Path, codec: str, pixels: str, options: dict[str, str
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     return path
+
+
+def animated_webp(path: Path, pictures: Sequence[np.ndarray], durations: list[int]) -> Path:
+    """An animation without loss, of RGB or RGBA, each picture so many milliseconds long."""
+    first, *others = (Image.fromarray(picture) for picture in pictures)
+    first.save(path, "WEBP", save_all=True, append_images=others, duration=durations, lossless=True, exact=True)
+    return path
+
+
+SRT = """1
+00:00:00,200 --> 00:00:00,500
+Grüße
+zwei Zeilen
+
+2
+00:00:00,600 --> 00:00:01,000
+<i>schräg</i> gesetzt
+"""
+
+
+def with_subtitles(path: Path, text: str) -> Path:
+    """A clip of a second in Matroska with SRT."""
+    clip, lines = make_footage(path.with_suffix(".h264.mkv"), gradients(25)), path.with_suffix(".srt")
+    lines.write_text(text, encoding="utf-8")
+    with av.open(str(clip)) as film, av.open(str(lines)) as words, av.open(str(path), "w", format="matroska") as out:
+        tracks = [film.streams.video[0], words.streams.subtitles[0]]
+        streams = [out.add_stream_from_template(track) for track in tracks]
+        streams[1].metadata["language"] = "ger"
+        for source, track, stream in zip((film, words), tracks, streams, strict=True):
+            for packet in source.demux(track):
+                if packet.size:
+                    packet.stream = stream
+                    out.mux(packet)
+    return path
+
+
+def subtitles(path: Path) -> tuple[str, str | None, list[tuple[float, float, str]]]:
+    """The codec of the track of subtitles, its language, and its texts with beginning and length in seconds."""
+    with av.open(str(path)) as container:
+        [track] = container.streams.subtitles
+        texts = []
+        for packet in container.demux(track):
+            lines = track.codec_context.decode2(packet) if packet.size else None
+            if lines:
+                assert packet.pts is not None
+                assert packet.duration is not None
+                begin, length = (float(ticks * packet.time_base) for ticks in (packet.pts, packet.duration))
+                texts.append((begin, length, lines[0].dialogue.decode()))  # type: ignore[attr-defined]
+        return track.codec_context.codec.canonical_name, track.metadata.get("language"), texts
+
+
+class TestSubtitles:
+    @pytest.mark.parametrize("suffix", [".mp4", ".mov"])
+    def test_text_is_written_in_the_containers_own_kind_and_back(self, tmp_path: Path, suffix: str) -> None:
+        clip = with_subtitles(tmp_path / "clip.mkv", SRT)
+        out = tmp_path / f"out{suffix}"
+        with open_writer(out, probe(clip), signature="a") as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time)
+        assert [note for note in writer.notes if "subtitles" in note]
+
+        kind, language, texts = subtitles(out)
+        assert (kind, language) == ("mov_text", "ger")
+        spoken = [text for text in texts if text[2]]
+        assert [(begin, length) for begin, length, _ in spoken] == [(0.2, 0.3), (0.6, 0.4)]
+        assert "Grüße\nzwei Zeilen" in spoken[0][2]
+        assert "schräg" in spoken[1][2]
+
+        kind, language, again = subtitles(copy(out, tmp_path / "back.mkv"))
+        assert kind == "subrip"
+        assert [(begin, length) for begin, length, text in again if text] == [(0.2, 0.3), (0.6, 0.4)]
+        assert again[0][2] == spoken[0][2]
+
+
+DURATIONS = [40, 80, 200, 40, 40, 120]
+UNEVEN = [Fraction(ticks, 1000) for ticks in (0, 40, 120, 320, 360, 400)]
+
+
+class TestAnimatedWebP:
+    def test_it_is_read_as_any_video(self, tmp_path: Path) -> None:
+        clip = animated_webp(tmp_path / "a", gradients(6), DURATIONS)
+        info = probe(clip)
+        assert (info.frame_count, info.duration) == (6, Fraction(52, 100))
+        assert not info.has_alpha
+        frames = list(read_frames(clip, 1, 5))
+        assert [(frame.index, frame.time) for frame in frames] == list(enumerate(UNEVEN))[1:5]
+        np.testing.assert_array_equal(np.stack([frame.image for frame in frames]), np.stack(gradients(6))[1:5])
+        [third] = sample_frames(clip, 1, 2, 3)
+        np.testing.assert_array_equal(third.image, gradients(6)[2])
+
+    def test_a_copy_keeps_its_times_and_its_transparency(self, tmp_path: Path) -> None:
+        opacity = np.full((*gradients(1)[0].shape[:2], 1), 255, np.uint8)
+        opacity[:20] = 128
+        clip = animated_webp(tmp_path / "a", [np.dstack([image, opacity]) for image in gradients(6)], DURATIONS)
+        assert times(copy(clip, tmp_path / "out.mp4")) == UNEVEN
+        out = tmp_path / "out.mov"
+        with open_writer(out, probe(clip), encoding=Encoding(codec="prores"), signature="a") as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time, frame.alpha)
+        alphas = [frame.alpha for frame in read_frames(out)]
+        assert all(alpha is not None and abs(int(alpha[10, 10]) - 128) <= 2 and alpha[-1, 0] > 253 for alpha in alphas)
+
+    def test_one_that_breaks_off_gives_what_there_is(self, tmp_path: Path) -> None:
+        clip = animated_webp(tmp_path / "a", gradients(6), DURATIONS)
+        whole = clip.read_bytes()
+        clip.write_bytes(whole[: len(whole) // 2])
+        try:
+            frames = list(read_frames(clip))
+        except MediaError:
+            return
+        assert len(frames) < 6
 
 
 class TestTransparency:

@@ -23,7 +23,7 @@ def test_videos_come_out_in_the_containers_named() -> None:
 
 def test_the_pictures_named_are_those_read() -> None:
     named = row("pictures").split("|")[1].removeprefix(" pictures: ")
-    read = {*pictures._FORMATS} - {"GIF"}  # those that move are videos, and the row above says so
+    read = {*pictures.FORMATS} - {"GIF"}  # those that move are videos, and the row above says so
     assert {name.strip().upper() for name in named.split(",")} == read
     assert {*re.findall(r"\.(png|jpg)", row("pictures"))} == {"png", "jpg"}
 

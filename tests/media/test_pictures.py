@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+import sys
 import tracemalloc
 import zlib
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from PIL import ExifTags, Image, ImageCms
 
 from faceswap.errors import MediaError, OutputError
 from faceswap.media.kinds import is_picture, is_video
+from faceswap.media.limits import MAX_PIXELS
 from faceswap.media.pictures import Extras, read_extras, read_picture, write_picture
 from faceswap.media.video import read_frames
 from faceswap.types import Picture
@@ -86,6 +88,18 @@ def png_header(width: int, height: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk)) for chunk in (header, data)
     )
+
+
+def test_larger_pictures_are_read_where_that_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bounds = {"large.png": (12_000, 9_000), "larger.png": (24_000, 9_000)}
+    for name, size in bounds.items():
+        (tmp_path / name).write_bytes(png_header(*size))
+        with pytest.raises(MediaError, match=r"too large.*--max-pixels"):
+            read_picture(tmp_path / name)
+    monkeypatch.setenv(MAX_PIXELS, "400")
+    for name in bounds:
+        with pytest.raises(MediaError, match="damaged"):  # it is looked into: there is nothing behind the header
+            read_picture(tmp_path / name)
 
 
 def test_bad_files_are_refused_with_a_remedy(tmp_path: Path, picture: Picture) -> None:
@@ -246,11 +260,45 @@ def test_an_opaque_picture_without_exif_has_no_extras(tmp_path: Path, picture: P
     assert read_extras(tmp_path / "a.jpg") == Extras(None, b"")
 
 
-def test_heic_is_refused_in_its_own_words(tmp_path: Path) -> None:
+def test_heic_is_refused_in_its_own_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if the extra were not installed
     (tmp_path / "photo.heic").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(4) + b"mif1heic" + bytes(999))
     assert is_picture(tmp_path / "photo.heic")
-    with pytest.raises(MediaError, match="HEIC"):
+    with pytest.raises(MediaError, match=r"HEIC.*--extra heic"):
         read_picture(tmp_path / "photo.heic")
+
+
+def test_exr_is_refused_in_its_own_words(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"v/1\x01\x02" + bytes(400))
+    assert is_picture(tmp_path / "a")
+    with pytest.raises(MediaError, match="OpenEXR"):
+        read_picture(tmp_path / "a")
+
+
+def tagged_avif(path: Path, picture: Picture, primaries: int, transfer: int) -> Path:
+    """An AVIF picture without a profile, of these tags (numbers of H.273)."""
+    Image.fromarray(picture).save(path, "AVIF", quality=100, subsampling="4:4:4")
+    parts = path.read_bytes().split(b"colrnclx")
+    assert len(parts) == 2
+    path.write_bytes(b"colrnclx".join([parts[0], struct.pack(">HH", primaries, transfer) + parts[1][4:]]))
+    return path
+
+
+class TestColourTags:
+    @pytest.mark.parametrize(("primaries", "wide"), [(12, (186, 88, 84)), (9, (168, 95, 84)), (1, (200, 80, 80))])
+    def test_wide_primaries_become_srgb(self, tmp_path: Path, primaries: int, wide: tuple[int, int, int]) -> None:
+        """One red of sRGB, in the levels that it has in Display P3, BT.2020 and BT.709."""
+        picture = np.full((64, 64, 3), wide, np.uint8)
+        picture[:32] = 128
+        read = read_picture(tagged_avif(tmp_path / "a.avif", picture, primaries, 13)).astype(int)
+        assert np.abs(read[8:24] - 128).max() <= 2
+        assert np.abs(read[40:56] - (200, 80, 80)).max() <= 3
+
+    @pytest.mark.parametrize("transfer", [16, 18])
+    def test_hdr_is_refused_in_its_own_words(self, tmp_path: Path, transfer: int) -> None:
+        clip = tagged_avif(tmp_path / "a.avif", np.full((64, 64, 3), 128, np.uint8), 9, transfer)
+        with pytest.raises(MediaError, match="HDR picture"):
+            read_picture(clip)
 
 
 class TestKinds:
@@ -268,8 +316,7 @@ class TestKinds:
         pictures[0].save(tmp_path / "a", kind, save_all=True, append_images=pictures[1:], duration=100)
         assert is_video(tmp_path / "a")
         assert not is_picture(tmp_path / "a")
-        if kind != "WEBP":  # FFmpeg does not know it
-            assert [frame.time for frame in read_frames(tmp_path / "a")] == [0, Fraction(1, 10), Fraction(1, 5)]
+        assert [frame.time for frame in read_frames(tmp_path / "a")] == [0, Fraction(1, 10), Fraction(1, 5)]
 
     @pytest.mark.parametrize(
         ("muxer", "codec"),

@@ -177,6 +177,34 @@ class TestSwapped:
         assert report.credentials is not None
         assert report.credentials.state == TRUSTED
 
+    def test_what_lies_outside_of_what_is_signed_is_said(self, video: Path, tmp_path: Path) -> None:
+        assert look(video).unsigned == 0
+        hidden = tmp_path / "hidden.mp4"
+        hidden.write_bytes(video.read_bytes() + box(b"free", b"x" * 99 + bytes(50)) + box(b"ftyp", b"isomabcd"))
+        report = look(hidden)
+        assert report.credentials is not None
+        assert report.credentials.state == TRUSTED
+        assert report.unsigned == 107
+        assert "outside of what is signed: 107 bytes" in in_words(report)
+        hidden.write_bytes(video.read_bytes() + UUID_BOX)  # which is no place for what is not signed
+        report = look(hidden)
+        assert report.credentials is not None
+        assert (report.credentials.state, report.unsigned) == (BROKEN, 0)
+
+    def test_the_mark_is_proved_by_the_credentials_alone(self, video: Path, tmp_path: Path) -> None:
+        report = look(video)
+        assert report.credentials is not None
+        assert report.credentials.marked
+        assert "and the credentials say so, too" in in_words(report)
+
+        anybody = tmp_path / "anybody.png"
+        Image.fromarray(watermarked(images(video)[0])).save(anybody)
+        assert "a claim, not a proof" in in_words(look(anybody))
+
+        plain = tmp_path / "plain.png"
+        write_picture(plain, np.full((256, 256, 3), 90, np.uint8), seal=Sealer(None, None))  # signed, but not marked
+        assert "not found, though the credentials say" in in_words(look(plain))
+
     def test_a_changed_byte_is_noticed(self, video: Path, tmp_path: Path) -> None:
         data = bytearray(video.read_bytes())
         data[len(data) // 2] ^= 1

@@ -14,17 +14,20 @@ from torch.nn import functional
 
 from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import ConfigError, ModelError
+from faceswap.faces.skin import Skin
 from faceswap.geometry import Similarity
 from faceswap.model.swap_model import build_model
 from faceswap.streams import time_windows
+from faceswap.swapping import blend
 from faceswap.swapping.blend import paste, prepare, sampled, sampled_by_opencv, shaped
 from faceswap.swapping.color import Palette, linear, match, palette, reinhard, to_lab, to_log, to_rgb, with_own_eyes
 from faceswap.swapping.convert import Converted, Target, converted
-from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened
+from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened, sharpening
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swap, Swapper
 from faceswap.swapping.seam import closed, pyramid_blended
 from faceswap.swapping.smooth import smoothed_over_time
+from faceswap.swapping.texture import SkinOnFace, Texture
 from faceswap.types import Face, Frame, FrameFaces
 from support.heads import head
 from support.tiny import CPU, SMALL
@@ -67,6 +70,14 @@ def a_swap(mask: torch.Tensor, to_crop: Similarity = FROM_FRAME, picture: torch.
         to_crop=to_crop,
         track=1,
     )
+
+
+def some_skin() -> SkinOnFace:
+    """Spots all over, and a field that lays them straight."""
+    spots = np.random.default_rng(2).normal(size=(80, 80)).astype(np.float32) * 0.1
+    skin = Skin(detail=spots, known=np.ones((80, 80), np.float32), turns=(-10.0, 10.0))
+    y, x = torch.meshgrid(torch.linspace(0, 1, 16), torch.linspace(0, 1, 16), indexing="ij")
+    return SkinOnFace(Texture.of(skin, CPU), torch.stack([x, y, torch.ones_like(x)]))
 
 
 def pasted(swap: Swap, config: SwapConfig = PLAIN, frame: np.ndarray = FRAME) -> np.ndarray:
@@ -131,6 +142,28 @@ class TestPasting:
         changed = (pasted(a_swap(spot(), to_crop), frame=frame) != frame).any(axis=2).sum()
         # Within two of the crop's pixels on each side, or a few of the frame's.
         assert (24 - 4) * (20 - 4) / scale**2 - 8 < changed < (24 + 4) * (20 + 4) / scale**2 + 64
+
+    @pytest.mark.parametrize("scale", [0.2, 0.7, 2.5])
+    @pytest.mark.parametrize("with_skin", [False, True])
+    def test_a_large_face_is_pasted_in_strips_as_it_would_be_at_once(
+        self, scale: float, with_skin: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        frame = np.random.default_rng(5).integers(60, 190, (400, 400, 3), np.uint8)
+        to_crop = Similarity(scale, 0.05, 32 - 200 * scale, 32 - 200 * scale)
+        swap = replace(a_swap(spot(soft=True), to_crop, smooth(4)), noise=3.0, skin=some_skin() if with_skin else None)
+        config, masks = replace(PLAIN, sharpen=1, grain=1), [np.zeros((400, 400), np.uint8) for _ in range(2)]
+        patches = [prepare([swap], config, 400, 400)]
+
+        whole, strips = frame.copy(), frame.copy()
+        paste([whole], patches, [0], "alpha", [masks[0]])
+        for name, value in (("_AT_ONCE", 64), ("_STRIP", 64), ("_LEAST_STRIP", 7)):
+            monkeypatch.setattr(blend, name, value)
+        paste([strips], patches, [0], "alpha", [masks[1]])
+
+        # OpenCV rounds where it samples to a 32nd of a pixel.
+        assert (whole != frame).any()
+        assert np.abs(whole.astype(int) - strips).max() <= 2
+        assert np.abs(masks[0].astype(int) - masks[1]).max() <= 2
 
     def test_faces_of_one_frame_do_not_undo_each_other(self) -> None:
         left, right = (a_swap(spot(), Similarity(1.0, 0.0, -x, -30.0)) for x in (20.0, 60.0))
@@ -284,29 +317,34 @@ class TestColour:
             assert (one - other).abs().max() < 1e-5
 
 
+def as_sharp(faces: torch.Tensor, below: torch.Tensor, how_far: float) -> torch.Tensor:
+    """Faces brought to the sharpness of the pictures below."""
+    fine = fine_detail(faces)
+    return sharpened(faces, fine, sharpening([(fine, fine_detail(below), torch.ones_like(fine))], [how_far]))
+
+
 class TestDetail:
     def test_sharpening_brings_a_blurred_face_nearer_and_never_beyond(self) -> None:
-        mask = torch.ones((1, 1, SIDE, SIDE))
         sharp = (smooth(1) * 0.6 + 0.2 * torch.rand((3, SIDE, SIDE), generator=torch.Generator().manual_seed(0)))[None]
         blurred = functional.avg_pool2d(functional.pad(sharp, (1, 1, 1, 1), mode="replicate"), 3, 1)
-        after = sharpened(blurred, fine_detail(sharp), mask, [1.0])
+        after = as_sharp(blurred, sharp, 1.0)
         has, got, wanted = (float(fine_detail(x).square().mean()) for x in (blurred, after, sharp))
         assert has < got <= wanted * 1.001
-        assert torch.equal(sharpened(sharp, fine_detail(blurred), mask, [1.0]), sharp)  # nothing is blurred
-        assert torch.equal(sharpened(blurred, fine_detail(sharp), mask, [0.0]), blurred)
+        assert torch.equal(as_sharp(sharp, blurred, 1.0), sharp)  # nothing is blurred
+        assert torch.equal(as_sharp(blurred, sharp, 0.0), blurred)
 
     @pytest.mark.parametrize("level", [0.0, 2.0, 6.0])
     def test_the_noise_of_a_picture_is_found_and_added(self, level: float) -> None:
         shape = (256, 256)
         clean = cv2.GaussianBlur(RNG.uniform(40, 210, (*shape, 3)), (0, 0), 12)
-        noise = grain([level], [7], shape, CPU)[0, 0].numpy()
+        noise = grain([level], [7], shape, CPU, slice(0, 256))[0, 0].numpy()
         assert noise.std() == pytest.approx(level, rel=0.05)
         noisy = (clean + noise[..., None]).clip(0, 255).round().astype(np.uint8)
         assert noise_level(noisy, (0.0, 0.0, 256.0, 256.0)) == pytest.approx(level, abs=0.35)
 
     def test_grain_differs_from_frame_to_frame_and_is_the_same_again(self) -> None:
-        one, other = grain([3.0, 3.0], [1, 2], (40, 50), CPU)
-        assert torch.equal(grain([3.0], [1], (40, 50), CPU)[0], one)
+        one, other = grain([3.0, 3.0], [1, 2], (40, 50), CPU, slice(0, 40))
+        assert torch.equal(grain([3.0], [1], (40, 50), CPU, slice(10, 30))[0], one[:, 10:30])
         assert abs(np.corrcoef(one.numpy().ravel(), other.numpy().ravel())[0, 1]) < 0.1
 
     def test_a_box_beyond_the_picture_has_no_noise(self) -> None:

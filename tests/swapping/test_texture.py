@@ -14,9 +14,9 @@ from faceswap.faces.skin import Skin
 from faceswap.geometry import Similarity
 from faceswap.model.swap_model import build_model
 from faceswap.swapping.convert import Target, converted
-from faceswap.swapping.detail import fine_detail
+from faceswap.swapping.detail import fine_detail, finer
 from faceswap.swapping.infer import Swapper
-from faceswap.swapping.texture import Texture, _laid, _laid_by_opencv, textured
+from faceswap.swapping.texture import Texture, _laid, _laid_by_opencv, texture_amounts, texture_of
 from faceswap.types import Frame
 from support.heads import head
 from support.tiny import CPU, SMALL
@@ -36,27 +36,34 @@ def strength(pictures: torch.Tensor) -> torch.Tensor:
     return fine_detail(pictures).square().mean(dim=(1, 2, 3)).sqrt()
 
 
+def textured(faces: torch.Tensor, below: torch.Tensor, detail: torch.Tensor, known: torch.Tensor = ALL) -> torch.Tensor:
+    """Faces with their skin's detail, over pictures."""
+    texture = texture_of(faces, detail, known)
+    amounts = texture_amounts([(fine_detail(faces), fine_detail(below), finer(texture), known)])
+    return faces + amounts[:, None, None, None] * texture
+
+
 class TestTextured:
     def test_a_face_gets_as_much_detail_as_the_picture_below_has(self) -> None:
         below = SOFT + 5 * torch.randn(SOFT.shape, generator=RNG)
-        made = textured(SOFT, fine_detail(below), ALL, detail=SPOTS, known=ALL)
+        made = textured(SOFT, below, SPOTS)
         torch.testing.assert_close(strength(made), strength(below), rtol=0.1, atol=0.1)
 
     def test_nothing_is_laid_on_blurred_footage_or_on_a_face_that_is_sharp_itself(self) -> None:
         sharp = SOFT + 20 * torch.randn(SOFT.shape, generator=RNG)
         for face, below in ((SOFT, SOFT), (sharp, SOFT)):
-            assert torch.equal(textured(face, fine_detail(below), ALL, detail=SPOTS, known=ALL), face)
+            assert torch.equal(textured(face, below, SPOTS), face)
 
     def test_smooth_skin_stays_smooth_on_rough_footage(self) -> None:
         rough = SOFT + 60 * torch.randn(SOFT.shape, generator=RNG)
-        made = textured(SOFT, fine_detail(rough), ALL, detail=0.1 * SPOTS, known=ALL)
+        made = textured(SOFT, rough, 0.1 * SPOTS)
         assert (strength(made) < 0.1 * strength(rough)).all()
 
     def test_only_where_it_is_known(self) -> None:
         known = ALL.clone()
         known[:, :, :, 32:] = 0
         below = SOFT + 10 * torch.randn(SOFT.shape, generator=RNG)
-        made = textured(SOFT, fine_detail(below), ALL, detail=SPOTS, known=known)
+        made = textured(SOFT, below, SPOTS, known)
         assert torch.equal(made[..., 32:], SOFT[..., 32:])
         assert (made[..., :32] != SOFT[..., :32]).any()
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from faceswap.errors import ConfigError, MediaError
 from faceswap.media.fingerprint import fingerprint
+from faceswap.media.info import VideoInfo
 from faceswap.media.kinds import is_picture, is_video
 from faceswap.media.numbered import NumberedPictures
 from faceswap.media.pictures import read_picture
-from faceswap.media.video import VideoInfo, probe, read_frames, sample_frames
+from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.types import Frame
 
 FrameRange = tuple[int, int | None]

@@ -23,6 +23,7 @@ def marked_frames(frames: Iterable[Converted], label: bool) -> Iterator[Converte
     """The frames with the invisible mark, and with the visible label if it is wanted."""
     for made in frames:
         yield replace(made, image=watermarked(labelled(made.image) if label else made.image))
+        del made  # large pictures: they may go before the next ones come
 
 
 def seal_of(model: Path, source: Path | None = None) -> Seal:

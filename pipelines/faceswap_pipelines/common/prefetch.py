@@ -11,8 +11,9 @@ T = TypeVar("T")
 
 
 def depth_for(width: int, height: int) -> int:
-    """How many RGB pictures of this size to keep in a queue: at most 8, and 50 megabytes of large ones."""
-    return max(1, min(8, 17_000_000 // (width * height)))
+    """How many RGB pictures of this size to make in advance: at most 8, and 50 megabytes of large ones; none of those
+    that are larger than 4K by far."""
+    return min(8, 17_000_000 // (width * height))
 
 
 def batch_for(width: int, height: int, most: int) -> int:
@@ -21,33 +22,30 @@ def batch_for(width: int, height: int, most: int) -> int:
 
 
 def prefetch(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
-    """The same items, made in a thread of their own up to `depth` in advance.
+    """The same items, made in a thread of their own up to `depth` in advance; with 0, each when it is asked for.
 
     An exception in `items` comes out here, after the items before it. Closing this generator ends the thread
     and closes `items`.
     """
-    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue(depth)
-    stopped = threading.Event()
+    if depth == 0:
+        yield from items
+        return
 
-    def put(kind: str, value: T | BaseException | None) -> bool:
-        while not stopped.is_set():
-            try:
-                ready.put((kind, value), timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
+    ready: queue.Queue[tuple[str, T | BaseException | None]] = queue.Queue()
+    room = threading.Semaphore(depth)  # taken before an item is made: large ones are not to wait for a place
+    stopped = False
 
     def work() -> None:
         iterator = iter(items)
         try:
-            for item in iterator:
-                if not put("item", item):
-                    break
-            else:
-                put("end", None)
+            while room.acquire() and not stopped:
+                try:
+                    ready.put(("item", next(iterator)))
+                except StopIteration:
+                    ready.put(("end", None))
+                    return
         except BaseException as error:
-            put("error", error)
+            ready.put(("error", error))
         finally:
             if close := getattr(iterator, "close", None):
                 close()
@@ -58,11 +56,14 @@ def prefetch(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
         while True:
             kind, value = ready.get()
             if kind == "item":
+                room.release()
                 yield value  # type: ignore[misc]  # "item" comes with a T
+                del value  # it may go before the next one comes
             elif isinstance(value, BaseException):
                 raise value
             else:
                 return
     finally:
-        stopped.set()
+        stopped = True
+        room.release()
         thread.join()

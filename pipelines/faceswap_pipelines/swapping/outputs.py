@@ -13,8 +13,8 @@ from faceswap.database import lock
 from faceswap.documents import storable
 from faceswap.errors import OutputError
 from faceswap.files import beside, replaced, sweep
+from faceswap.media.info import VideoInfo
 from faceswap.media.sequence import SequenceWriter
-from faceswap.media.video import VideoInfo
 from faceswap.media.video_write import SegmentedWriter, open_writer
 from faceswap.model.folder import latest_checkpoint
 from faceswap.swapping.convert import Converted

@@ -12,8 +12,8 @@ from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
 from faceswap.faces.trackfile import Analysis, DamagedTracksError, TrackFile
 from faceswap.files import beside
+from faceswap.media.info import VideoInfo
 from faceswap.media.pictures import read_extras, read_picture, write_picture
-from faceswap.media.video import VideoInfo
 from faceswap.swapping.convert import Converted, Target, batch_size, converted
 from faceswap.swapping.fade import faded
 from faceswap.swapping.infer import Swapper
@@ -72,12 +72,10 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         # Second pass: swap and write, each in a thread of its own.
         begun = outputs.next
         samples = Samples(begun, _last(job, info))
-        frames = prefetch(
-            _rendered(job, info, swapper, tracks, analysis, selections, begun=begun),
-            depth_for(info.width, 2 * info.height),  # each comes with the one it was
-        )
+        rendered = _rendered(job, info, swapper, tracks, analysis, selections, begun=begun)
+        frames = prefetch(samples.taken_from(rendered), max(1, depth_for(info.width, info.height)))
         stack.callback(frames.close)
-        written, swapped = yield from _write(job, info, frames, outputs, samples)
+        written, swapped = yield from _write(job, info, frames, outputs)
 
         # What lies beside the output is there before the output has its name.
         yield Progress(title=f"Joining and signing {job.out.name}", done=0, total=None, unit="")
@@ -142,7 +140,7 @@ def _rendered(
 
 
 def _write(
-    job: SwapJob, info: VideoInfo, frames: Iterator[Converted], outputs: Outputs, samples: Samples
+    job: SwapJob, info: VideoInfo, frames: Iterator[Converted], outputs: Outputs
 ) -> Generator[Progress, None, tuple[int, int]]:
     """Write all frames; how many these were, and in how many of them a face was swapped."""
     first, last = job.frames[0], _last(job, info)
@@ -152,12 +150,14 @@ def _write(
     written = swapped = 0
     for made in frames:
         outputs.write(made)
-        samples.offer(made)
         written += 1
         swapped += bool(made.boxes)
+        done = made.frame.index + 1 - first
+        del made  # a large picture: it may go before the next one comes
+
         yield Progress(
             title=f"Swapping {job.video.name}",
-            done=made.frame.index + 1 - first,
+            done=done,
             total=total,
             unit="frames",
             note=f"{written / (time.monotonic() - start):.1f} frames/s",

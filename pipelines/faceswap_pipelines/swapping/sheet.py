@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +25,15 @@ class Samples:
         self._wanted = {round(float(index)) for index in wanted}
         self._taken: list[tuple[Picture, ...]] = []
 
-    def offer(self, made: Converted) -> None:
-        """Take the frame if it is one of those wanted."""
-        if made.frame.index in self._wanted:
-            pictures = (made.frame.image, made.image, *close_up(made))
-            self._taken.append(tuple(fit(picture, _SIDE) for picture in pictures))  # whole frames may be large
+    def taken_from(self, frames: Iterable[Converted]) -> Iterator[Converted]:
+        """The same frames, after those that are wanted have been taken, without the pictures as they were: large ones
+        are not to wait in a queue."""
+        for made in frames:
+            if made.frame.index in self._wanted:
+                pictures = (made.frame.image, made.image, *close_up(made))
+                self._taken.append(tuple(fit(picture, _SIDE) for picture in pictures))
+            yield replace(made, frame=replace(made.frame, image=made.image))
+            del made  # it may go before the next one comes
 
     def write(self, out: Path, seal: Seal) -> str:
         """Writes the sheet beside `out`; its path, or nothing if no frame was taken."""

@@ -1,0 +1,22 @@
+"""How large pictures and frames may be: a small hostile file can claim to be enormous, and fill the memory."""
+
+from __future__ import annotations
+
+import os
+
+MAX_PIXELS = "FACESWAP_MAX_PIXELS"
+"""The environment variable that says otherwise, in millions: whatever a program starts knows it, too."""
+_MEGAPIXELS = 100
+"""More than cameras make."""
+
+
+def max_pixels() -> int:
+    """Of a picture, or of a video's frame; larger ones are refused before they are decoded."""
+    stated = os.environ.get(MAX_PIXELS, "")
+    return 1_000_000 * (int(stated) if stated.isascii() and stated.isdecimal() and int(stated) else _MEGAPIXELS)
+
+
+def make_smaller() -> str:
+    """What to do about a picture that is too large."""
+    most = max_pixels() // 1_000_000
+    return f"Make it smaller than {most} megapixels; or, if you know where it is from, allow more with --max-pixels"
