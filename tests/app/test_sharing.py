@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -26,6 +27,7 @@ from faceswap_app.server import Server
 from faceswap_app.slots import Slots
 from faceswap_app.turns import DOWN, NEXT, UP
 from support.commands import command, misused, refused
+from support.visit import wait_for
 
 ADA, BRUNO = "ada", "bruno"
 
@@ -264,15 +266,27 @@ def test_jobs_do_not_see_the_page_s_password(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_visitors_pictures_wait_for_nobody_elses() -> None:
-    slots = Slots()
+    """Their own come in order, and of many the first are given up: the last is what is seen in the end."""
+    slots, made, given_up = Slots(), [], []
+
+    def ask(number: int) -> None:
+        try:
+            with slots.turn(ADA):
+                made.append(number)
+        except ConfigError:
+            given_up.append(number)
+
+    threads = [threading.Thread(target=ask, args=(number,)) for number in range(6)]
     with slots.turn(ADA):
         with slots.turn(BRUNO):  # would stand still if it waited
             pass
-        slots._asked[ADA] = 4
-        with pytest.raises(ConfigError, match="several pictures"), slots.turn(ADA):
-            pass
-        slots._asked[ADA] = 1
-    assert not slots._asked
+        for number, thread in enumerate(threads):
+            thread.start()
+            wait_for(lambda number=number: len(slots._lines.get(ADA, ())) + len(given_up) == number + 1)
+    for thread in threads:
+        thread.join(10)
+    assert (made, given_up) == ([3, 4, 5], [0, 1, 2])
+    assert not slots._lines
     assert not slots._busy
 
 
