@@ -181,7 +181,7 @@ class TrainConfig:
 COLOURS = ("light", "linear", "reinhard", "histogram", "transport", "none")
 """How a swapped face takes on the colours of the one that it replaces: see `faceswap.swapping.color`."""
 BLENDINGS = ("band", "pyramid", "alpha", "poisson")
-"""How it is joined to the picture round it: see `faceswap.swapping.blend`."""
+"""How it is joined to the picture round it: see `faceswap.swapping.fitting` and `blend`."""
 
 
 @dataclass(frozen=True, kw_only=True)

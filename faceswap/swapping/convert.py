@@ -13,8 +13,9 @@ from faceswap.config import SwapConfig
 from faceswap.faces.align import align
 from faceswap.faces.occlusion import SIDE
 from faceswap.streams import batched
-from faceswap.swapping.blend import FrameBox, FrameMask, paste, prepare
+from faceswap.swapping.blend import FrameMask, paste
 from faceswap.swapping.detail import noise_level
+from faceswap.swapping.fitting import FrameBox, prepare
 from faceswap.swapping.infer import Swap, Swapper
 from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.types import AlignedFace, Face, Frame, Picture

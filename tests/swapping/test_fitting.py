@@ -19,11 +19,12 @@ from faceswap.geometry import Similarity
 from faceswap.model.swap_model import build_model
 from faceswap.streams import time_windows
 from faceswap.swapping import blend
-from faceswap.swapping.blend import paste, prepare, sampled, sampled_by_opencv, shaped
+from faceswap.swapping.blend import paste, sampled, sampled_by_opencv
 from faceswap.swapping.color import Palette, linear, match, palette, reinhard, to_lab, to_log, to_rgb, with_own_eyes
 from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened, sharpening
 from faceswap.swapping.fade import faded
+from faceswap.swapping.fitting import prepare, shaped
 from faceswap.swapping.infer import Swap, Swapper
 from faceswap.swapping.seam import closed, pyramid_blended
 from faceswap.swapping.smooth import smoothed_over_time
