@@ -35,6 +35,7 @@ from faceswap.training.checkpoint import load_checkpoint
 from faceswap.training.memory import choose_batch_size
 from faceswap.training.stages import DETAIL
 from faceswap_cli import main as cli
+from faceswap_cli import start
 from faceswap_cli.terminal import job_errors
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.demo.actors import CAST, Stage, perform
@@ -466,14 +467,15 @@ def test_sigterm_is_ctrl_c_from_the_first_moment(
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(10)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(cli, "app", loading)
     monkeypatch.setattr(cli, "keep_freed_memory", lambda: None)
     try:
         with pytest.raises(typer.Exit) as stopped:
-            cli.main()
+            start.main()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     assert stopped.value.exit_code == 130
     assert capsys.readouterr().err.startswith("Stopped; what was saved before is kept")
 

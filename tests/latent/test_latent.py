@@ -32,7 +32,7 @@ from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe as probe_video
 from faceswap.model.swap_model import SwapModel, build_model
 from faceswap.visuals.plots import thumbnail_map
-from faceswap_app.components import Desk
+from faceswap_app.desk import open_desk
 from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_latent import LatentTab
@@ -421,7 +421,7 @@ def test_a_click_on_the_pages_map_shows_the_face_that_lies_there(studio: Studio,
         shutil.copytree(faceset, project.faceset(key))
     shutil.copytree(studio.model, project.folder / "model")
     with closing(Queue(tmp_path)) as queue:
-        tab = LatentTab(Desk(projects, queue))
+        tab = LatentTab(open_desk(projects, queue))
     chosen = ("pair", "model", "PCA")
 
     picture, about = tab._show_map(*chosen)
