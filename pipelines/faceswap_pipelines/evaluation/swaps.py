@@ -166,6 +166,8 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
     since = _KNOWN_EVERY  # frames with a face, since one whose person was looked at
     for batch in batched(pairs, _BATCH):
         shown = [(pair, pair.face) for pair in batch if pair.face is not None]
+
+        # What the faces do, and where they look.
         filmed = mesh.locate_each([(pair.before, face) for pair, face in shown])
         made = mesh.locate_each([(pair.after, face) for pair, face in shown])
         looks_before = gazes(
@@ -173,10 +175,12 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
         )
         looks_after = gazes(irises, [(pair.after, face.points) for (pair, _), face in zip(shown, made, strict=True)])
         seen = iter(zip(filmed, made, zip(looks_before.tolist(), looks_after.tolist(), strict=True), strict=True))
+
         for pair in batch:
             if pair.face is None:
                 yield pair, _Known(index=pair.index, cut=pair.cut)
                 continue
+
             (before, after, looks), who = next(seen), None
             since += 1
             if since >= _KNOWN_EVERY:
@@ -184,6 +188,7 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
                 faces = [(pair.before, five_points(before.points)), (pair.after, five_points(after.points))]
                 replaced, swapped = identifier.embed(faces)
                 who = replaced, swapped
+
             yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=looks, who=who)
 
 
