@@ -41,6 +41,7 @@ EYES: tuple[EyeOutline, EyeOutline] = (LEFT_EYE, RIGHT_EYE)
 _CORNERS = 0, 8  # of an eye's outline: the outer one and the inner one
 _ROOM = 2.3  # side of the square, by the distance of an eye's corners
 _OUTLINE = (*range(9), *range(15, 8, -1))  # of the network's points: its upper lid begins at the outer corner, too
+_SHUT = 0.12  # of the eye's width: with lids no further apart no iris is to be seen
 _CLEARLY = 1.15  # times as wide
 _BATCH = 8  # eyes, of the layers that see them large
 
@@ -116,8 +117,13 @@ class Eye:
         return float((self.iris - (left + right) / 2) @ across / max(float(across @ across), 1e-6))
 
     @property
+    def shut(self) -> bool:
+        """Whether the lids are so close that nobody sees where the eye looks."""
+        return self.opening < _SHUT
+
+    @property
     def opening(self) -> float:
-        """The distance of the lids, by that of the corners: below 0.1 the eye is shut."""
+        """The distance of the lids, by that of the corners."""
         apart = self.lids[11:14].mean(axis=0) - self.lids[3:6].mean(axis=0)
         return float(np.hypot(*apart) / max(float(np.hypot(*(self.lids[8] - self.lids[0]))), 1e-6))
 

@@ -37,8 +37,10 @@ class Gaze:
 def lacking(drawn: Eye, filmed: Eye) -> float:
     """By how much an iris is to be moved for a drawn eye to look where the filmed one does: see `Gaze.lacking`.
 
-    What `eye_flow` moves moves less, the nearer to a corner it comes to lie.
+    What `eye_flow` moves moves less, the nearer to a corner it comes to lie. Of an eye that is shut nobody knows.
     """
+    if drawn.shut or filmed.shut:
+        return 0.0
     wanted = filmed.gaze
     share = max(1 - (2 * wanted) ** 2, 0.5)
     return float(np.clip((wanted - drawn.gaze) / share, -_FARTHEST, _FARTHEST))

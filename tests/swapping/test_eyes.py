@@ -83,6 +83,7 @@ def test_nothing_moves_outside_the_lids_or_where_nothing_lacks(
 def test_what_is_lacking_is_what_is_missing_and_never_out_of_reach() -> None:
     lids = np.zeros((16, 2))
     lids[8] = (10, 0)
+    lids[3:6], lids[11:14] = (5, 2), (5, -2)
 
     def eye(gaze: float) -> Eye:
         return Eye(lids, np.array([5 + 10 * gaze, 0.0]))
@@ -91,6 +92,9 @@ def test_what_is_lacking_is_what_is_missing_and_never_out_of_reach() -> None:
     assert lacking(eye(-0.1), eye(0.0)) == pytest.approx(0.1)
     assert lacking(eye(0.0), eye(0.2)) > 0.2  # near a corner irises move less
     assert abs(lacking(eye(-0.5), eye(0.5))) <= 0.25
+
+    shut = Eye(lids * [1, 0.1], np.array([9.0, 0.0]))
+    assert lacking(eye(0.0), shut) == lacking(shut, eye(0.2)) == 0
 
 
 def test_a_gaze_is_evened_out_over_the_nearest_frames_alone() -> None:
