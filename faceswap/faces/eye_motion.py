@@ -1,7 +1,7 @@
 """Eyes that look elsewhere, and lids that move: how the pixels of a picture follow them.
 
-Portraits that are brought to life move their eyes so (`training.base_weights`), and swapped faces, which are to look
-and blink as the video does (`swapping.eyes`). Places are in the [-1, 1] coordinates of torch's grid_sample.
+Portraits that are brought to life move their eyes and blink so (`training.base_weights`), and swapped faces move their
+eyes so, to look where the video's do (`swapping.eyes`). Places are in the [-1, 1] coordinates of torch's grid_sample.
 """
 
 from __future__ import annotations

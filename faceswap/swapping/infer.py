@@ -139,7 +139,7 @@ class Swapper:
         ]
 
         # What lies in front of a face is not its skin.
-        visible = self._visible(close_ups) if occlusion else None
+        visible = self._occlusion.visible(close_ups) if occlusion else None
 
         # Where both look.
         gazes = self._gazes(decoded, aligned, close_ups) if gaze else [None] * len(aligned)
@@ -202,9 +202,6 @@ class Swapper:
             left, right, filmed = found
             gazes[number] = Gaze((left, right), lacking((left, right)[eye], filmed))
         return gazes
-
-    def _visible(self, close_ups: Sequence[Picture]) -> Float[Tensor, "faces side side"]:
-        return self._occlusion.visible(close_ups)
 
     def _decode(self, originals: Tensor, faces: Sequence[AlignedFace], persons: Sequence[str]) -> list[_Decoded]:
         """Each face by its own person's decoder, as large as it is worth."""

@@ -207,7 +207,7 @@ def copy(video: Path, out: Path, frames: int) -> None:
 def print_where(targets: Roles, swapper: Swapper) -> None:
     """Milliseconds of a frame by what they are spent on, by switching parts off."""
     config = SwapConfig()
-    none = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "skin": 0.0}
+    none = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "skin": 0.0, "gaze": 0.0}
     look: dict[str, float | str] = {**none, "smooth": 0.0, "occlusion": 0.0}
     steps = [("cut out, decode, paste", look)]
     for name, *switched_on in (
@@ -215,6 +215,7 @@ def print_where(targets: Roles, swapper: Swapper) -> None:
         ("seam", "blending"),
         ("sharpness, grain", "sharpen", "grain"),
         ("skin", "skin"),
+        ("gaze", "gaze"),
         ("what lies in front", "occlusion"),
         ("settling over time", "smooth"),
     ):

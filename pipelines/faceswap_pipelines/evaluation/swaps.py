@@ -170,18 +170,18 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
         # What the faces do, and where they look.
         filmed = mesh.locate_each([(pair.before, face) for pair, face in shown])
         made = mesh.locate_each([(pair.after, face) for pair, face in shown])
-        looks_before = gazes(
+        gazes_before = gazes(
             irises, [(pair.before, face.points) for (pair, _), face in zip(shown, filmed, strict=True)]
         )
-        looks_after = gazes(irises, [(pair.after, face.points) for (pair, _), face in zip(shown, made, strict=True)])
-        seen = iter(zip(filmed, made, zip(looks_before.tolist(), looks_after.tolist(), strict=True), strict=True))
+        gazes_after = gazes(irises, [(pair.after, face.points) for (pair, _), face in zip(shown, made, strict=True)])
+        seen = iter(zip(filmed, made, zip(gazes_before.tolist(), gazes_after.tolist(), strict=True), strict=True))
 
         for pair in batch:
             if pair.face is None:
                 yield pair, _Known(index=pair.index, cut=pair.cut)
                 continue
 
-            (before, after, looks), who = next(seen), None
+            (before, after, both_gazes), who = next(seen), None
             since += 1
             if since >= _KNOWN_EVERY:
                 since = 0
@@ -189,7 +189,7 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
                 replaced, swapped = identifier.embed(faces)
                 who = replaced, swapped
 
-            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=looks, who=who)
+            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=both_gazes, who=who)
 
 
 def _looks(pair: _Pair, previous: tuple[Picture, Picture] | None) -> FrameLooks:
