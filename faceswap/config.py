@@ -209,7 +209,7 @@ class SwapConfig:
     grain: float = 1.0
     """How much of the video's noise is added to the face; 1 as much as the video has."""
     gaze: float = 1.0
-    """How far the eyes are moved to look where those in the video look; 0 leaves them as decoded."""
+    """How far the eyes are moved to look where the video's look and to shut when they do; 0 leaves them as decoded."""
     smooth: float = 0.2
     """Seconds before and after a frame over which colours, sharpness and mask are evened out; 0 does not."""
     occlusion: float = 1.0

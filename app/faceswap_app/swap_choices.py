@@ -22,7 +22,7 @@ DEFAULT = SwapConfig()
 LOOKS = [
     ("opacity", "Opacity", 0, 1, "Of the new face."),
     ("skin", "Skin", 0, 1, "How much of the new person's own pores, stubble and wrinkles is laid on."),
-    ("gaze", "Gaze", 0, 1, "How far the eyes are moved to look where those in the video look."),
+    ("gaze", "Gaze", 0, 1, "How far the eyes are moved to look where the video's look, and to shut when they do."),
     ("sharpen", "Sharpness", 0, 1, "How far it is brought to the video's."),
     ("grain", "Grain", 0, 2, "How much of the video's noise is added."),
     ("occlusion", "Keep what lies in front", 0, 1, "Hands, hair, a cup: 0 paints over them."),

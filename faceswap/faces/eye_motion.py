@@ -9,13 +9,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 Places = Float[Tensor, "batch height width 2"]
 
+_LOWER_LID, _UPPER_LID = slice(0, 9), [*range(8, 16), 0]  # of an eye's outline
 _UPPER = 0.85  # share of the way that the upper lid makes when an eye shuts
-_LID_ROOM = 0.9  # of half the eye's width: how far from a lid the skin moves along
+_UNFOLDING = 1.4  # from 1, where skin stretches evenly, on: how much more of a lid unfolds near its edge
+
+# In halves of the eye's width.
+_LID_ROOM = 0.9  # how far from a lid the skin moves along
+_RIM = 0.15  # how much of the lower lid shutting hides: its edge is pale
+_LASHES = 0.28  # how far they rise from the upper lid's edge
+
+# Lashes sink from where a lid is half shut; what is seen of them then.
+_SINK_FROM = 0.3
+_SUNK = 0.6
 
 
 def eye_flow(
@@ -27,25 +37,24 @@ def eye_flow(
     """How far from each place lies what is to be seen there when a lid moves and an eye looks elsewhere.
 
     In each column of pixels the lids, which meet low, draw the skin beyond them out or together; the eyeball between
-    them stays where it is. A lid that opens wider stretches the eye.
+    them stays where it is. The lashes go along with the upper lid and sink, as seen from before them; what is stretched
+    is the skin above. A lid that opens wider stretches the eye.
     """
     x, y = places.unbind(-1)
     outer, inner = eye[:, 0, 0], eye[:, 8, 0]
     middle, half = (outer + inner) / 2, ((inner - outer) / 2).abs().clamp_min(1e-3)
-    room = _LID_ROOM * half
 
     # The pixels round the eye, a few in a hundred: elsewhere nothing moves.
-    near = _near_eye(x, y, eye, middle=middle, half=half, room=room)
+    near = _near_eye(x, y, eye, middle=middle, half=half, room=_LID_ROOM * half)
     face = near.nonzero()[:, 0]
-    x, y, half = x[near], y[near], half[face]
-    along = 1 - ((x - middle[face]) / half) ** 2
+    x, y = (x[near] - middle[face]) / half[face], y[near]
 
     # What moves there.
-    lids = _moved_lids(x, along, eye[face], half, closed[face])
+    lids = _moved_lids(x, eye, face, middle=middle, half=half, closed=closed)
     between = (y > lids.new_upper) & (y < lids.new_lower)
-    width = 2 * half * (along.clamp_min(0) * between)
+    width = 2 * half[face] * ((1 - x**2).clamp_min(0) * between)
     across, down = gaze[face].unbind(-1)
-    down = torch.where(between, _between_lids(y, lids, closed[face], down * width), _beyond_lids(y, lids, room[face]))
+    down = torch.where(between, _between_lids(y, lids, closed[face], down * width), _beyond_lids(y, lids))
 
     flow = torch.zeros_like(places)
     flow[near] = -torch.stack([across * width, down], dim=-1)
@@ -76,31 +85,53 @@ class _Lids:
     lower: Float[Tensor, " n"]
     new_upper: Float[Tensor, " n"]
     new_lower: Float[Tensor, " n"]
+    room: Float[Tensor, " n"]
+    """How far from a lid the skin moves along."""
+    lashes: Float[Tensor, " n"]
+    """How far they rise from the upper lid's edge."""
+    new_lashes: Float[Tensor, " n"]
 
 
 def _moved_lids(
     x: Float[Tensor, " n"],
-    along: Float[Tensor, " n"],
-    eye: Float[Tensor, "n 16 2"],
-    half: Float[Tensor, " n"],
-    closed: Float[Tensor, " n"],
+    eye: Float[Tensor, "batch 16 2"],
+    face: Int64[Tensor, " n"],
+    *,
+    middle: Float[Tensor, " batch"],
+    half: Float[Tensor, " batch"],
+    closed: Float[Tensor, " batch"],
 ) -> _Lids:
-    """`along` is 1 in the eye's middle and 0 in its corners, where lids do not part."""
-    upper = _height(x, torch.cat([eye[:, 8:], eye[:, :1]], dim=1), half)
-    gap = (_height(x, eye[:, :9], half) - upper).clamp_min(0) * (3 * along).clamp(0, 1)
-    lower = upper + gap
+    """`x` is -1 and 1 in the eye's corners, where lids do not part."""
+    level = (eye - torch.stack([middle, torch.zeros_like(middle)], dim=1)[:, None]) / half[:, None, None]
+    upper, lower = (_height(x, level[:, part], face) * half[face] for part in (_UPPER_LID, _LOWER_LID))
+    gap = (lower - upper).clamp_min(0)
+    lower, shut, half = upper + gap, closed[face], half[face]
+
+    rim = _RIM * half * (1 - x**2).clamp_min(0)
+    lashes = torch.minimum(_LASHES * half, gap / 2)
+    sunk = ((shut - _SINK_FROM) / (1 - _SINK_FROM)).clamp(0, 1)
     return _Lids(
         upper=upper,
-        lower=lower,
-        new_upper=upper + _UPPER * closed * gap,
-        new_lower=lower - (1 - _UPPER) * closed.clamp_min(0) * gap,
+        lower=lower + rim * shut.clamp_min(0),
+        new_upper=upper + _UPPER * shut * gap,
+        new_lower=lower - (1 - _UPPER) * shut.clamp_min(0) * gap,
+        room=_LID_ROOM * half,
+        lashes=lashes,
+        new_lashes=lashes * (1 - (1 - _SUNK) * sunk),
     )
 
 
-def _beyond_lids(y: Float[Tensor, " n"], lids: _Lids, room: Float[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """How far skin follows the lid whose edge it lies behind: all the way at the edge, not at all `room` away."""
-    above = (lids.new_upper - lids.upper) * ((y - lids.new_upper) / room + 1).clamp(0, 1)
-    below = (lids.new_lower - lids.lower) * (1 - (y - lids.new_lower) / room).clamp(0, 1)
+def _beyond_lids(y: Float[Tensor, " n"], lids: _Lids) -> Float[Tensor, " n"]:
+    """How far down skin comes with the lid whose edge it lies behind; not at all `room` away."""
+    # The upper lid's lashes wholly, those that are there; its skin the less the further up.
+    tips, new_tips = lids.upper - lids.lashes, lids.new_upper - lids.new_lashes
+    shortened = lids.lashes / lids.new_lashes.clamp_min(1e-6)
+    lashes = y - (lids.upper - (lids.new_upper - y) * shortened)
+    stays = lids.upper - lids.room
+    share = ((y - stays) / (new_tips - stays)).clamp(0, 1) ** _UNFOLDING
+    above = torch.where(y > new_tips, lashes, (new_tips - tips) * share)
+
+    below = (lids.new_lower - lids.lower) * (1 - (y - lids.new_lower) / lids.room).clamp(0, 1)
     return torch.where(y >= lids.new_lower, below, above)
 
 
@@ -113,9 +144,15 @@ def _between_lids(
 
 
 def _height(
-    x: Float[Tensor, " n"], curve: Float[Tensor, "n points 2"], half: Float[Tensor, " n"]
+    x: Float[Tensor, " n"], curve: Float[Tensor, "batch points 2"], face: Int64[Tensor, " n"]
 ) -> Float[Tensor, " n"]:
-    """How high a curve lies at `x`, between its points by their distance."""
-    away = (x[:, None] - curve[..., 0]) / half[:, None]
-    weights = (away.square() + 0.01).pow(-2)
-    return (weights * curve[..., 1]).sum(dim=-1) / weights.sum(dim=-1)
+    """How high the lid through a face's points lies at `x`: by least squares, so that no point makes a bump."""
+    at, height = curve.unbind(-1)
+    weights: Tensor = torch.linalg.lstsq(_arch(at), height[..., None]).solution[..., 0]
+    return (_arch(x) * weights[face]).sum(dim=-1)
+
+
+def _arch(x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape 5"]:
+    """What lids are sums of: a line from corner to corner, -1 to 1, and what rises over it."""
+    over = 1 - x**2
+    return torch.stack([torch.ones_like(x), x, over, over * x, over * x**2], dim=-1)

@@ -24,7 +24,7 @@ from faceswap.geometry import Similarity
 from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
-from faceswap.swapping.eyes import Gaze, lacking
+from faceswap.swapping.eyes import Gaze, closing, lacking
 from faceswap.swapping.texture import SkinOnFace, Texture
 from faceswap.types import AlignedFace, Face, MeshPoints, Picture
 
@@ -185,22 +185,26 @@ class Swapper:
     def _gazes(
         self, decoded: Sequence[_Decoded], faces: Sequence[AlignedFace], close_ups: Sequence[Picture]
     ) -> list[Gaze | None]:
-        """Where eyes that are large enough look: both drawn ones, and of the video's the one that shows more."""
+        """Where eyes that are large enough look, and how far they are open: the drawn ones and the video's."""
         large = [number for number, one in enumerate(decoded) if one.side >= _LEAST_LOOKING]
-        nearer = [nearer_eye(faces[number].crop_points) for number in large]
 
         seen: list[tuple[Picture, MeshPoints, EyeOutline]] = []
-        for number, eye in zip(large, nearer, strict=True):
+        for number in large:
             face, side = faces[number], decoded[number].side
-            picture = self._download(decoded[number].picture)
-            seen += [(picture, face.points_at(side), outline) for outline in EYES]
-            seen.append((close_ups[number], face.points_at(OCCLUSION_SIDE), EYES[eye]))
-        eyes = self._irises.locate(seen)
+            pictures = (self._download(decoded[number].picture), side), (close_ups[number], OCCLUSION_SIDE)
+            seen += [(picture, face.points_at(of), outline) for picture, of in pictures for outline in EYES]
+        eyes = iter(self._irises.locate(seen))
 
         gazes: list[Gaze | None] = [None] * len(decoded)
-        for number, eye, *found in zip(large, nearer, eyes[::3], eyes[1::3], eyes[2::3], strict=True):
-            left, right, filmed = found
-            gazes[number] = Gaze((left, right), lacking((left, right)[eye], filmed))
+        for number in large:
+            drawn, filmed = (next(eyes), next(eyes)), (next(eyes), next(eyes))
+            # Both eyes look one way: it is read from the one that shows more.
+            nearer = nearer_eye(faces[number].crop_points)
+            gazes[number] = Gaze(
+                drawn=drawn,
+                lacking=lacking(drawn[nearer], filmed[nearer]),
+                closing=(closing(drawn[0], filmed[0]), closing(drawn[1], filmed[1])),
+            )
         return gazes
 
     def _decode(self, originals: Tensor, faces: Sequence[AlignedFace], persons: Sequence[str]) -> list[_Decoded]:
