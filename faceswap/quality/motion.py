@@ -62,7 +62,7 @@ class Gestures:
     mouth: Series
     """See `landmarks.mouth_opening`."""
     eyes: Series
-    """The mean of both, see `landmarks.eye_opening`."""
+    """The mean of both, see `landmarks.eye_opening`; or, where somebody looked closer, `Eye.opening`."""
     yaw: Series
     pitch: Series
     """Degrees, see `landmarks.Pose`."""

@@ -9,7 +9,7 @@ SWAPPED has to begin with the same frame as VIDEO, or with --begins):
   over that of WANTED, who may be smoother or rougher than whom the swap replaces;
 - boiling: mean change from frame to frame of what is finer than a 5 px mean there, relative to how much of it there
   is, swap over video;
-- mouth, eyes: correlation of how far they are open before and after, by the face mesh;
+- mouth, eyes: correlation of how far they are open before and after, by the face mesh and by the iris network;
 - trembling: root mean square of the second difference over time of all landmarks, swap over video;
 - identity: distance of the swap from WANTED and from VIDEO's person, the share of the way from the one to the other
   (0: VIDEO's person, 1: WANTED), and the share of frames that are nearer to WANTED;
@@ -19,16 +19,19 @@ SWAPPED has to begin with the same frame as VIDEO, or with --begins):
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from faceswap.faces.identity import Identifier, typical
+from faceswap.faces.irises import IrisFinder
 from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.media.video import read_frames
 from faceswap.quality import likeness, looks, motion
-from faceswap.quality.motion import gestures
+from faceswap.quality.eyes import watch_eyes
+from faceswap.quality.motion import Gestures, gestures
 from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
 
@@ -55,6 +58,7 @@ def main() -> None:
     old, target = faces_of(finder, before), faces_of(finder, wanted)
     new = FaceMesh(CPU).locate_each(list(zip(after, old, strict=True)))
     here, made, there = (gestures(faces) for faces in (old, new, target))
+    here, made = with_eyes(here, before, old), with_eyes(made, after, new)
 
     # How it looks.
     pairs = list(zip(before, after, strict=True))
@@ -81,6 +85,12 @@ def faces_of(finder: FaceFinder, images: list[Picture]) -> list[Face]:
     """The largest face of each picture."""
     _, frames = finder.look_at(images)
     return [max(faces.faces, key=lambda face: face.size) for _, faces in frames]
+
+
+def with_eyes(gestures: Gestures, images: list[Picture], faces: list[Face]) -> Gestures:
+    """The same, with the eyes as the network that looks at eyes sees them."""
+    shown = [(image, face.points) for image, face in zip(images, faces, strict=True)]
+    return replace(gestures, eyes=watch_eyes(IrisFinder(CPU), shown).openings)
 
 
 def sharp(image: Picture, face: Face) -> float:

@@ -21,7 +21,7 @@ from faceswap.model.detail import Window
 from faceswap.model.swap_model import Decoded, SwapModel
 from faceswap.model.swap_model import Rendered as Made
 from faceswap.quality import likeness, looks, motion, reconstruction
-from faceswap.quality.gaze import gazes
+from faceswap.quality.eyes import watch_eyes
 from faceswap.quality.looks import FrameLooks, frame_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.quality.reconstruction import rebuild
@@ -231,18 +231,18 @@ def test_a_still_mouth_has_no_gain(scene: Scene) -> None:
     assert motion.correlation(before.mouth, np.full(FRAMES, 0.1)) == 0
 
 
-def test_where_drawn_eyes_look_is_seen(scene: Scene, irises: IrisFinder) -> None:
+def test_what_drawn_eyes_do_is_seen(scene: Scene, irises: IrisFinder) -> None:
     for shots in (scene.bruno, scene.ada):
         faces = located(scene.mesh, shots)
-        seen = gazes(irises, [(shot.image, face.points) for shot, face in zip(shots, faces, strict=True)])
-        true = np.array([shot.performance.gaze[0] for shot in shots])
-        assert motion.correlation(true, seen) > 0.9
+        eyes = watch_eyes(irises, [(shot.image, face.points) for shot, face in zip(shots, faces, strict=True)])
+        assert motion.correlation(np.array([shot.performance.gaze[0] for shot in shots]), eyes.gazes) > 0.9
+        assert motion.correlation(np.array([shot.performance.lid for shot in shots]), eyes.openings) > 0.9
 
 
 def test_a_gaze_that_does_not_follow_is_noticed(scene: Scene, irises: IrisFinder) -> None:
     def seen_in(film: Film) -> np.ndarray:
         faces = scene.mesh.locate_each(list(zip(film, scene.faces, strict=True)))
-        return gazes(irises, [(picture, face.points) for picture, face in zip(film, faces, strict=True)])
+        return watch_eyes(irises, [(picture, face.points) for picture, face in zip(film, faces, strict=True)]).gazes
 
     video, good, other = seen_in(scene.video), seen_in(scene.good), seen_in(scene.good[::-1])
     assert motion.correlation(video, good) > 0.9
@@ -250,7 +250,8 @@ def test_a_gaze_that_does_not_follow_is_noticed(scene: Scene, irises: IrisFinder
 
 
 def test_a_shut_eye_looks_nowhere(scene: Scene, irises: IrisFinder) -> None:
-    looks = gazes(irises, [(shot.image, face.points) for shot, face in zip(scene.bruno, scene.faces, strict=True)])
+    shown = [(shot.image, face.points) for shot, face in zip(scene.bruno, scene.faces, strict=True)]
+    looks = watch_eyes(irises, shown).gazes
     lids = np.array([shot.performance.lid for shot in scene.bruno])
     assert np.isnan(looks[lids.argmin()])
     assert np.isfinite(looks[lids > 0.8]).all()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ from faceswap.faces.trackfile import TrackFile
 from faceswap.media.kinds import is_picture
 from faceswap.media.video import probe, read_frames
 from faceswap.quality import likeness, looks, motion
-from faceswap.quality.gaze import STILL, gazes
+from faceswap.quality.eyes import STILL, watch_eyes
 from faceswap.quality.looks import FrameLooks, frame_looks, missing_looks
 from faceswap.quality.motion import Gestures, gestures
 from faceswap.streams import batched
@@ -53,7 +53,7 @@ class SwapFrames:
     before: Gestures
     after: Gestures
     gazes: tuple[Series, Series]
-    """Where the eyes look, in the video and in the swap: see `gaze`."""
+    """Where the eyes look, in the video and in the swap: see `EyesOverTime`."""
     looks: list[FrameLooks]
     swapped: Embeddings
     """Whose face the swap shows; NaN where nobody has looked."""
@@ -93,15 +93,24 @@ class _Pair:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _KnownFace:
+    """One face of a frame: in the video, or in the swap."""
+
+    face: Face
+    gaze: float
+    opening: float
+    """See `EyesOverTime`."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Known:
     """What the networks say of one frame."""
 
     index: int
     cut: bool
-    before: Face | None = None
-    after: Face | None = None
+    before: _KnownFace | None = None
+    after: _KnownFace | None = None
     """The two faces, both looked for where the video's was followed to: what the network adds is the same in both."""
-    gazes: tuple[float, float] = (np.nan, np.nan)
     who: tuple[Embedding, Embedding] | None = None
     """Who they are; None for most frames."""
 
@@ -146,18 +155,34 @@ def _together(files: SwapFiles, known: Sequence[_Known], compared: list[FrameLoo
         raise FaceError(
             f"{files.swap} and {files.target} have no two frames with a face in common", "Name other videos or --frames"
         )
-    faces, nobody = [one.before for one in known], np.full_like(known_people[0][0], np.nan)
+    nobody = np.full_like(known_people[0][0], np.nan)
+    before, after = [one.before for one in known], [one.after for one in known]
+
     return SwapFrames(
         indices=np.array([one.index for one in known]),
-        faces=faces,
+        faces=_faces(before),
         scenes=np.cumsum([one.cut for one in known]),
-        before=gestures(faces),
-        after=gestures([one.after for one in known]),
-        gazes=(np.array([one.gazes[0] for one in known]), np.array([one.gazes[1] for one in known])),
+        before=_gestures(before),
+        after=_gestures(after),
+        gazes=(_gazes(before), _gazes(after)),
         looks=compared,
         swapped=np.array([nobody if one.who is None else one.who[1] for one in known]),
         replaced=typical(np.array([replaced for replaced, _ in known_people])),
     )
+
+
+def _gestures(known: Sequence[_KnownFace | None]) -> Gestures:
+    """What a face does, its eyes as the network that looks at eyes saw them."""
+    openings = np.array([np.nan if one is None else one.opening for one in known])
+    return replace(gestures(_faces(known)), eyes=openings)
+
+
+def _faces(known: Sequence[_KnownFace | None]) -> list[Face | None]:
+    return [None if one is None else one.face for one in known]
+
+
+def _gazes(known: Sequence[_KnownFace | None]) -> Series:
+    return np.array([np.nan if one is None else one.gaze for one in known])
 
 
 def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_Pair, _Known]]:
@@ -167,29 +192,35 @@ def _looked_at(pairs: Iterator[_Pair], device: torch.device) -> Iterator[tuple[_
     for batch in batched(pairs, _BATCH):
         shown = [(pair, pair.face) for pair in batch if pair.face is not None]
 
-        # What the faces do, and where they look.
-        filmed = mesh.locate_each([(pair.before, face) for pair, face in shown])
-        made = mesh.locate_each([(pair.after, face) for pair, face in shown])
-        gazes_before = gazes(
-            irises, [(pair.before, face.points) for (pair, _), face in zip(shown, filmed, strict=True)]
-        )
-        gazes_after = gazes(irises, [(pair.after, face.points) for (pair, _), face in zip(shown, made, strict=True)])
-        seen = iter(zip(filmed, made, zip(gazes_before.tolist(), gazes_after.tolist(), strict=True), strict=True))
+        # What the faces do, and their eyes.
+        filmed = _watched(mesh, irises, [(pair.before, face) for pair, face in shown])
+        swapped = _watched(mesh, irises, [(pair.after, face) for pair, face in shown])
+        seen = iter(zip(filmed, swapped, strict=True))
 
         for pair in batch:
             if pair.face is None:
                 yield pair, _Known(index=pair.index, cut=pair.cut)
                 continue
 
-            (before, after, both_gazes), who = next(seen), None
+            (before, after), who = next(seen), None
             since += 1
             if since >= _KNOWN_EVERY:
                 since = 0
-                faces = [(pair.before, five_points(before.points)), (pair.after, five_points(after.points))]
-                replaced, swapped = identifier.embed(faces)
-                who = replaced, swapped
+                both = (pair.before, before.face), (pair.after, after.face)
+                was, became = identifier.embed([(picture, five_points(face.points)) for picture, face in both])
+                who = was, became
 
-            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, gazes=both_gazes, who=who)
+            yield pair, _Known(index=pair.index, cut=pair.cut, before=before, after=after, who=who)
+
+
+def _watched(mesh: FaceMesh, irises: IrisFinder, faces: Sequence[tuple[Picture, Face]]) -> list[_KnownFace]:
+    """Faces, looked for near where they are thought to be, and what their eyes do."""
+    located = mesh.locate_each(faces)
+    eyes = watch_eyes(irises, [(picture, face.points) for (picture, _), face in zip(faces, located, strict=True)])
+    return [
+        _KnownFace(face=face, gaze=gaze, opening=opening)
+        for face, gaze, opening in zip(located, eyes.gazes.tolist(), eyes.openings.tolist(), strict=True)
+    ]
 
 
 def _looks(pair: _Pair, previous: tuple[Picture, Picture] | None) -> FrameLooks:
