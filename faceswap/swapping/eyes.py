@@ -22,7 +22,7 @@ from faceswap.faces.irises import Eye
 Drawn = Float[Tensor, "3 side side"]
 
 _FARTHEST = 0.25  # widths of the eye: by more than this no iris is moved
-_OPEN, _SHUT = 0.24, 0.13  # openings of a filmed eye from which its lids are followed, and at which they meet
+_OPEN, _SHUT = 0.25, 0.15  # openings of a filmed eye from which its lids are followed, and at which they meet
 _SLIT = 0.06  # by which lids have to be further apart than shut ones to be closed all the way
 _FINER = 2  # times as many pixels: the edge of a lid that moves is a step
 _ROOM = 1.8  # side of the patch that is moved for an eye, by the distance of its corners
