@@ -7,6 +7,7 @@
     ├── TrainingError     training that cannot go on (diverged, out of memory)
     ├── OutputError       an output that exists already or cannot be written
     ├── DeviceError       a device that this machine does not have
+    ├── ClusterError      machines that cannot be reached, or cannot do what is asked of them
     ├── DependencyError   an optional package that is not installed
     └── ConfigError       a settings file or value that cannot be right
 
@@ -46,6 +47,10 @@ class OutputError(FaceswapError):
 
 class DeviceError(FaceswapError):
     """A device that this machine does not have."""
+
+
+class ClusterError(FaceswapError):
+    """Machines that cannot be reached, or cannot do what is asked of them."""
 
 
 class DependencyError(FaceswapError):

@@ -29,6 +29,15 @@ def batch(
         int | None, typer.Option(min=1, help="Jobs at a time.", show_default="one for each GPU, or four cores")
     ] = None,
     device: Device = "auto",
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            "--ray",
+            help="Have the machines of a Ray cluster do them: auto (the one that this machine belongs to), local, "
+            "HOST:PORT or ray://HOST:PORT. All have to see the same folders. See docs/batch.md.",
+            metavar="ADDRESS",
+        ),
+    ] = None,
     max_pixels: MaxPixels = None,
     json: Json = False,
 ) -> None:
@@ -50,6 +59,7 @@ def batch(
             workers=workers,
             device=device,
             watch=watch,
+            ray=ray,
             as_json=json,
         )
 
@@ -67,6 +77,7 @@ def run_batch(
     workers: int | None,
     device: str,
     watch: bool,
+    ray: str | None = None,
     as_json: bool,
 ) -> None:
     """Run it and print what came of it; exit code 3 if a job failed."""
@@ -76,7 +87,7 @@ def run_batch(
         print(one_line(f"{outcome.status}: {outcome.name}: {outcome.reason}"), file=sys.stderr, flush=True)
 
     result = run_with_progress(
-        batch_job(plan, state, workers=workers, device=device, watch=watch, on_outcome=tell), quiet=as_json
+        batch_job(plan, state, workers=workers, device=device, watch=watch, ray=ray, on_outcome=tell), quiet=as_json
     )
 
     lines = [f"{outcome.status:6} {outcome.seconds:7.1f} s  {outcome.name}" for outcome in result.outcomes]

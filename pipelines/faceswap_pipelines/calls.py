@@ -126,12 +126,20 @@ def evaluate(
 
 
 def batch(
-    plan: AnyPath, *, workers: int | None = None, device: str = "auto", progress: Watch | None = None
+    plan: AnyPath,
+    *,
+    workers: int | None = None,
+    device: str = "auto",
+    ray: str | None = None,
+    progress: Watch | None = None,
 ) -> BatchResult:
-    """Do the jobs of a plan (JOBS.toml) that are not done yet; what became of each is in the result."""
+    """Do the jobs of a plan (JOBS.toml) that are not done yet; what became of each is in the result.
+
+    `ray`: the address of a cluster whose machines do them, as after `--ray`.
+    """
     file = Path(plan)
     state = file.with_name(f".{file.stem}.batch.db")
-    return run(batch_job(lambda: read_plan(file), state, workers=workers, device=device), _watch(progress))
+    return run(batch_job(lambda: read_plan(file), state, workers=workers, device=device, ray=ray), _watch(progress))
 
 
 def _watch(progress: Watch | None) -> Watch:

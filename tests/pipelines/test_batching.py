@@ -22,6 +22,7 @@ from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap_pipelines.batching import run as engine
 from faceswap_pipelines.batching.plan import Task, matching_files, read_plan, swap_plan
+from faceswap_pipelines.batching.processes import Processes
 from faceswap_pipelines.batching.state import Entry, State, key_of
 from faceswap_pipelines.common.inputs import list_media
 from faceswap_pipelines.swapping.job import SwapJob
@@ -464,9 +465,9 @@ def test_a_worker_that_dies_costs_its_own_job_only(
     films(tmp_path, studio, 3)
     tasks = read_plan(swaps(tmp_path, studio))
     job, killed = engine.batch(lambda: tasks, tmp_path / "state.db", 1, "cpu"), False
-    give = engine._Crew.give
-    crews: list[engine._Crew] = []
-    monkeypatch.setattr(engine._Crew, "give", lambda crew, task: (crews.append(crew), give(crew, task))[1])
+    give = Processes.give
+    crews: list[Processes] = []
+    monkeypatch.setattr(Processes, "give", lambda crew, task: (crews.append(crew), give(crew, task))[1])
     try:
         while True:
             next(job)

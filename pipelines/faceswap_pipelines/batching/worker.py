@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import traceback
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
 from typing import Any
@@ -74,17 +75,23 @@ def work(orders: Connection, device: str, threads: int) -> None:
             return
 
         try:
-            result: Any = run(job_of(replace(task.job, device=device), models), watch)
-            orders.send(Done(json.dumps(asdict(result))))
-        except FaceswapError as error:
-            orders.send(Failed(str(error)))
-        except _StoppedError:
+            orders.send(answer_to(replace(task, job=replace(task.job, device=device)), models, watch))
+        except (_StoppedError, BrokenPipeError):
             return
-        except BrokenPipeError:
-            return
-        except Exception as error:  # a bug of ours, or of the machine: the other jobs must not suffer from it
-            traceback.print_exc()
-            orders.send(Failed(f"{type(error).__name__}: {error}"))
+
+
+def answer_to(task: Task, models: Models, watch: Callable[[Progress], object]) -> Done | Failed:
+    """Do a task; what came of it. What `watch` raises closes the job, and goes on."""
+    try:
+        result: Any = run(job_of(task.job, models), watch)
+        return Done(json.dumps(asdict(result)))
+    except (_StoppedError, BrokenPipeError):
+        raise
+    except FaceswapError as error:
+        return Failed(str(error))
+    except Exception as error:  # a bug of ours, or of the machine: the other jobs must not suffer from it
+        traceback.print_exc()
+        return Failed(f"{type(error).__name__}: {error}")
 
 
 def job_of(job: AnyJob, models: Models) -> Run[Any]:

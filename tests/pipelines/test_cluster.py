@@ -1,0 +1,108 @@
+"""Batches on a cluster: every job is done once, whichever machine dies."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from faceswap.errors import ClusterError
+from faceswap.media.video import read_frames
+from faceswap_pipelines.batching.plan import read_plan
+from faceswap_pipelines.batching.run import batch
+from faceswap_pipelines.common.progress import run
+from pipelines.test_batching import films, outputs, swaps
+from support.studio import Studio
+
+if TYPE_CHECKING:
+    from ray.cluster_utils import Cluster
+
+pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+
+CLIPS = 6
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Cluster]:
+    """Three, on this one: the first does nothing but know of the others."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    try:
+        cluster.add_node(num_cpus=1)
+        cluster.add_node(num_cpus=1)
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def test_a_machine_that_dies_costs_nothing_but_time(machines: Cluster, studio: Studio, tmp_path: Path) -> None:
+    films(tmp_path, studio, CLIPS, frames=4)
+    file, state = swaps(tmp_path, studio), tmp_path / "state.db"
+
+    # One dies when some are done, while it has another.
+    job, early = batch(lambda: read_plan(file), state, device="cpu", ray=machines.address), {}
+    try:
+        while True:
+            progress = next(job)
+            if progress.done >= 2 and not early:
+                early = outputs(tmp_path)
+                machines.remove_node(next(iter(machines.worker_nodes)), allow_graceful=False)
+    except StopIteration as end:
+        result = end.value
+    machines.add_node(num_cpus=1)
+
+    assert (result.done, result.failed) == (CLIPS, 0)
+    late = outputs(tmp_path)
+    assert len(late) == CLIPS
+    assert len(early) >= 2
+    assert all(late[name] == early[name] for name in early), "what was done was done again"
+    assert all(len(list(read_frames(tmp_path / "out" / name))) == 4 for name in late)
+
+    # What a cluster has begun one machine goes on with.
+    again = run(batch(lambda: read_plan(file), state, workers=1, device="cpu"))
+    assert (again.kept, again.done, again.failed) == (CLIPS, 0, 0)
+
+
+def test_a_batch_that_is_stopped_leaves_nothing_half_done(machines: Cluster, studio: Studio, tmp_path: Path) -> None:
+    films(tmp_path, studio, 2, frames=4)
+    file = swaps(tmp_path, studio)
+    job = batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address)
+    while "starting" not in next(job).note:
+        pass
+    job.close()
+
+    whole = outputs(tmp_path)
+    assert all(len(list(read_frames(tmp_path / "out" / name))) == 4 for name in whole)
+    result = run(batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address))
+    assert result.failed == 0
+    assert len(outputs(tmp_path)) == 2
+
+
+def test_a_machine_that_cannot_take_part_is_told_before_anything_runs(
+    machines: Cluster, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from faceswap_pipelines.batching import cluster as on_ray
+
+    with pytest.raises(ClusterError, match="a folder that all machines share"):
+        on_ray.connected(machines.address, tmp_path / "elsewhere.db", "cpu", None).__enter__()
+
+    monkeypatch.setattr(on_ray, "__version__", "0.0.1")
+    films(tmp_path, studio, 1)
+    file = swaps(tmp_path, studio)
+    with pytest.raises(ClusterError, match=r"has version .*0\.0\.1"):
+        run(batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address))
+    assert not outputs(tmp_path)
+
+
+def test_without_the_extra_it_is_said_how_to_get_it(studio: Studio, tmp_path: Path) -> None:
+    films(tmp_path, studio, 1)
+    program = "import sys; sys.modules['ray'] = None; from faceswap_cli.start import main; main()"
+    command = [sys.executable, "-c", program, "batch", str(swaps(tmp_path, studio)), "--ray", "local"]
+    refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert refused.returncode == 3
+    assert refused.stderr.strip().splitlines()[-1].endswith("Run `uv sync --extra cluster`, on all machines.")
