@@ -99,6 +99,29 @@ def test_a_machine_that_cannot_take_part_is_told_before_anything_runs(
     assert not outputs(tmp_path)
 
 
+def test_what_a_job_takes_of_a_machine() -> None:
+    from faceswap_pipelines.batching.cluster import Cluster as Crew
+
+    def needs(*nodes: dict[str, float], device: str = "auto", workers: int | None = None) -> dict[str, int]:
+        crew = Crew.__new__(Crew)  # nobody is connected
+        crew._device, crew._workers = device, workers
+        return crew._needs(nodes)
+
+    assert needs({"CPU": 16}, {"CPU": 0}) == {"CPU": 4}
+    assert needs({"CPU": 2}, {}) == {"CPU": 2}
+    assert needs({"CPU": 2}, workers=2) == {"CPU": 1}
+    assert needs({"CPU": 16}, {"CPU": 8, "GPU": 2}) == {"CPU": 1, "GPU": 1}
+    assert needs({"CPU": 16, "GPU": 1}, device="cpu") == {"CPU": 4}
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "127.0.0.1:x"])
+def test_an_address_where_nobody_is(tmp_path: Path, address: str) -> None:
+    from faceswap_pipelines.batching import cluster as on_ray
+
+    with pytest.raises(ClusterError, match="no Ray cluster answers"):
+        on_ray.connected(address, tmp_path / "state.db", "cpu", None).__enter__()
+
+
 def test_without_the_extra_it_is_said_how_to_get_it(studio: Studio, tmp_path: Path) -> None:
     films(tmp_path, studio, 1)
     program = "import sys; sys.modules['ray'] = None; from faceswap_cli.start import main; main()"

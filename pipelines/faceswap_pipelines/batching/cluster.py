@@ -13,13 +13,14 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
+from urllib.parse import urlsplit
 
 import cv2
 import torch
@@ -44,11 +45,14 @@ except ModuleNotFoundError as error:
 
 _TRIES = 4  # machines that may die under a task
 _PATIENCE_WITH_NODES = 120.0  # seconds in which every machine has to answer
+_PATIENCE_WITH_DOOR = 5.0  # seconds in which somebody has to open
 _LEAST_DISK = 2 * 2**30  # bytes that a machine has to have for temporary files
 _TELL_EVERY = 0.5  # seconds between two words of a task about itself
 
 Node = Mapping[str, Any]
 """What Ray says of a machine."""
+Resources = Mapping[str, float]
+"""What a machine has: CPU, GPU."""
 
 
 @contextmanager
@@ -63,8 +67,9 @@ def connected(address: str, state_file: Path, device: str, workers: int | None) 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, include_dashboard=None)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        _knock(address)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError) as error:
         raise ClusterError(
             f"no Ray cluster answers at '{address}' ({str(error).splitlines()[0]})",
             "Start one with `ray start --head`, and `ray start --address HOST:PORT` on the other machines",
@@ -76,6 +81,13 @@ def connected(address: str, state_file: Path, device: str, workers: int | None) 
             yield cluster
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raises OSError or ValueError if nobody listens at an address with a port: Ray itself tries for minutes."""
+    place = urlsplit(address if "//" in address else f"//{address}")
+    if place.port is not None:
+        socket.create_connection((place.hostname or "", place.port), _PATIENCE_WITH_DOOR).close()
 
 
 class Cluster:
@@ -97,19 +109,18 @@ class Cluster:
     def free(self) -> bool:
         """Whether a further one can be given: whether the machines that are there now have room for it."""
         nodes = [node["Resources"] for node in _nodes()]
-        needs = {"GPU": self._needs()["num_gpus"], "CPU": self._needs()["num_cpus"]}
-        room = sum(
-            min(int(resources.get(kind, 0)) // needed for kind, needed in needs.items() if needed)
-            for resources in nodes
-        )
+        needs = self._needs(nodes)
+        room = sum(min(int(resources.get(kind, 0)) // needed for kind, needed in needs.items()) for resources in nodes)
         return len(self._tasks) < max(1, room if self._workers is None else min(self._workers, room))
 
     def give(self, task: Task) -> None:
         """Have a machine do it."""
-        needs = self._needs()
+        needs = self._needs([node["Resources"] for node in _nodes()])
         there = replace(task, job=replace(_absolute(task.job), device=self._device))
-        remote = ray.remote(_do).options(**needs, max_retries=_TRIES - 1, name=task.name)
-        self._tasks[remote.remote(there, self._board, needs["num_cpus"])] = task, time.monotonic()
+        remote = ray.remote(_do).options(
+            num_cpus=needs["CPU"], num_gpus=needs.get("GPU", 0), max_retries=_TRIES - 1, name=task.name
+        )
+        self._tasks[remote.remote(there, self._board, needs["CPU"])] = task, time.monotonic()
 
     def answers(self) -> list[Ended]:
         """The tasks that have ended by now; waits a moment for news."""
@@ -133,12 +144,15 @@ class Cluster:
             self._told |= ray.get(self._board.all.remote(), timeout=POLL)
         return "; ".join(in_short(self._told.get(task.name)) for task, _ in self._tasks.values())
 
-    def _needs(self) -> dict[str, int]:
-        """What a task takes: a GPU where there are any, else the cores that one keeps busy, if a machine has them."""
-        nodes = [node["Resources"] for node in _nodes()]
-        gpus = any(resources.get("GPU", 0) >= 1 for resources in nodes) and self._device in ("auto", "cuda")
-        cores = min(CORES, max(1, *(int(resources.get("CPU", 0)) for resources in nodes)))
-        return {"num_cpus": 1 if gpus else cores, "num_gpus": int(gpus)}
+    def _needs(self, nodes: Sequence[Resources]) -> dict[str, int]:
+        """What a task takes of a machine: a GPU where there are any, else the cores that one keeps busy, or fewer if no
+        machine has so many, or so many are wanted at a time."""
+        if self._device in ("auto", "cuda") and any(resources.get("GPU", 0) >= 1 for resources in nodes):
+            return {"CPU": 1, "GPU": 1}
+
+        cores = [int(resources.get("CPU", 0)) for resources in nodes]
+        share = sum(cores) // self._workers if self._workers else CORES
+        return {"CPU": max(1, min(CORES, share, max(cores)))}
 
     def __enter__(self) -> Cluster:
         return self
