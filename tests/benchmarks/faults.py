@@ -73,7 +73,7 @@ class Ended:
     def wrong(self) -> str:
         """What is wrong with that; "" if nothing."""
         if self.code is None:
-            return f"stood still for {_SECONDS:.0f} s"
+            return f"stood still for {_SECONDS:.0f} s: {self.said.strip()}"
         if "Traceback" in self.said:
             return "a traceback: " + self.said.strip().splitlines()[-1][:200]
         return "" if self.code in _SOUND_EXITS else f"exit code {self.code}: {self.said.strip()[-200:]}"
@@ -310,6 +310,8 @@ def wait_for(process: int, said: Path) -> Ended:
         if done:
             return Ended(code=os.waitstatus_to_exitcode(status), said=said.read_text(errors="replace"))
         time.sleep(0.02)
+    os.killpg(process, signal.SIGUSR1)  # each says where its threads are
+    time.sleep(1)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return Ended(code=None, said=said.read_text(errors="replace"))

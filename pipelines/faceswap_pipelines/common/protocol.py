@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
+import signal
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -63,3 +66,9 @@ def read_report(path: Path) -> ProgressReport | None:
         return from_dict(ProgressReport, values, str(path)) if isinstance(values, dict) else None
     except (OSError, ValueError, ConfigError):
         return None
+
+
+def print_stacks_on_signal() -> None:
+    """From now on `kill -USR1` has this process print where each of its threads is; for whatever stands still."""
+    if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
+        faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
