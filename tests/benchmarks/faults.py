@@ -112,7 +112,11 @@ def main() -> None:
             trial = Trial(command, inputs, Path(folder) / command)
             for kind in kinds:
                 rng = random.Random(f"{arguments.seed} {kind} {command}")
-                found = [wrong for _ in range(arguments.runs) if (wrong := trial.disturbed(kind, rng))]
+                found = []
+                for number in range(1, arguments.runs + 1):
+                    wrong = trial.disturbed(kind, rng)
+                    print(f"{kind} {command} {number}: {wrong or 'the same end'}", file=sys.stderr, flush=True)
+                    found += [wrong] if wrong else []
                 print(f"| {kind} | {command} | {arguments.runs - len(found)} | {len(found)} |", *found, flush=True)
 
 
@@ -130,7 +134,7 @@ def prepared(inputs: Path) -> Path:
 def _training(inputs: Path, model: Path) -> list[object]:
     persons = [word for name in "ab" for word in (f"--{name}", inputs / name, "--consent", f"{name}=drawn")]
     small = ("--from-scratch", "--size", 64, "--batch", 4, "--set", "detail=0")
-    return ["train", *persons, "--model", model, *small, "--steps", _STEPS, "--save-every", 0.5, *_CPU]
+    return ["train", *persons, "--model", model, *small, "--steps", _STEPS, "--save-every", 1, *_CPU]
 
 
 def _batch(inputs: Path, out: Path) -> list[object]:
