@@ -212,6 +212,8 @@ class Trial:
                     subprocess.run(["mount", "-o", "remount,size=512m", out], check=True)
                 if ended and ended.wrong:
                     return ended.wrong
+                if ended is None and not self._differs(out):  # killed when all was done: a training would go on
+                    return ""
                 if ended is None or ended.code != 0:
                     again = self._again(own, out, is_late=kind == "clock")
                     if again.wrong or again.code != 0:
