@@ -311,7 +311,7 @@ class _SegmentEncoder:
 
     def add_sound(self, sound: Sound) -> None:
         """Before the first picture."""
-        self._container.mux(made_packets(self._container, sound))
+        self._container.mux(list(made_packets(self._container, sound)))
 
     def encode(self, image: Picture, ticks: int, alpha: Alpha | None = None) -> None:
         # What is not transparent is opaque.
