@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import torch
@@ -20,7 +20,7 @@ from faceswap_pipelines.batching.plan import AnyJob, Task
 from faceswap_pipelines.common.cpu import keep_freed_memory
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run, run
-from faceswap_pipelines.common.protocol import print_stacks_on_signal
+from faceswap_pipelines.common.protocol import end_process, print_stacks_on_signal
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.swapping.job import SwapJob
@@ -47,7 +47,7 @@ class _StoppedError(Exception):
     """The parent wants to end."""
 
 
-def work(orders: Connection, device: str, threads: int) -> None:
+def work(orders: Connection, device: str, threads: int) -> NoReturn:
     """Take tasks from `orders` and answer with Progress, then Done or Failed, until there is no parent any more.
 
     SIGTERM stops the task at hand cleanly: it keeps what it has.
@@ -75,7 +75,7 @@ def work(orders: Connection, device: str, threads: int) -> None:
             task: Task = orders.recv()
             orders.send(answer_to(replace(task, job=replace(task.job, device=device)), models, watch))
         except (EOFError, ConnectionError, _StoppedError):  # there is no parent any more, or it has said so
-            return
+            end_process(0)
 
 
 def answer_to(task: Task, models: Models, watch: Callable[[Progress], object]) -> Done | Failed:
