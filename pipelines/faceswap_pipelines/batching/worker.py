@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import cv2
 import torch
 
-from faceswap.errors import FaceswapError
+from faceswap.errors import FaceswapError, full_memory
 from faceswap_pipelines.batching.plan import AnyJob, Task
 from faceswap_pipelines.common.cpu import keep_freed_memory
 from faceswap_pipelines.common.models import Models
@@ -88,6 +88,8 @@ def answer_to(task: Task, models: Models, watch: Callable[[Progress], object]) -
     except (_StoppedError, ConnectionError):
         raise
     except Exception as error:  # a bug of ours, or of the machine: the other jobs must not suffer from it
+        if told := full_memory(error):
+            return Failed(str(told))
         traceback.print_exc()
         return Failed(f"{type(error).__name__}: {error}")
 
