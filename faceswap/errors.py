@@ -12,8 +12,21 @@
     └── ConfigError       a settings file or value that cannot be right
 
 The command line prints one of these as a single line and exits with code 3; anything else that
-reaches it is a bug of ours and keeps its traceback.
+reaches it is a bug of ours and keeps its traceback. Memory that does not suffice has no class in most
+libraries: `full_memory` knows it.
 """
+
+import errno
+
+_FULL = (
+    "DefaultCPUAllocator",
+    "could not create a primitive",
+    "annot allocate memory",
+    "out of memory",
+    "Insufficient memory",
+    "can't start new thread",
+)
+"""What torch, oneDNN, the system, CUDA, OpenCV and Python say of it."""
 
 
 class FaceswapError(Exception):
@@ -59,3 +72,12 @@ class DependencyError(FaceswapError):
 
 class ConfigError(FaceswapError):
     """A settings file or value that cannot be right."""
+
+
+def full_memory(error: BaseException) -> FaceswapError | None:
+    """What a user can do about an error that says, in whatever words, that memory does not suffice; None: it says
+    something else."""
+    is_full = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    if not is_full and not any(sign in str(error) for sign in _FULL):
+        return None
+    return FaceswapError("the memory is full", "Close other programs, or choose smaller settings")

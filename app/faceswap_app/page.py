@@ -9,12 +9,13 @@ import sys
 import threading
 import warnings
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.middleware import Middleware
 
-from faceswap.errors import FaceswapError
+from faceswap.errors import FaceswapError, OutputError
 from faceswap_app.door import Door, House
 from faceswap_app.journal import Journal
 from faceswap_app.projects import UPLOADS, Projects
@@ -25,6 +26,7 @@ if TYPE_CHECKING:  # it takes seconds to import: not for what is wrong already
     import gradio as gr
 
     from faceswap_app.desk import Desk
+    from faceswap_app.jobs import QueuedJob
     from faceswap_app.keeper import Keeper
     from faceswap_app.queue import Queue
 
@@ -49,32 +51,50 @@ def launch(server: Server) -> None:
     warnings.filterwarnings("ignore", message="Warning only once for all operators")
 
     try:
-        with closing(Journal(server.noted)) as journal:
-            _tell_of_nobodys(server, projects)
-            _prepare_gradio(projects)
-            desk = _desk(server, projects, queue, journal)
-            desk.excerpts.sweep()  # a page that was killed has left some
-            house = House(
-                local=users is None,
-                named=server.named,
-                users=users,
-                projects=desk.projects,
-                queue=queue,
-                quota=desk.quota,
-                journal=journal,
-            )
-            page = build(desk)
-            serve(page, house, server)
-
-            print(f"Open {server.url} in a browser. Ctrl-C ends the page.", file=sys.stderr)
-            loader = threading.Thread(target=_load_the_rest, args=(queue,), daemon=True)
-            loader.start()
-            _wait_for_the_end(Keeper(projects, queue))
-            page.close(verbose=False)
-            desk.excerpts.sweep()
-            loader.join()  # a program that ends while torch is being loaded is aborted, with a word from C++
-    finally:
+        journal = Journal(server.noted)
+    except OutputError:
         queue.close()
+        raise
+
+    with closing(journal), closing(queue):  # the queue first: jobs that are stopped then are noted
+        queue.tell_ends(partial(note_end, journal))
+        _tell_of_nobodys(server, projects)
+        _prepare_gradio(projects)
+        desk = _desk(server, projects, queue, journal)
+        desk.excerpts.sweep()  # a page that was killed has left some
+        house = House(
+            local=users is None,
+            named=server.named,
+            users=users,
+            projects=desk.projects,
+            queue=queue,
+            quota=desk.quota,
+            journal=journal,
+        )
+        page = build(desk)
+        serve(page, house, server)
+
+        print(f"Open {server.url} in a browser. Ctrl-C ends the page.", file=sys.stderr)
+        loader = threading.Thread(target=_load_the_rest, args=(queue,), daemon=True)
+        loader.start()
+        _wait_for_the_end(Keeper(projects, queue))
+        page.close(verbose=False)
+        desk.excerpts.sweep()
+        loader.join()  # a program that ends while torch is being loaded is aborted, with a word from C++
+
+
+def note_end(journal: Journal, job: QueuedJob) -> None:
+    """Whose job has ended, what it was, how it ended, and after how many seconds."""
+    journal.note(
+        "job ended",
+        who=job.owner,
+        project=job.project,
+        job=job.id,
+        title=job.title,
+        status=job.status,
+        reason=job.reason,
+        seconds=round(job.ended - job.begun) if job.begun else None,
+    )
 
 
 def open_folder(projects: Path) -> tuple[Projects, Queue]:

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -75,6 +75,7 @@ class Queue:
             self._served[job.owner] = max(job.begun, self._served.get(job.owner, 0.0))
         self._lock = threading.RLock()
         self._ended = threading.Event()
+        self._note_end: Callable[[QueuedJob], object] = lambda _job: None
 
         self._working = working
         self._worker = threading.Thread(target=self._work, name="queue", daemon=True)
@@ -101,6 +102,10 @@ class Queue:
     def use_devices(self, count: int) -> None:
         """Have a job run on each of so many GPUs at once; one job at a time where there is none."""
         self._devices = max(1, count)
+
+    def tell_ends(self, note: Callable[[QueuedJob], object]) -> None:
+        """Have `note` called with each job whose process has ended from now on, or could not be started."""
+        self._note_end = note
 
     def add(self, project: str, title: str, arguments: list[str], out: str = "", *, owner: str = "") -> QueuedJob:
         """Have a command run when its turn comes. Raises ConfigError if the same waits or runs already, or if it cannot
@@ -295,7 +300,7 @@ class Queue:
                     start_new_session=True,
                 )
             except (OSError, ValueError) as error:  # too long, no text, or no memory: the others get their turn
-                self._keep(replace(job, status=FAILED, reason=_NO_START.format(error=error), ended=time.time()))
+                self._end(job, FAILED, _NO_START.format(error=error))
                 return
 
         self._processes[process.pid] = process
@@ -314,7 +319,12 @@ class Queue:
             process = self._processes.pop(job.pid, None)
             if process is not None:
                 process.wait()  # it has ended: nothing is left of it
-            self._keep(replace(job, status=status, reason=reason, ended=time.time()))
+            self._end(job, status, reason)
+
+    def _end(self, job: QueuedJob, status: str, reason: str) -> None:
+        ended = replace(job, status=status, reason=reason, ended=time.time())
+        self._keep(ended)
+        self._note_end(ended)
 
     def _alive(self, job: QueuedJob) -> psutil.Process | None:
         """The job's process, whichever page has started it, if it has not ended."""

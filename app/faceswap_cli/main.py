@@ -5,9 +5,7 @@ Everything heavy is imported inside the commands, so that --help answers at once
 
 from __future__ import annotations
 
-import faulthandler
 import os
-import signal
 import sys
 from io import TextIOWrapper
 from typing import Annotated, NoReturn
@@ -29,7 +27,7 @@ from faceswap_cli.train import train
 from faceswap_cli.user import user_app
 from faceswap_cli.verify import verify
 from faceswap_pipelines.common.cpu import keep_freed_memory, sleep_while_waiting
-from faceswap_pipelines.common.protocol import EXIT_STOPPED, EXIT_USAGE
+from faceswap_pipelines.common.protocol import EXIT_STOPPED, EXIT_USAGE, print_stacks_on_signal
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -48,9 +46,7 @@ app.add_typer(user_app, name="user")
 
 def main() -> None:
     """What `start.main` begins, once this is imported."""
-    if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
-        # kill -USR1 tells where each thread is of a program that stands still.
-        faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
+    print_stacks_on_signal()
     keep_freed_memory()
     if "app" not in sys.argv[1:2]:  # the page stays: each of its jobs looks for itself how busy the machine is then
         sleep_while_waiting()

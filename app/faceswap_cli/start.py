@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 _STOPPED = "Stopped; nothing had begun.\n"
 _EXIT_STOPPED = 130  # as `protocol.EXIT_STOPPED`, which is imported later
@@ -22,6 +23,12 @@ def main() -> None:
         run()
     except KeyboardInterrupt:  # between imports and work, or while it ends
         _leave()
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            raise
+        _end(end.code or 0)
+    else:
+        _end(0)
 
 
 def main_of_page() -> None:
@@ -38,6 +45,16 @@ def stop(_number: int, frame: FrameType | None) -> None:
             _leave()
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _end(code: int) -> NoReturn:
+    """End at once, when all is done and said."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # it is done: there is nothing to interrupt
+
+    from faceswap_pipelines.common.protocol import end_process
+
+    end_process(code)
 
 
 def _leave() -> None:

@@ -24,7 +24,7 @@ from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn, Time
 from rich.progress import Progress as ProgressBar
 
 from faceswap.documents import one_line
-from faceswap.errors import ConfigError, FaceswapError, OutputError
+from faceswap.errors import ConfigError, FaceswapError, OutputError, full_memory
 from faceswap_pipelines.common.protocol import (
     ERROR,
     ERROR_KEY,
@@ -70,24 +70,26 @@ def job_errors(as_json: bool = False) -> Iterator[None]:
     for wrong usage; a stop becomes 130."""
     try:
         yield
-    except FaceswapError as error:
-        _tell(error, as_json)
-        raise typer.Exit(EXIT_USAGE if isinstance(error, UsageError) else EXIT_ERROR) from None
-
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
-            raise
-        _tell(OutputError(one_line(error), "Check the disk's space and permissions, then run the same again"), as_json)
-        raise typer.Exit(EXIT_ERROR) from None
-
-    except MemoryError:
-        _tell(FaceswapError("the memory is full", "Close other programs, or choose smaller settings"), as_json)
-        raise typer.Exit(EXIT_ERROR) from None
-
     except (StoppedError, KeyboardInterrupt) as stop:
         saved = "what was done is saved" if isinstance(stop, StoppedError) else "what was saved before is kept"
         print(f"{STOPPED}{saved}. Run the same command again to go on.", file=sys.stderr)
         raise typer.Exit(EXIT_STOPPED) from None
+
+    except Exception as error:
+        told = _mendable(error)
+        if told is None:
+            raise
+        _tell(told, as_json)
+        raise typer.Exit(EXIT_USAGE if isinstance(told, UsageError) else EXIT_ERROR) from None
+
+
+def _mendable(error: Exception) -> FaceswapError | None:
+    """An error in the program's own words, if a user can mend it."""
+    if isinstance(error, FaceswapError):
+        return error
+    if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
+        return OutputError(one_line(error), "Check the disk's space and permissions, then run the same again")
+    return full_memory(error)
 
 
 def _tell(error: FaceswapError, as_json: bool) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
 from av.packet import Packet
+from jaxtyping import Float
 
 from faceswap.media.codecs import CONTAINERS
 from faceswap.media.trial import accepts
@@ -30,7 +31,10 @@ _TRIED = 20  # packets of a track that are decoded to see that it can be
 _BIT_RATE = 96_000  # of AAC, for each channel: transparent for stereo
 _LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 """Of AAC, by the number of channels; the source's own may have no name."""
-_RATE = 48_000  # samples per second, where AAC has not the source's own
+SAMPLE_RATE = 48_000
+"""Samples per second of sound that the program makes, and where AAC has not the source's own rate."""
+Sound = Float[np.ndarray, "2 samples"]
+"""Left and right, -1..1."""
 _SLACK = Fraction(1, 20)  # seconds by which times of sound may be off before they count as a gap
 
 
@@ -94,11 +98,23 @@ def _decoded(container: InputContainer, track: Any, packets: int | None = None) 
 def add_aac(output: OutputContainer, track: AudioStream) -> AudioStream:
     """A stream of `output` for the sound of `track`, encoded."""
     rates = av.Codec("aac", "w").audio_rates or []
-    rate = track.rate if track.rate in rates else _RATE
+    rate = track.rate if track.rate in rates else SAMPLE_RATE
     stream = output.add_stream("aac", rate=rate, layout=_LAYOUTS.get(track.layout.nb_channels, "stereo"))
     assert isinstance(stream, AudioStream)
     stream.bit_rate = _BIT_RATE * stream.codec_context.channels
     return stream
+
+
+def made_packets(output: OutputContainer, sound: Sound) -> Iterator[Packet[AudioStream]]:
+    """Sound that the program has made, as AAC in a stream of its own of `output`."""
+    stream = output.add_stream("aac", rate=SAMPLE_RATE, layout="stereo")
+    assert isinstance(stream, AudioStream)
+    stream.bit_rate = 2 * _BIT_RATE
+
+    whole = av.AudioFrame.from_ndarray(np.ascontiguousarray(sound, np.float32), format="fltp", layout="stereo")
+    whole.sample_rate, whole.pts, whole.time_base = SAMPLE_RATE, 0, Fraction(1, SAMPLE_RATE)
+    yield from stream.encode(whole)
+    yield from stream.encode(None)
 
 
 def encoded_packets(

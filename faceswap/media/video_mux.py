@@ -44,8 +44,9 @@ from faceswap.media.trial import accepts
 from faceswap.media.video import open_video, video_stream
 
 _MAX_TIMESCALE = 2**31 - 1
-_TRACKS = {"subtitle": "subtitles", "data": "data, such as timecode", "video": "cover art", "attachment": "attachments"}
-_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration"}
+_TRACKS = {"subtitle": "subtitles", "data": "data", "video": "cover art", "attachment": "attachments"}
+_TIMECODE = "timecode"  # of the first frame, as the camera counted: MP4 and MOV make a track of this tag
+_CONTAINER_TAGS = {"major_brand", "minor_version", "compatible_brands", "encoder", "duration", _TIMECODE}
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,8 @@ def join(
 ) -> None:
     """Writes `whole`: the segments' video with the source's audio (and subtitles and data where `muxer` can).
 
-    Copied packets keep their bytes and their times beside the video; chapters, titles and languages come along. Of an
+    Copied packets keep their bytes and their times beside the video; chapters, timecode, titles and languages come
+    along. Of an
     `excerpt` of the source the times begin at zero, and of all that goes with them only its sound comes along.
     Raises OSError or av.FFmpegError if it cannot be written.
     """
@@ -110,6 +112,7 @@ def join(
             written = {track.index: _add_text(output, muxer, source, track) for track in texts}
             _copy_tags(origin, output)
             if not excerpt:
+                output.metadata.update(_timecode(origin))
                 output.set_chapters(_chapters(origin, source.zero))
 
             # Packets, in the order in which they are decoded.
@@ -183,7 +186,8 @@ def lost_tracks(source: VideoInfo, out: Path) -> list[str]:
         shown = video_stream(container, source.path)
         copied, texts = _optional_tracks(container, source, CONTAINERS[out.suffix.lower()])
         kept = {track.index for track in [*copied, *texts]}
-        others = (track for track in container.streams if track is not shown and track.type != "audio")
+        others = [track for track in container.streams if track is not shown and track.type != "audio"]
+        others = [track for track in others if _TIMECODE not in track.metadata]  # it comes along as a tag
         lost = Counter(_TRACKS.get(track.type, track.type) for track in others if track.index not in kept)
 
     changed = [f"subtitles are written as {out.suffix} keeps them: text without most of its looks"] if texts else []
@@ -242,6 +246,15 @@ def _describe(copy: Stream, track: Stream) -> None:
 def _copy_tags(origin: InputContainer, output: OutputContainer) -> None:
     tags = {key: value for key, value in origin.metadata.items() if key.lower() not in _CONTAINER_TAGS}
     output.metadata.update(tags)
+
+
+def _timecode(origin: InputContainer) -> dict[str, str]:
+    """The tag of it, wherever a container has it: of the file, of the pictures or in a track of its own."""
+    for tags in (origin.metadata, *(track.metadata for track in origin.streams)):
+        for key, value in tags.items():
+            if key.lower() == _TIMECODE:
+                return {_TIMECODE: value}
+    return {}
 
 
 def _chapters(origin: InputContainer, zero: Fraction) -> list[Chapter]:

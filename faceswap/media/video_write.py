@@ -29,7 +29,7 @@ from faceswap.files import beside, open_work_folder, replaced
 from faceswap.media.codecs import CONTAINERS, Encoding
 from faceswap.media.info import VideoInfo
 from faceswap.media.pictures import with_alpha
-from faceswap.media.sound import SoundTrack, plan_sound
+from faceswap.media.sound import Sound, SoundTrack, made_packets, plan_sound
 from faceswap.media.video_mux import Segment, join, lost_tracks
 from faceswap.types import Alpha, Picture, Seal
 
@@ -95,8 +95,17 @@ def open_writer(
     )
 
 
-def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encoding: Encoding = _DEFAULT) -> None:
-    """Writes pictures of one size as a silent .mp4 that appears whole or not at all. Raises OutputError."""
+def write_clip(
+    out: Path,
+    images: Iterable[Picture],
+    frame_rate: Fraction,
+    encoding: Encoding = _DEFAULT,
+    sound: Sound | None = None,
+) -> None:
+    """Writes pictures of one size as an .mp4 that appears whole or not at all, silent without `sound`.
+
+    Raises OutputError.
+    """
     pictures = iter(images)
     first = next(pictures)
     height, width = first.shape[:2]
@@ -121,6 +130,8 @@ def write_clip(out: Path, images: Iterable[Picture], frame_rate: Fraction, encod
     with _output_errors(out), replaced(out) as fresh:
         encoder = _SegmentEncoder(fresh, shape, encoding, "mp4")
         try:
+            if sound is not None:
+                encoder.add_sound(sound)
             for index, picture in enumerate(chain([first], pictures)):
                 encoder.encode(picture, index)
         finally:
@@ -297,6 +308,10 @@ class _SegmentEncoder:
     @property
     def _yuv(self) -> bool:
         return self._pixels.startswith("yuv")
+
+    def add_sound(self, sound: Sound) -> None:
+        """Before the first picture."""
+        self._container.mux(list(made_packets(self._container, sound)))
 
     def encode(self, image: Picture, ticks: int, alpha: Alpha | None = None) -> None:
         # What is not transparent is opaque.

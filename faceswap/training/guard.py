@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from faceswap.config import TrainConfig
-from faceswap.errors import TrainingError
+from faceswap.errors import TrainingError, full_memory
 from faceswap.training.state import TrainState, restore_tensors, tensors_of
 
 _CHECK_EVERY = 20  # steps between two looks at whether gradients are finite: each look waits for the device
@@ -62,8 +62,8 @@ def clear_about_memory(config: TrainConfig) -> Iterator[None]:
     """Turns an exhausted memory into a TrainingError with a remedy."""
     try:
         yield
-    except RuntimeError as error:  # torch.OutOfMemoryError is one; a processor's allocator has no class of its own
-        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+    except RuntimeError as error:
+        if full_memory(error) is None:
             raise
         raise TrainingError(
             f"memory does not suffice for batches of {config.batch_size} faces of each person",

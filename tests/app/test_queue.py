@@ -9,6 +9,8 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +19,8 @@ import pytest
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import queue as queue_module
 from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, QueuedJob, read_job, write_job
+from faceswap_app.journal import Journal
+from faceswap_app.page import note_end
 from faceswap_app.queue import Queue
 from faceswap_cli.terminal import run_with_progress
 from faceswap_pipelines.common.progress import Progress
@@ -98,6 +102,22 @@ def test_says_why_it_failed(queue: Queue, word: str, reason: str) -> None:
     [known] = queue.jobs()
     assert reason in known.reason
     assert "Traceback" not in known.reason
+
+
+def test_the_log_says_whose_job_has_ended_and_how(tmp_path: Path) -> None:
+    with closing(Journal(tmp_path / "log")) as journal, closing(Queue(tmp_path)) as queue:
+        queue.tell_ends(partial(note_end, journal))
+        job = queue.add("p", "Broken", ["fail"], owner="ada")
+        wait_for(lambda: status(queue, job) == FAILED)
+        stopped = queue.add("p", "Long", ["wait"], owner="cem")
+        wait_for(lambda: queue.report(stopped))
+
+    first, second = (json.loads(line) for line in (tmp_path / "log").read_text().splitlines())
+    told = {"did": "job ended", "who": "ada", "project": "p", "job": job.id, "title": "Broken", "status": FAILED}
+    assert told.items() <= first.items()
+    assert "it is broken" in first["reason"]
+    assert 0 <= first["seconds"] <= 15
+    assert (second["who"], second["status"]) == ("cem", HALTED)  # by the end of the page
 
 
 def test_the_same_job_is_not_queued_twice(queue: Queue) -> None:

@@ -73,7 +73,7 @@ class Ended:
     def wrong(self) -> str:
         """What is wrong with that; "" if nothing."""
         if self.code is None:
-            return f"stood still for {_SECONDS:.0f} s"
+            return f"stood still for {_SECONDS:.0f} s: {self.said.strip()}"
         if "Traceback" in self.said:
             return "a traceback: " + self.said.strip().splitlines()[-1][:200]
         return "" if self.code in _SOUND_EXITS else f"exit code {self.code}: {self.said.strip()[-200:]}"
@@ -112,7 +112,11 @@ def main() -> None:
             trial = Trial(command, inputs, Path(folder) / command)
             for kind in kinds:
                 rng = random.Random(f"{arguments.seed} {kind} {command}")
-                found = [wrong for _ in range(arguments.runs) if (wrong := trial.disturbed(kind, rng))]
+                found = []
+                for number in range(1, arguments.runs + 1):
+                    wrong = trial.disturbed(kind, rng)
+                    print(f"{kind} {command} {number}: {wrong or 'the same end'}", file=sys.stderr, flush=True)
+                    found += [wrong] if wrong else []
                 print(f"| {kind} | {command} | {arguments.runs - len(found)} | {len(found)} |", *found, flush=True)
 
 
@@ -130,7 +134,7 @@ def prepared(inputs: Path) -> Path:
 def _training(inputs: Path, model: Path) -> list[object]:
     persons = [word for name in "ab" for word in (f"--{name}", inputs / name, "--consent", f"{name}=drawn")]
     small = ("--from-scratch", "--size", 64, "--batch", 4, "--set", "detail=0")
-    return ["train", *persons, "--model", model, *small, "--steps", _STEPS, "--save-every", 0.5, *_CPU]
+    return ["train", *persons, "--model", model, *small, "--steps", _STEPS, "--save-every", 1, *_CPU]
 
 
 def _batch(inputs: Path, out: Path) -> list[object]:
@@ -208,6 +212,8 @@ class Trial:
                     subprocess.run(["mount", "-o", "remount,size=512m", out], check=True)
                 if ended and ended.wrong:
                     return ended.wrong
+                if ended is None and not self._differs(out):  # killed when all was done: a training would go on
+                    return ""
                 if ended is None or ended.code != 0:
                     again = self._again(own, out, is_late=kind == "clock")
                     if again.wrong or again.code != 0:
@@ -310,6 +316,8 @@ def wait_for(process: int, said: Path) -> Ended:
         if done:
             return Ended(code=os.waitstatus_to_exitcode(status), said=said.read_text(errors="replace"))
         time.sleep(0.02)
+    os.killpg(process, signal.SIGUSR1)  # each says where its threads are
+    time.sleep(1)
     os.killpg(process, signal.SIGKILL)
     os.waitpid(process, 0)
     return Ended(code=None, said=said.read_text(errors="replace"))

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import mmap
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import typer
 
 from faceswap.media.video_write import write_clip
 from faceswap.model.folder import read_config
 from faceswap_app.jobs import FAILED, outcome
+from faceswap_cli.terminal import job_errors
 from support.commands import command, misused, refused
 from support.studio import Studio
 
@@ -111,3 +116,29 @@ def test_settings_that_change_are_kept_with_their_step(studio: Studio, tmp_path:
     assert command(*words).exit_code == 0  # nothing new
     [line] = [json.loads(text) for text in (model / "changes.jsonl").read_text().splitlines()]
     assert line == {"step": 30, "settings": {"batch_size": {"from": before.batch_size, "to": 3}}}
+
+
+ENORMOUS = 1 << 55
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        lambda: np.empty(ENORMOUS, np.uint8),
+        lambda: torch.empty(ENORMOUS, dtype=torch.uint8),
+        lambda: mmap.mmap(-1, ENORMOUS),
+    ],
+    ids=["numpy", "torch", "system"],
+)
+def test_memory_that_does_not_suffice_is_told_whoever_says_so(
+    fill: Callable[[], object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit) as end, job_errors():
+        fill()
+    assert end.value.exit_code == 3
+    assert "the memory is full" in capsys.readouterr().err
+
+
+def test_another_error_is_ours_and_keeps_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), job_errors():
+        raise RuntimeError("a bug")

@@ -326,6 +326,35 @@ class TestSubtitles:
         assert again[0][2] == spoken[0][2]
 
 
+def timecode(path: Path) -> str | None:
+    """Of the first frame, by the file's tags or those of its pictures."""
+    with av.open(str(path)) as container:
+        tags = {**container.streams.video[0].metadata, **container.metadata}
+        return next((value for key, value in tags.items() if key.lower() == "timecode"), None)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_cameras_timecode_comes_along_but_not_into_an_excerpt(tmp_path: Path, suffix: str) -> None:
+    plain, clip = make_footage(tmp_path / "plain.mp4", gradients(5)), tmp_path / "clip.mov"
+    with av.open(str(plain)) as film, av.open(str(clip), "w") as camera:
+        camera.metadata["timecode"] = "10:11:12:13"
+        stream = camera.add_stream_from_template(film.streams.video[0])
+        for packet in film.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                camera.mux(packet)
+    with av.open(str(clip)) as made:
+        assert [track.type for track in made.streams] == ["video", "data"]
+
+    for name, excerpt in (("whole", False), ("part", True)):
+        out = tmp_path / f"{name}{suffix}"
+        with open_writer(out, probe(clip), excerpt=excerpt, signature="a") as writer:
+            for frame in read_frames(clip):
+                writer.write(frame.image, frame.time)
+        assert not writer.notes
+        assert timecode(out) == (None if excerpt else "10:11:12:13")
+
+
 DURATIONS = [40, 80, 200, 40, 40, 120]
 UNEVEN = [Fraction(ticks, 1000) for ticks in (0, 40, 120, 320, 360, 400)]
 

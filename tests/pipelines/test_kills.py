@@ -19,6 +19,7 @@ import torch
 from safetensors.numpy import load_file
 
 from faceswap.faces.faceset import Faceset
+from faceswap.media.pictures import read_picture
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.training.checkpoint import load_checkpoint
@@ -115,4 +116,5 @@ def test_swap(studio: Studio, tmp_path: Path) -> None:
     for resumed, whole in zip(read_frames(out), read_frames(tmp_path / "whole.mkv"), strict=True):
         assert (resumed.image == whole.image).all()
     assert len(list(read_frames(tmp_path / "mask.mkv"))) == 3 * len(images)
+    assert (read_picture(tmp_path / "out.sheet.png") == read_picture(tmp_path / "whole.sheet.png")).all()
     assert not list(tmp_path.glob(".*"))

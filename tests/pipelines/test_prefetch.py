@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -59,3 +61,24 @@ class TestPrefetch:
 
 def test_frames_of_8k_are_not_read_ahead() -> None:
     assert [depth_for(*size) for size in ((512, 512), (1920, 1080), (3840, 2160), (7680, 4320))] == [8, 8, 2, 0]
+
+
+ABANDONED = """
+import itertools, sys, time
+from faceswap_pipelines.common.prefetch import prefetch
+
+def slow():
+    for number in itertools.count():
+        time.sleep(0.05)
+        yield number
+
+sys.kept = prefetch(slow(), 2)  # until the very end
+next(sys.kept)
+print("done", flush=True)
+"""
+
+
+def test_a_reader_that_nobody_has_closed_does_not_keep_the_program() -> None:
+    done = subprocess.run([sys.executable, "-c", ABANDONED], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "done\n"
+    assert done.stderr == ""

@@ -454,6 +454,8 @@ def test_a_swap_goes_on_after_an_interruption_frame_for_frame(studio: Studio, tm
         assert len(names) == CLIP_FRAMES
         for name in names:
             assert (read_picture(tmp_path / one / name) == read_picture(tmp_path / other / name)).all()
+    # Some of its frames were written before.
+    assert (read_picture(tmp_path / "whole.sheet.png") == read_picture(tmp_path / "out.sheet.png")).all()
 
 
 @pytest.mark.parametrize("kind", ["video", "picture"])
@@ -480,6 +482,7 @@ def test_what_lies_beside_a_swap_is_there_before_it(
     result = run(swap(job))
     assert out.exists()
     assert Path(result.settings).exists()
+    assert Path(result.sheet).is_file()
     assert not list(tmp_path.glob(".*"))
 
 

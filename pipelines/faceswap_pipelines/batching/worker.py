@@ -10,16 +10,17 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NoReturn
 
 import cv2
 import torch
 
-from faceswap.errors import FaceswapError
+from faceswap.errors import FaceswapError, full_memory
 from faceswap_pipelines.batching.plan import AnyJob, Task
 from faceswap_pipelines.common.cpu import keep_freed_memory
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.progress import Progress, Run, run
+from faceswap_pipelines.common.protocol import end_process, print_stacks_on_signal
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.swapping.job import SwapJob
@@ -46,13 +47,14 @@ class _StoppedError(Exception):
     """The parent wants to end."""
 
 
-def work(orders: Connection, device: str, threads: int) -> None:
+def work(orders: Connection, device: str, threads: int) -> NoReturn:
     """Take tasks from `orders` and answer with Progress, then Done or Failed, until there is no parent any more.
 
     SIGTERM stops the task at hand cleanly: it keeps what it has.
     """
     stopped = threading.Event()
 
+    print_stacks_on_signal()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent says what to do
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     os.environ.setdefault("SVT_LOG", "1")
@@ -71,13 +73,9 @@ def work(orders: Connection, device: str, threads: int) -> None:
     while True:
         try:
             task: Task = orders.recv()
-        except EOFError:
-            return
-
-        try:
             orders.send(answer_to(replace(task, job=replace(task.job, device=device)), models, watch))
-        except (_StoppedError, BrokenPipeError):
-            return
+        except (EOFError, ConnectionError, _StoppedError):  # there is no parent any more, or it has said so
+            end_process(0)
 
 
 def answer_to(task: Task, models: Models, watch: Callable[[Progress], object]) -> Done | Failed:
@@ -85,11 +83,13 @@ def answer_to(task: Task, models: Models, watch: Callable[[Progress], object]) -
     try:
         result: Any = run(job_of(task.job, models), watch)
         return Done(json.dumps(asdict(result)))
-    except (_StoppedError, BrokenPipeError):
-        raise
     except FaceswapError as error:
         return Failed(str(error))
+    except (_StoppedError, ConnectionError):
+        raise
     except Exception as error:  # a bug of ours, or of the machine: the other jobs must not suffer from it
+        if told := full_memory(error):
+            return Failed(str(told))
         traceback.print_exc()
         return Failed(f"{type(error).__name__}: {error}")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from faceswap.errors import OutputError
 from faceswap.files import replaced
 from faceswap.media.pictures import write_picture
+from faceswap.media.sound import Sound
 from faceswap.media.video_write import write_clip
 from faceswap.provenance.consent import read_consent
 from faceswap.provenance.label import labelled
@@ -37,14 +38,17 @@ def write_marked(path: Path, image: Picture, seal: Seal) -> None:
     write_picture(path, watermarked(image), seal=seal)
 
 
-def write_marked_film(path: Path, pictures: Iterable[Picture], frame_rate: Fraction, seal: Seal) -> None:
-    """Write a silent .mp4 of pictures that show swapped faces: marked, and signed before it gets its name.
+def write_marked_film(
+    path: Path, pictures: Iterable[Picture], frame_rate: Fraction, seal: Seal, sound: Sound | None = None
+) -> None:
+    """Write an .mp4 of pictures that show swapped faces, silent without `sound`: marked, and signed before it gets its
+    name.
 
     Raises OutputError.
     """
     try:
         with replaced(path) as fresh:
-            write_clip(fresh, map(watermarked, pictures), frame_rate)
+            write_clip(fresh, map(watermarked, pictures), frame_rate, sound=sound)
             seal(fresh, path.name)
     except OSError as error:
         raise OutputError(f"{path} cannot be written ({error})", "Choose another place with --out") from error

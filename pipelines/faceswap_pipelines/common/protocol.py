@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
+import faulthandler
 import json
+import os
+import signal
+import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from faceswap.config import from_dict
 from faceswap.documents import parse_json
@@ -14,6 +20,8 @@ from faceswap.files import replaced
 EXIT_USAGE = 2
 EXIT_ERROR = 3
 EXIT_STOPPED = 130
+EXIT_UNHEARD = 120
+"""Python's own, where what was printed could not be written."""
 ERROR, STOPPED = "Error: ", "Stopped; "
 """How the one line on stderr begins when a command could not do its work, or was stopped and has saved it."""
 ERROR_KEY = "error"
@@ -63,3 +71,25 @@ def read_report(path: Path) -> ProgressReport | None:
         return from_dict(ProgressReport, values, str(path)) if isinstance(values, dict) else None
     except (OSError, ValueError, ConfigError):
         return None
+
+
+def print_stacks_on_signal() -> None:
+    """From now on `kill -USR1` has this process print where each of its threads is; for whatever stands still."""
+    if hasattr(signal, "SIGUSR1") and sys.__stderr__ is not None:
+        faulthandler.register(signal.SIGUSR1, file=sys.__stderr__)
+
+
+def end_process(code: int) -> NoReturn:
+    """End at once, with what was printed, but without taking Python and torch apart.
+
+    That takes a second of the processor for nothing, which on a busy machine is a minute: a command that had printed
+    its result seemed to stand still. Files and threads are closed by then, by those who opened them.
+    """
+    atexit._run_exitfuncs()  # there is no other name for it
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            if stream is not None:
+                stream.flush()
+        except (OSError, ValueError):  # nobody reads it any more, or the disk is full
+            code = code or EXIT_UNHEARD
+    os._exit(code)

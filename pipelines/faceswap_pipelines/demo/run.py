@@ -23,6 +23,7 @@ from faceswap_pipelines.common.marks import seal_of, write_marked, write_marked_
 from faceswap_pipelines.common.progress import Progress, Run
 from faceswap_pipelines.demo import people
 from faceswap_pipelines.demo.actors import LEADS, Actor, frames
+from faceswap_pipelines.demo.soundtrack import soundtrack
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.swapping.job import SwapJob, SwapResult, SwapSettings
@@ -97,7 +98,8 @@ def demo(out: Path, minutes: float, device: str = "auto", drawn: bool = False) -
         start = time.monotonic()
         yield Progress(title=f"Filming {clip.stem}", done=number, total=len(clips), unit="clips")
         if not clip.exists():
-            write_clip(clip, cast[number].film(), _RATE, Encoding(crf=16))
+            sound = soundtrack(float(_FRAMES / _RATE), seed=number)
+            write_clip(clip, cast[number].film(), _RATE, Encoding(crf=16), sound)
         result = yield from extract(ExtractJob(inputs=(clip,), out=facesets[person], device=device))
         found[clip.stem] = result.kept / _FRAMES
         seconds[f"{clip.stem}: filming and extracting"] = time.monotonic() - start
@@ -133,7 +135,7 @@ def demo(out: Path, minutes: float, device: str = "auto", drawn: bool = False) -
     yield Progress(title="Laying the films side by side", done=0, total=None, unit="")
     frames_of = (read_frames(path, 0, _SWAPPED) for path in shown)
     triples = (np.hstack([frame.image for frame in triple]) for triple in zip(*frames_of, strict=True))
-    write_marked_film(film, triples, _RATE, seal)
+    write_marked_film(film, triples, _RATE, seal, soundtrack(float(_SWAPPED / _RATE), seed=0))
 
     report = out / "report.md"
     report.write_text(_report(clips, found, trained, swapped, seconds), encoding="utf-8")

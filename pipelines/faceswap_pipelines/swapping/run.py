@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import replace
-from itertools import dropwhile, takewhile
+from functools import partial
+from itertools import dropwhile, islice, takewhile
 
 from faceswap.errors import FaceError, MediaError, OutputError
 from faceswap.faces.selection import Selection, selected_faces
@@ -71,11 +72,17 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
 
         # Second pass: swap and write, each in a thread of its own.
         begun = outputs.next
-        samples = Samples(begun, _last(job, info))
-        rendered = _rendered(job, info, swapper, tracks, analysis, selections, begun=begun)
-        frames = prefetch(samples.taken_from(rendered), max(1, depth_for(info.width, info.height)))
+        samples = Samples(job.frames[0], _last(job, info))
+        rendered = partial(_rendered, job, info, swapper, tracks, analysis, selections)
+        frames = prefetch(samples.taken_from(rendered(begun=begun)), max(1, depth_for(info.width, info.height)))
         stack.callback(frames.close)
         written, swapped = yield from _write(job, info, frames, outputs)
+
+        # The sheet shows what an earlier run has written, too.
+        for index in samples.missing(begun):
+            with closing(rendered(begun=index)) as again:
+                for made in islice(again, 1):
+                    samples.take(made)
 
         # What lies beside the output is there before the output has its name.
         yield Progress(title=f"Joining and signing {job.out.name}", done=0, total=None, unit="")
@@ -129,7 +136,7 @@ def _rendered(
     selections: list[Selection],
     *,
     begun: int,
-) -> Iterator[Converted]:
+) -> Generator[Converted, None, None]:
     """The finished pictures of the frames from number `begun` on, the first that is not written yet."""
     look = job.settings.look
     batch = batch_size(info.width, info.height)

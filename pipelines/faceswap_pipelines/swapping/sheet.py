@@ -18,26 +18,34 @@ _COLUMNS, _SIDE = 6, 256
 
 
 class Samples:
-    """Some frames before and after, evenly from those that are written, with a close look at a face of each."""
+    """Some frames before and after, evenly from all, with a close look at a face of each."""
 
     def __init__(self, first: int, last: int | None) -> None:
         wanted = np.linspace(first, max(first, (last or first + 250) - 1), _COLUMNS + 2)[1:-1]
         self._wanted = {round(float(index)) for index in wanted}
-        self._taken: list[tuple[Picture, ...]] = []
+        self._taken: dict[int, tuple[Picture, ...]] = {}
 
     def taken_from(self, frames: Iterable[Converted]) -> Iterator[Converted]:
         """The same frames, after those that are wanted have been taken, without the pictures as they were: large ones
         are not to wait in a queue."""
         for made in frames:
-            if made.frame.index in self._wanted:
-                pictures = (made.frame.image, made.image, *close_up(made))
-                self._taken.append(tuple(fit(picture, _SIDE) for picture in pictures))
+            self.take(made)
             yield replace(made, frame=replace(made.frame, image=made.image))
             del made  # it may go before the next one comes
 
+    def take(self, made: Converted) -> None:
+        """Keep a frame, small, if it is wanted."""
+        if made.frame.index in self._wanted:
+            pictures = (made.frame.image, made.image, *close_up(made))
+            self._taken[made.frame.index] = tuple(fit(picture, _SIDE) for picture in pictures)
+
+    def missing(self, stop: int) -> list[int]:
+        """The numbers of frames before `stop` that are wanted and were not there."""
+        return sorted(index for index in self._wanted - self._taken.keys() if index < stop)
+
     def write(self, out: Path, seal: Seal) -> str:
         """Writes the sheet beside `out`; its path, or nothing if no frame was taken."""
-        return write_sheet(out, self._taken, seal)
+        return write_sheet(out, [self._taken[index] for index in sorted(self._taken)], seal)
 
 
 def write_sheet(out: Path, taken: list[tuple[Picture, ...]], seal: Seal) -> str:

@@ -76,16 +76,34 @@ class Recorder:
         if now - self._noted >= max(at_least, metrics.seconds / parts):
             self._noted = now
             self._write_line(metrics)
-        if now - self._saved >= self._save_every:
+        is_last = budget.progress(metrics.step, metrics.seconds) >= 1  # which `finish` saves
+        if now - self._saved >= self._save_every and not is_last:
             self.save()
             self._saved = time.monotonic()
 
     def save(self) -> None:
-        """Checkpoint, and a preview when it is due. Nothing if no step was made since the last time."""
-        if self._state.step in (0, self._saved_step) or not self._state.ranks.first:
-            return
+        """Checkpoint, then a preview. Nothing if no step was made since the last time."""
+        if self._has_news:
+            self._checkpoint()
+            self._show()
+
+    def finish(self) -> None:
+        """The same with the checkpoint last: where that of the last step is, a training is finished, and whoever kills
+        it now finds nothing missing."""
+        if self._has_news:
+            self._show()
+            self._checkpoint()
+
+    @property
+    def _has_news(self) -> bool:
+        return self._state.step not in (0, self._saved_step) and self._state.ranks.first
+
+    def _checkpoint(self) -> None:
         save_checkpoint(self._model, self._state, self._budget)
         self._saved_step = self._state.step
+
+    def _show(self) -> None:
+        """The latest preview and the curves; now and then a preview that is kept."""
         picture = sheet(self._rows(), side=min(_LARGEST_PREVIEW, max(128, self._state.model.config.output_size)))
         write_marked(self.preview, picture, self._seal)
         write_picture(self.preview.with_name("losses.png"), _plot(self._stats))
@@ -120,10 +138,10 @@ def recording(recorder: Recorder) -> Iterator[None]:
     try:
         yield
     except GeneratorExit:  # stopped between two steps: the state is whole
-        recorder.save()
+        recorder.save()  # the checkpoint first: whoever stops it may be in a hurry
         raise
     else:
-        recorder.save()
+        recorder.finish()
     finally:
         recorder.close()
 
