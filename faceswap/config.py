@@ -134,6 +134,8 @@ class TrainConfig:
     """Which damage: of CORRUPTIONS."""
     detail_share: float = 0.6
     """Share of the budget for the detail stage, behind everything else."""
+    occlusion: bool = True
+    """Keep what lies in front of faces (hands, a cup) from being learnt as part of them."""
     stacked_steps: int = 0
     """Steps for which each layer of the encoder is trained alone, from the picture inwards, before all are trained
     together; 0 is none."""
