@@ -17,6 +17,7 @@ from faceswap.training.bank import VISIBLE
 from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.curation.faces import stats_faces
 from faceswap_pipelines.curation.reject import RejectJob, reject_faces
 from faceswap_pipelines.demo.people import PEOPLE, SIZE, film
 from faceswap_pipelines.demo.run import leads
@@ -114,3 +115,13 @@ def test_faces_behind_things_are_left_out(covered: Path, tmp_path: Path) -> None
     assert result.rejected == {"covered": 3}
     with Faceset.open(covered) as faceset:
         assert [record.kept for record in faceset.records()] == [index % 3 != 1 for index in range(10)]
+        faceset.undo()
+
+
+def test_how_much_is_covered_is_a_measure_to_choose_by(covered: Path, tmp_path: Path) -> None:
+    stats = run(stats_faces(covered, tmp_path / "stats.png", "cpu"))
+    assert stats.medians["occluded"] < 0.2 < stats.spread["occluded"][1]
+    assert any("occluded>" in hint for hint in stats.hints)
+    conditions = ("occluded>0.2", "mouth<0.2")
+    result = run(reject_faces(RejectJob(faceset=covered, where=conditions, dry_run=True), tmp_path / "sheet.png"))
+    assert result.rejected == {"occluded>0.2 and mouth<0.2": 3}
