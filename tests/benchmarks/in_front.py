@@ -6,8 +6,8 @@
 
 - swap: a clip before which nothing lies, swapped by turns with occlusion off and on, faces known: frames a second, and
   every measure of `faceswap evaluate`. Both should be the same.
-- detect: drawn actors whose heads turn by 0 to 90 degrees, and lie at any angle: the share in which MTCNN alone finds
-  the face, the share in which the program does, and the one in which its mesh lies as the truth has it.
+- detect: drawn actors whose heads turn by 0 to 90 degrees, and lie at any angle: the shares in which MTCNN sees the
+  face, one of the two detectors does, the program takes it for a face, and its mesh lies as the truth has it.
 - extract: frames per second of the first pass with the second detector and without.
 """
 
@@ -25,7 +25,8 @@ import numpy as np
 import torch
 
 from faceswap.config import SwapConfig
-from faceswap.faces.detect import MTCNNDetector
+from faceswap.faces.detect import Detector, MTCNNDetector
+from faceswap.faces.full_range import FullRangeDetector
 from faceswap.faces.landmarks import five_points
 from faceswap.faces.trackfile import TrackFile
 from faceswap.types import Picture
@@ -116,17 +117,20 @@ def _flat(values: dict[str, object]) -> dict[str, float]:
 
 
 def find_turned(_options: argparse.Namespace) -> None:
-    alone, finder = MTCNNDetector(_CPU), FaceFinder(_CPU)
+    detectors, finder = (MTCNNDetector(_CPU), FullRangeDetector(_CPU)), FaceFinder(_CPU)
     stages = [Stage(actor, _SIZE) for actor in CAST.values()]
     still = perform(0, 0)
 
-    print(f"| {len(stages)} actors | MTCNN alone | the program | its points lie right |\n|---|---|---|---|")
+    print(f"| {len(stages)} actors | MTCNN alone | either detector | the program | its points lie right |")
+    print("|---|---|---|---|---|")
     for yaw in _YAWS:
-        poses = [stage.render(replace(still, yaw=np.radians(yaw), pitch=0.0, roll=0.0)) for stage in stages]
-        _print_found(f"turned by {yaw}", [(pose.image, pose.landmarks) for pose in poses], alone, finder)
+        poses = [stage.render(replace(still, yaw=float(yaw), pitch=0.0, roll=0.0)) for stage in stages]
+        _print_found(f"turned by {yaw}", [(pose.image, pose.landmarks) for pose in poses], detectors, finder)
     for roll in _ROLLS:
         poses = [stage.render(replace(still, yaw=0.0, roll=0.0)) for stage in stages]
-        _print_found(f"lying at {roll}", [rolled(pose.image, pose.landmarks, roll) for pose in poses], alone, finder)
+        _print_found(
+            f"lying at {roll}", [rolled(pose.image, pose.landmarks, roll) for pose in poses], detectors, finder
+        )
 
 
 def rolled(image: Picture, points: np.ndarray, degrees: float) -> tuple[Picture, np.ndarray]:
@@ -138,12 +142,13 @@ def rolled(image: Picture, points: np.ndarray, degrees: float) -> tuple[Picture,
 
 
 def _print_found(
-    name: str, pictures: list[tuple[Picture, np.ndarray]], alone: MTCNNDetector, finder: FaceFinder
+    name: str, pictures: list[tuple[Picture, np.ndarray]], detectors: tuple[Detector, Detector], finder: FaceFinder
 ) -> None:
-    by_mtcnn = [bool(alone.detect([image])[0]) for image, _ in pictures]
+    seen = np.array([[bool(detector.detect([image])[0]) for detector in detectors] for image, _ in pictures])
     away = [_away(image, true, finder) for image, true in pictures]
     found, right = [a is not None for a in away], [a is not None and a < _NEAR for a in away]
-    print(f"| {name} | {np.mean(by_mtcnn):.2f} | {np.mean(found):.2f} | {np.mean(right):.2f} |", flush=True)
+    shares = seen[:, 0].mean(), seen.any(axis=1).mean(), np.mean(found), np.mean(right)
+    print(f"| {name} | {' | '.join(f'{share:.2f}' for share in shares)} |", flush=True)
 
 
 def _away(image: Picture, true: np.ndarray, finder: FaceFinder) -> float | None:
