@@ -26,7 +26,7 @@ DECODERS = ("separate", "conditional")
 PIXEL_LOSSES = ("l1", "mse", "bce")
 DETAILS = (0, 2, 4, 8)
 """By how much a detail stage can enlarge: see `faceswap.model.detail`."""
-CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches")
+CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches", "things")
 """Damage that a denoising autoencoder can be asked to undo: see `faceswap.training.augment`."""
 
 
