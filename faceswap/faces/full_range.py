@@ -166,6 +166,7 @@ class FullRangeDetector:
 
 
 def _less_area(face: Detection) -> float:
+    """To sort by, the largest first."""
     left, top, right, bottom = face.box
     return (left - right) * (bottom - top)
 

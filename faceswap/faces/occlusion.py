@@ -31,8 +31,9 @@ _WIDTHS = (64, 48, 32, 24)  # from the coarsest features up
 _SURE = 0.25, 0.75  # below and above these probabilities a pixel is free or covered; in between it is an edge
 _BATCH = 16
 _OWN = 0.65, 0.8  # shares of a person's pictures: up to here a thing, from there on the person's own
-_NEAR, _EDGE = 5, 2  # pixels
-_LEAST = 0.03  # of a face
+_NEAR = 5  # pixels by which what a person wears moves in the crops
+_EDGE = 2  # pixels by which what is seen is drawn in
+_LEAST = 0.03  # share of a face, of which less is no thing
 
 
 class OcclusionNetwork(nn.Module):

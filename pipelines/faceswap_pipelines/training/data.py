@@ -29,7 +29,7 @@ MARGIN = 1.5
 
 _FEWEST_FACES = 10
 _BYTES = 9  # for each pixel: three colours, three masks, and the three colours of the corrupted copy
-_AT_ONCE = 64  # faces that are looked at between two reports of progress
+_AT_ONCE = 16  # faces in which it is looked at once for what covers them: large ones, so few
 _SHARE = 0.4  # of the free memory that faces may take before they stay on disk
 
 
