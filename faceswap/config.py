@@ -26,7 +26,7 @@ DECODERS = ("separate", "conditional")
 PIXEL_LOSSES = ("l1", "mse", "bce")
 DETAILS = (0, 2, 4, 8)
 """By how much a detail stage can enlarge: see `faceswap.model.detail`."""
-CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches")
+CORRUPTIONS = ("colour", "blur", "downscale", "noise", "jpeg", "masking", "patches", "things")
 """Damage that a denoising autoencoder can be asked to undo: see `faceswap.training.augment`."""
 
 
@@ -134,6 +134,8 @@ class TrainConfig:
     """Which damage: of CORRUPTIONS."""
     detail_share: float = 0.6
     """Share of the budget for the detail stage, behind everything else."""
+    occlusion: bool = True
+    """Keep what lies in front of faces (hands, a cup) from being learnt as part of them."""
     stacked_steps: int = 0
     """Steps for which each layer of the encoder is trained alone, from the picture inwards, before all are trained
     together; 0 is none."""

@@ -90,7 +90,10 @@ def run_batch(
         batch_job(plan, state, workers=workers, device=device, watch=watch, ray=ray, on_outcome=tell), quiet=as_json
     )
 
-    lines = [f"{outcome.status:6} {outcome.seconds:7.1f} s  {outcome.name}" for outcome in result.outcomes]
+    lines = [
+        f"{outcome.status:6} {outcome.seconds:7.1f} s  {outcome.name}{outcome.reason and f'  ({outcome.reason})'}"
+        for outcome in result.outcomes
+    ]
     counts = f"{result.done} done, {result.kept} done before, {result.failed} failed"
     print_result(result, as_json, "\n".join([*lines, counts]))
     if result.failed:

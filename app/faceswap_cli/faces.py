@@ -73,13 +73,14 @@ def faces_show(
 def faces_stats(
     faceset: FacesetFolder,
     out: Annotated[Path | None, typer.Option(help="The chart to write.", show_default="FACESET/stats.png")] = None,
+    device: Device = "auto",
     json: Json = False,
 ) -> None:
     """Count and measure the faces, draw histograms, and say what is missing for good training."""
     with job_errors(json):
         from faceswap_pipelines.curation.faces import stats_faces
 
-        result = stats_faces(faceset, out or faceset / "stats.png")
+        result = run_with_progress(stats_faces(faceset, out or faceset / "stats.png", device), quiet=json)
     print_result(result, json, result.text)
 
 
@@ -133,7 +134,10 @@ def faces_reject(
     more: MoreFiles = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="CONDITION", help="Faces of which this holds: 'sharpness<0.1'. Repeated: all of them."),
+        typer.Option(
+            metavar="CONDITION",
+            help="Faces of which this holds: 'sharpness<0.1', 'occluded>0.2'. Repeated: all of them.",
+        ),
     ] = None,
     strangers: Annotated[bool, typer.Option("--strangers", help="Everybody but the person, and what is no face.")] = (
         False

@@ -16,6 +16,7 @@ def main(
     portraits: Annotated[Path, typer.Option(help="A folder of portraits, or of folders of them.")],
     out: Annotated[Path, typer.Option(help="Folder for everything it makes.")],
     minutes: Annotated[float, typer.Option(help="How long to train.")] = 20.0,
+    begin: Annotated[Path | None, typer.Option(metavar="FILE", help="Weights to begin with.")] = None,
     json: Json = False,
 ) -> None:
     """Learn to see hands, hair and things before faces, from drawn ones over portraits."""
@@ -24,7 +25,7 @@ def main(
     with job_errors(json):
         from faceswap_pipelines.pretraining.occlusion import OcclusionJob, pretrain_occlusion
 
-        job = OcclusionJob(portraits=portraits, out=out, minutes=minutes)
+        job = OcclusionJob(portraits=portraits, out=out, minutes=minutes, begin=begin)
         result = run_with_progress(pretrain_occlusion(job), quiet=json)
 
     print_result(

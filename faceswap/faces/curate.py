@@ -23,6 +23,8 @@ from faceswap.types import Embedding, Embeddings
 
 KEYS = tuple(field.name for field in fields(Measures))
 """What faces can be sorted and chosen by: the names of `Measures`."""
+OCCLUDED = "occluded"
+"""What they can be chosen by as well: the share of a face that something covers, 0..1, which no faceset keeps."""
 
 THUMBNAIL = 16
 """The side in pixels of the small pictures by which faces are compared."""
@@ -75,13 +77,20 @@ class Condition:
                 f"'{text}' is not a condition", "Write KEY<VALUE or KEY>VALUE in quotes, for example 'sharpness<0.1'"
             )
         key, sign, limit = match.groups()
-        column([], key)
+        if key not in (*KEYS, OCCLUDED):
+            known = ", ".join((*KEYS, OCCLUDED))
+            raise ConfigError(f"'{key}' is not a measure of a face", f"Use one of {known}")
         return cls(key, sign, float(limit))
 
-    def meets(self, measures: Sequence[Measures]) -> Chosen:
-        """Which faces it is true of."""
+    @property
+    def known(self) -> bool:
+        """Whether it is about one of the `Measures`."""
+        return self.key in KEYS
+
+    def holds(self, values: Float[np.ndarray, " faces"]) -> Chosen:
+        """Of which faces it is true, whose measure has these values."""
         compare = operator.lt if self.sign == "<" else operator.gt
-        return np.asarray(compare(column(measures, self.key), self.limit))
+        return np.asarray(compare(values, self.limit))
 
     def __str__(self) -> str:
         return f"{self.key}{self.sign}{self.limit:g}"

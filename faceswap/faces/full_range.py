@@ -38,7 +38,6 @@ mouth, and the ears."""
 
 _LEAST_SCORE = 0.6
 _SAME = 0.3  # overlap of boxes that are of one face
-_QUARTERS = (0, 2, 1, 3)  # quarter turns in which a picture is looked at, until a face is found
 
 
 class Block(nn.Module):
@@ -133,16 +132,21 @@ class FullRangeDetector:
         self._network = network
 
     def detect(self, images: Sequence[Picture]) -> list[list[Detection]]:
-        """See `detect.Detector.detect`. A picture in which no head stands upright is looked at upside down, and then
-        from its sides."""
-        return [self._first_found(image) for image in images]
+        """See `detect.Detector.detect`. Pictures are looked at from all four sides; of what is seen from several, what
+        is seen best counts."""
+        return [self._from_all_sides(image) for image in images]
 
-    def _first_found(self, image: Picture) -> list[Detection]:
-        for quarters in _QUARTERS:
-            turned = np.ascontiguousarray(np.rot90(image, quarters))
-            if found := self._upright(turned):
-                return [_turned_back(face, quarters, image.shape[1], image.shape[0]) for face in found]
-        return []
+    def _from_all_sides(self, image: Picture) -> list[Detection]:
+        seen = [
+            _turned_back(face, quarters, image.shape[1], image.shape[0])
+            for quarters in range(4)
+            for face in self._upright(np.ascontiguousarray(np.rot90(image, quarters)))
+        ]
+        found: list[Detection] = []
+        for face in sorted(seen, key=lambda face: -face.score):
+            if all(overlap(face.box, other.box) < _SAME for other in found):
+                found.append(face)
+        return sorted(found, key=_less_area)
 
     @torch.inference_mode()
     def _upright(self, image: Picture) -> list[Detection]:
@@ -158,7 +162,13 @@ class FullRangeDetector:
             wide = face.box[2] - face.box[0] >= self._min_face
             if wide and all(overlap(face.box, other.box) < _SAME for other in found):
                 found.append(face)
-        return sorted(found, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))
+        return found
+
+
+def _less_area(face: Detection) -> float:
+    """To sort by, the largest first."""
+    left, top, right, bottom = face.box
+    return (left - right) * (bottom - top)
 
 
 def _letterboxed(image: Picture) -> tuple[Picture, Similarity]:

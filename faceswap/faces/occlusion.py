@@ -25,10 +25,15 @@ SIDE = 128
 
 Crops = Float[Tensor, "faces 3 side side"]
 Covers = Float[Tensor, "faces side side"]
+Cover = Float[Tensor, "side side"]
 
 _WIDTHS = (64, 48, 32, 24)  # from the coarsest features up
 _SURE = 0.25, 0.75  # below and above these probabilities a pixel is free or covered; in between it is an edge
 _BATCH = 16
+_OWN = 0.65, 0.8  # shares of a person's pictures: up to here a thing, from there on the person's own
+_NEAR = 5  # pixels by which what a person wears moves in the crops
+_EDGE = 2  # pixels by which what is seen is drawn in
+_LEAST = 0.03  # share of a face, of which less is no thing
 
 
 class OcclusionNetwork(nn.Module):
@@ -66,6 +71,26 @@ def load_occlusion_network(device: torch.device) -> OcclusionNetwork:
 def reduced(crop: Picture) -> Picture:
     """An aligned crop of any size, at the size that is looked at."""
     return cv2.resize(crop, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def usual_cover(visible: Covers) -> Cover:
+    """How often something lies in front of a pixel, or of one near it, 0..1, in pictures of one person."""
+    near = functional.max_pool2d(1 - visible[:, None], 2 * _NEAR + 1, stride=1, padding=_NEAR)
+    return near[:, 0].mean(dim=0)
+
+
+def seen_of(faces: Covers, visible: Covers, usual: Cover) -> Covers:
+    """What is seen of one person's `faces` (their masks, 0..1), where `usual` is the `usual_cover` of many.
+
+    What lies before most of them, glasses, a fringe, a beard that is taken for a thing, is the person's own and counts
+    as seen; and so does what is too small to be more than an error. Edges are drawn in a little, so that nothing of a
+    thing is left.
+    """
+    rare, common = _OWN
+    seen = torch.maximum(visible, ((usual - rare) / (common - rare)).clamp(0, 1))
+    share = ((1 - seen) * faces).sum(dim=(1, 2)) / faces.sum(dim=(1, 2)).clamp_min(1)
+    seen = torch.where(share[:, None, None] < _LEAST, 1, seen)
+    return -functional.max_pool2d(-seen[:, None], 2 * _EDGE + 1, stride=1, padding=_EDGE)[:, 0]
 
 
 class OcclusionFinder:

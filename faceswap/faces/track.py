@@ -82,8 +82,8 @@ class Identity:
 class Tracker:
     """Follows all faces through the frames of one video, which it has to be given in order.
 
-    `second` is asked where `detector` finds nobody, and before a face is given up that it does not see. `state` is what
-    `Tracker.state` gave earlier: a tracker made with it goes on as the other one would have.
+    `second` is asked where a scene begins or nobody is followed, and before a face is given up that `detector` does not
+    see. `state` is what `Tracker.state` gave earlier: a tracker made with it goes on as the other one would have.
     """
 
     def __init__(
@@ -192,8 +192,8 @@ class Tracker:
         self._identify(frame)
 
         faces = self._located(frame, unknown)
-        nobody = not faces and not self._live
-        if self._second is not None and (nobody or any(distortion(face.points) > _BENT for face in faces)):
+        newly = not self._live  # a scene begins, or nobody is there
+        if self._second is not None and (newly or any(distortion(face.points) > _BENT for face in faces)):
             faces = _straightest([*faces, *self._located(frame, self._second.detect([frame.image])[0])])
         return [
             self._welcomed(face, frame)

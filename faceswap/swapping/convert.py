@@ -53,6 +53,8 @@ class Converted:
     """How much of each pixel is swapped, 0..255; None if it was not asked for."""
     boxes: tuple[FrameBox, ...]
     """Inside which the image has changed."""
+    turned: int = 0
+    """Of its targets, how many are turned so far that their swap was faded, or left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +86,27 @@ def converted(
     frames = chain([first], frames)
     del first  # large frames: none is kept that is done
 
-    cut = ((frame, _cuts(frame, targets, swapper, config)) for frame, targets in frames)
-    decoded = (pair for some in batched(cut, size) for pair in _decoded(some, swapper, config))
+    turned: dict[int, int] = {}  # by frame, of those that are under way
+
+    def cuts() -> Iterator[tuple[Frame, list[_Cut]]]:
+        for frame, targets in frames:
+            shares = [max(config.profiles, swapper.familiarity(target.face, target.person)) for target in targets]
+            turned[frame.index] = sum(share < 1 for share in shares)
+            yield frame, _cuts(frame, targets, shares, swapper.size, config)
+
+    decoded = (pair for some in batched(cuts(), size) for pair in _decoded(some, swapper, config))
     for some in batched(smoothed_over_time(decoded, config.smooth), size):
-        yield from _pasted(some, config, with_masks)
+        for made in _pasted(some, config, with_masks):
+            yield replace(made, turned=turned.pop(made.frame.index))
         del some
 
 
-def _cuts(frame: Frame, targets: Sequence[Target], swapper: Swapper, config: SwapConfig) -> list[_Cut]:
-    """The faces of which something is to be seen: a frame with none is not counted as swapped."""
-    shares = [max(config.profiles, swapper.familiarity(target.face, target.person)) for target in targets]
+def _cuts(
+    frame: Frame, targets: Sequence[Target], shares: Sequence[float], size: int, config: SwapConfig
+) -> list[_Cut]:
+    """The faces of whose swap, by its share, something is to be seen: a frame with none is not counted as swapped."""
     return [
-        _cut(frame, target, swapper.size, config, opacity=target.opacity * share)
+        _cut(frame, target, size, config, opacity=target.opacity * share)
         for target, share in zip(targets, shares, strict=True)
         if share > 0
     ]

@@ -12,7 +12,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
@@ -20,10 +23,15 @@ from torch import Tensor
 
 from faceswap.config import CORRUPTIONS
 from faceswap.errors import ConfigError
+from faceswap.training.occlusion.occluders import TRAINED, Occluder, Pool
 from faceswap.types import Picture
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # otherwise importing it asks the network for news
 import albumentations as A  # noqa: N812  (the variable above must be set first; A is the name its docs use)
+
+_THINGS, _DRAWN = 64, 96  # how many there are, and the pixels of their sides
+_AWAY = 0.25  # shares of the side that a thing is moved by at most
+_TONE = (0.72, 0.55, 0.46)  # of drawn skin
 
 
 def _damage(kind: str, s: float) -> A.BasicTransform | A.BaseCompose:
@@ -47,11 +55,56 @@ def _damage(kind: str, s: float) -> A.BasicTransform | A.BaseCompose:
             return A.PixelDropout(min(0.9, 0.25 * s), p=min(1, 0.5 * s))
         case "patches":
             return A.CoarseDropout((1, 3), (0.08, 0.25), (0.08, 0.25), fill="random_uniform", p=min(1, 0.25 * s))
+        case "things":
+            return _Things(p=min(1, 0.35 * s))
     raise ConfigError(f"there is no corruption '{kind}'", f"Choose of: {', '.join(CORRUPTIONS)}")
 
 
 def _around(spread: float) -> tuple[float, float]:
     return max(0.0, 1 - spread), 1 + spread
+
+
+class _Things(A.ImageOnlyTransform):  # type: ignore[misc]  # albumentations has no types
+    """Lays a hand or something else before the face, one of a few that are drawn once."""
+
+    def get_params(self) -> dict[str, Any]:
+        """What is laid, and how."""
+        chance = self.py_random
+        return {
+            "thing": chance.randrange(_THINGS),
+            "mirrored": chance.random() < 0.5,
+            "shift": (chance.uniform(-_AWAY, _AWAY), chance.uniform(-_AWAY, _AWAY)),
+            "light": chance.uniform(0.6, 1.3),
+        }
+
+    def apply(
+        self, img: Picture, thing: int, mirrored: bool, shift: tuple[float, float], light: float, **_: Any
+    ) -> Picture:
+        """Whatever it is has about the colours of the face, as a hand has."""
+        side = img.shape[0]
+        drawn = _things()[thing]
+        flip = side if mirrored else 0
+        matrix = np.array([[-1.0 if mirrored else 1.0, 0, flip + shift[0] * side], [0, 1, shift[1] * side]])
+        colour, cover = (
+            cv2.warpAffine(cv2.resize(plane, (side, side)), matrix, (side, side), borderMode=cv2.BORDER_REPLICATE)
+            for plane in (drawn.colour, drawn.cover)
+        )
+        tone = img[side // 3 : -side // 3, side // 3 : -side // 3].mean(axis=(0, 1)) / _TONE * light
+        laid: Picture = np.clip(img + cover[..., None] * (colour * tone - img), 0, 255).astype(np.uint8)
+        return laid
+
+
+@cache
+def _things() -> tuple[Occluder, ...]:
+    rng = np.random.default_rng(0)
+    pool = Pool([rng.random((_DRAWN, _DRAWN, 3), np.float32)], np.array(_TONE))
+    kinds = ("hand", "fist", "clenched", "stick")
+    drawn: list[Occluder] = []
+    while len(drawn) < _THINGS:
+        thing = TRAINED[kinds[len(drawn) % len(kinds)]](rng, _DRAWN, pool)
+        if 0.05 < thing.cover.mean() < 0.4:
+            drawn.append(thing)
+    return tuple(drawn)
 
 
 class Corruption:

@@ -37,11 +37,15 @@ _REFRESHED = 8  # copies of a person in a step, at most: a GPU would ask for mor
 _CHUNK = 256  # copies made at once in the beginning
 _AHEAD = 4  # steps whose fresh copies are being made, so that one slow one does not hold up the next step
 
-FacePlanes = UInt8[Tensor, "faces 5 side side"]
-"""R, G, B, face mask, and mask of eyes and mouth, 0..255. A little larger than the model's picture, so that
-turning and scaling do not blur it."""
+FacePlanes = UInt8[Tensor, "faces planes side side"]
+"""R, G, B, face mask, mask of eyes and mouth, and perhaps what of the face is seen, 0..255. A little larger than the
+model's picture, so that turning and scaling do not blur it."""
+PLANES, VISIBLE = 5, 5
+"""How many there are without the last one, and its number."""
 Corrupted = UInt8[Tensor, "faces 3 side side"]
 Bytes = UInt8[Tensor, "*any"]
+Pictures = Float[Tensor, "batch 3 size size"]
+Planes = Float[Tensor, "batch planes h w"]
 
 
 @dataclass(frozen=True)
@@ -69,10 +73,24 @@ class Batch:
     """Of the input's size; or of the detail stage's, and only what lies in `window`."""
     mask: Float[Tensor, "batch 1 h w"]
     features: Float[Tensor, "batch 1 h w"]
+    visible: Float[Tensor, "batch 1 h w"] | None = None
+    """1 where the face is seen, 0 where something lies in front of it; None: all of it is seen."""
     persons: Int64[Tensor, " batch"] | None = None
     """Whose face each is, by number, where a batch shows many persons."""
     window: Window | None = None
     """What part of the input the target shows; None is all of it."""
+
+    @classmethod
+    def of(cls, shown: Pictures, wanted: Planes, window: Window | None = None) -> Batch:
+        """What is shown to the network, and what it is to give back: planes as in a bank, 0..1."""
+        return cls(
+            input=shown,
+            target=wanted[:, :3],
+            mask=wanted[:, 3:4],
+            features=wanted[:, 4:5],
+            visible=wanted[:, VISIBLE:] if wanted.shape[1] > VISIBLE else None,
+            window=window,
+        )
 
 
 @runtime_checkable
@@ -174,12 +192,7 @@ class Bank:
         geometry = draw_geometry(self._config.batch_size, self._size, affine, warp, rng, flip=self._config.flip)
 
         clean = resampled(faces, geometry.target[self._share])
-        return Batch(
-            input=resampled(copies, geometry.input[self._share]),
-            target=clean[:, :3],
-            mask=clean[:, 3:4],
-            features=clean[:, 4:],
-        )
+        return Batch.of(resampled(copies, geometry.input[self._share]), clean)
 
     def shown(self, count: int) -> Batch:
         """Up to `count` faces as they are, evenly from all."""
@@ -248,7 +261,7 @@ def _planes(picture: UInt8[np.ndarray, "h w c"]) -> UInt8[Tensor, "c h w"]:
     return torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
 
 
-def reduced(faces: FacePlanes, side: int, place: Path | None = None) -> UInt8[Tensor, "faces 5 less less"]:
+def reduced(faces: FacePlanes, side: int, place: Path | None = None) -> UInt8[Tensor, "faces planes less less"]:
     """The faces at `side` px, or as they are if that is not less; in a file in `place`, if that is given."""
     if side >= faces.shape[-1]:
         return faces
@@ -259,8 +272,8 @@ def reduced(faces: FacePlanes, side: int, place: Path | None = None) -> UInt8[Te
     return small
 
 
-def upright(faces: UInt8[Tensor, "some 5 side side"], size: int) -> Batch:
+def upright(faces: FacePlanes, size: int) -> Batch:
     """Faces at the model's size, neither moved nor damaged: what the model is shown is what it is to give back."""
     still = torch.eye(2, 3, device=faces.device).expand(len(faces), 2, 3)
     seen = resampled(faces, functional.affine_grid(still, [len(faces), 1, size, size], align_corners=False))
-    return Batch(input=seen[:, :3], target=seen[:, :3], mask=seen[:, 3:4], features=seen[:, 4:])
+    return Batch.of(seen[:, :3], seen)

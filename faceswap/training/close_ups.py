@@ -71,7 +71,7 @@ class CloseUps:
         still = torch.eye(2, 3).expand(len(chosen), 2, 3)
         seen = framed(self._faces[chosen], still, self._model.output_size, self.device)
         reduced = F.avg_pool2d(seen[:, :3], self._model.output_size // self._model.size)
-        return Batch(input=reduced, target=seen[:, :3], mask=seen[:, 3:4], features=seen[:, 4:])
+        return Batch.of(reduced, seen)
 
     def _made(self, step: int) -> Batch:
         size, large = self._model.size, self._model.output_size
@@ -86,7 +86,7 @@ class CloseUps:
         seen = framed(self._faces[chosen], theta, large, self.device)
         reduced = F.avg_pool2d(seen[:, :3], large // size)
         close = self._window.of(seen, size).contiguous()
-        return Batch(input=reduced, target=close[:, :3], mask=close[:, 3:4], features=close[:, 4:], window=self._window)
+        return Batch.of(reduced, close, self._window)
 
 
 def framed(

@@ -22,7 +22,7 @@ from faceswap.training.ranks import Ranks
 Scalar = Float[Tensor, ""]
 Pictures = Float[Tensor, "batch 3 h w"]
 Pairs = Mapping[str, tuple[Pictures, Pictures]]
-"""By person: decoded faces and their targets, RGB 0..1, black outside the target's face."""
+"""By person: decoded faces and their targets, RGB 0..1, black where the target's face is not seen."""
 
 _PEEPHOLE = 96  # pixels a side
 _SHARE = 0.5  # of the faces that are looked at through it
@@ -64,6 +64,8 @@ def pairs_of(
     for person, batch in batches.items():
         some = slice(None) if batch.window is None else slice(math.ceil(len(batch.target) * _SHARE))
         mask = batch.mask[some, :, rows, columns]
+        if batch.visible is not None:
+            mask = mask * batch.visible[some, :, rows, columns]
         ours, theirs = decoded[person].picture[some, :, rows, columns], batch.target[some, :, rows, columns]
         pairs[person] = ours * mask, theirs * mask
     return pairs

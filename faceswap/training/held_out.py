@@ -20,7 +20,7 @@ _GAIN = 0.01  # that the last third of a training has to bring, relative to the 
 _CHUNK = 32
 
 
-def split(faces: FacePlanes) -> tuple[UInt8[Tensor, "kept 5 side side"], UInt8[Tensor, "out 5 side side"]]:
+def split(faces: FacePlanes) -> tuple[UInt8[Tensor, "kept planes side side"], UInt8[Tensor, "out planes side side"]]:
     """The faces to train on and those held out: the last ones, since neighbours in a video are all but equal."""
     last = max(1, round(_SHARE * len(faces)))
     return faces[:-last], faces[-last:]

@@ -126,8 +126,9 @@ def detail_losses(rendered: Rendered, batch: Batch, config: TrainConfig) -> Loss
     nothing to hold them, they would drift away while the layers that draw them learn."""
     fine, weight = rendered.fine, _importance(batch, config)
 
-    pixel = weighted_mean(pixel_errors(fine, batch.target, config), weight)
-    structure = weighted_mean(1 - ssim_map(luminance(fine.picture), luminance(batch.target)), weight)
+    target = completed(batch, fine.picture)
+    pixel = weighted_mean(pixel_errors(fine, target, config), weight)
+    structure = weighted_mean(1 - ssim_map(luminance(fine.picture), luminance(target)), weight)
 
     small = _part(rendered.coarse, batch)
     times = batch.target.shape[-1] // small.picture.shape[-1]
@@ -152,12 +153,21 @@ def _part(coarse: Decoded, batch: Batch) -> Decoded:
 def _reduced(batch: Batch, times: int) -> Batch:
     """The same batch with targets of the small picture's size."""
     target, mask, features = (F.avg_pool2d(planes, times) for planes in (batch.target, batch.mask, batch.features))
-    return replace(batch, target=target, mask=mask, features=features)
+    visible = None if batch.visible is None else F.avg_pool2d(batch.visible, times)
+    return replace(batch, target=target, mask=mask, features=features, visible=visible)
 
 
 def luminance(pictures: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 1 h w"]:
     """The weighted mean of red, green and blue (ITU-R BT.601)."""
     return torch.einsum("bchw,c->bhw", pictures, pictures.new_tensor(_LUMA))[:, None]
+
+
+def completed(batch: Batch, drawn: Float[Tensor, "batch 3 h w"]) -> Float[Tensor, "batch 3 h w"]:
+    """The targets, and where something lies in front of a face what was `drawn` there: what is not to be seen costs
+    nothing, and nothing that lies beside it is asked to look like it."""
+    if batch.visible is None:
+        return batch.target
+    return torch.lerp(drawn.detach().to(batch.target.dtype), batch.target, batch.visible)
 
 
 def _importance(batch: Batch, config: TrainConfig) -> Float[Tensor, "batch 1 h w"]:
@@ -168,10 +178,10 @@ def _importance(batch: Batch, config: TrainConfig) -> Float[Tensor, "batch 1 h w
 
 def reconstruction_losses(decoded: Decoded, batch: Batch, config: TrainConfig) -> Losses:
     """The weighted sum of the pixel loss, 1 - SSIM and the mask's L1; the first two count face pixels, above all
-    eyes and mouth."""
-    weight = _importance(batch, config)
-    pixel = weighted_mean(pixel_errors(decoded, batch.target, config), weight)
-    structure = weighted_mean(1 - ssim_map(decoded.picture, batch.target), weight)
+    eyes and mouth, as far as they are seen. The mask is the whole face's, since it is known behind a hand as well."""
+    target, weight = completed(batch, decoded.picture), _importance(batch, config)
+    pixel = weighted_mean(pixel_errors(decoded, target, config), weight)
+    structure = weighted_mean(1 - ssim_map(decoded.picture, target), weight)
     mask = (decoded.mask - batch.mask).abs().mean()
     total = pixel + config.structure_weight * structure + config.mask_weight * mask
     return Losses(pixel=pixel, structure=structure, mask=mask, total=total)

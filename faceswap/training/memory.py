@@ -76,7 +76,8 @@ def _bytes_kept(network: SwapModel, config: TrainConfig, kind: StageKind) -> int
     picture, target, plane = (
         torch.rand(1, *shape) for shape in ((3,) + (model.size,) * 2, (3, size, size), (1, size, size))
     )
-    batches = {person: Batch(input=picture, target=target, mask=plane, features=plane) for person in model.persons}
+    batch = Batch(input=picture, target=target, mask=plane, features=plane, visible=plane)
+    batches = dict.fromkeys(model.persons, batch)
     noise = torch.rand(len(batches), network.bottleneck.length)
     weights = {parameter.untyped_storage()._cdata for parameter in network.parameters()}
     kept: dict[int, int] = {}

@@ -83,3 +83,12 @@ def test_heads_at_any_angle_are_found_with_their_mesh(degrees: int, finder: Face
         assert len(tracks) == 1
         away = (pose(seen.faces[0].points).roll - degrees + 180) % 360 - 180
         assert abs(away) < 12
+
+
+@pytest.mark.parametrize("quarters", [1, 2, 3])
+def test_somebody_who_lies_beside_somebody_upright_is_found(quarters: int, finder: FaceFinder) -> None:
+    upright, lying = (next(iter(film(person, 1))) for person in PEOPLE)
+    _, [(_, seen)] = finder.look_at([np.hstack([upright, np.rot90(lying, quarters)])])
+    left, right = sorted(seen.faces, key=lambda face: face.box[0])
+    assert abs(pose(left.points).roll) < 12
+    assert abs((pose(right.points).roll + 90 * quarters + 180) % 360 - 180) < 12

@@ -383,7 +383,7 @@ def test_figures_of_a_faceset(mixed: Path, clips: dict[str, Path]) -> None:
     result = said("stats", mixed)
     assert (result["kept"], result["rejected"], result["reasons"]) == (2 * EACH, FALSE, {"somebody else": FALSE})
     assert result["sources"] == {str(clip): EACH for clip in clips.values()}
-    assert set(result["medians"]) == set(curate.KEYS)
+    assert set(result["medians"]) == {*curate.KEYS, curate.OCCLUDED}
     assert read_picture(Path(result["chart"])).shape[1] == 1000
     assert "few" in result["hints"][0]
     said("reject", mixed, "--where", "mouth<9")
@@ -413,7 +413,8 @@ def test_hints_name_what_is_missing() -> None:
 
 def test_conditions_are_read_and_refused() -> None:
     assert str(Condition.parse(" yaw > -12.50 ")) == "yaw>-12.5"
-    assert Condition.parse("mouth<.1").meets([look(mouth=0.1), look(mouth=0.09)]).tolist() == [False, True]
+    assert Condition.parse("mouth<.1").holds(np.array([0.1, 0.09])).tolist() == [False, True]
+    assert not Condition.parse("occluded>0.2").known
     for text in ("yaw", "yaw=3", "yaw<", "<3", "yaw<3<4", "yaw<x", ""):
         with pytest.raises(ConfigError, match="KEY<VALUE"):
             Condition.parse(text)

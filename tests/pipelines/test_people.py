@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,15 +12,19 @@ import torch
 from faceswap.faces.faceset import Faceset
 from faceswap.faces.identity import SAME_PERSON, Identifier, distance
 from faceswap.faces.landmarks import eye_opening, five_points, mouth_opening, pose
+from faceswap.faces.occlusion import OcclusionFinder
 from faceswap.media.pictures import write_picture
+from faceswap.training.bank import VISIBLE
 from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.curation.faces import stats_faces
 from faceswap_pipelines.curation.reject import RejectJob, reject_faces
 from faceswap_pipelines.demo.people import PEOPLE, SIZE, film
 from faceswap_pipelines.demo.run import leads
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
+from faceswap_pipelines.training.data import load_faces
 
 SHOWN = slice(0, 90, 9)
 
@@ -79,19 +84,61 @@ def test_both_casts_have_two_leads() -> None:
     assert len(leads(drawn=True)) == 2
 
 
-def test_faces_behind_things_are_left_out(films: dict[str, list[Picture]], tmp_path: Path) -> None:
-    """A board before the mouth of every second frame."""
-    [filmed, *_] = films.values()
-    folder = tmp_path / "in"
-    folder.mkdir()
-    for index, picture in enumerate(filmed):
-        shown = picture.copy()
-        if index % 2:
+@pytest.fixture(scope="module")
+def covered(
+    films: dict[str, list[Picture]], faces: dict[str, list[Face]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """The faces of a person who always wears glasses, with a board before the mouth in every third frame."""
+    person = next(iter(films))
+    folder = tmp_path_factory.mktemp("covered")
+    (folder / "in").mkdir()
+    for index, (picture, face) in enumerate(zip(films[person], faces[person], strict=True)):
+        shown = with_glasses(picture, face)
+        if index % 3 == 1:
             shown[290:, 150:380] = (40, 70, 150)
-        write_picture(folder / f"{index}.png", shown)
-    run(extract(ExtractJob(inputs=tuple(sorted(folder.iterdir())), out=tmp_path / "faces", device="cpu")))
+        write_picture(folder / "in" / f"{index}.png", shown)
+    run(extract(ExtractJob(inputs=tuple(sorted((folder / "in").iterdir())), out=folder / "faces", device="cpu")))
+    return folder / "faces"
 
-    result = run(reject_faces(RejectJob(faceset=tmp_path / "faces", covered=0.1), tmp_path / "sheet.png"))
-    assert result.rejected == {"covered": 5}
-    with Faceset.open(tmp_path / "faces") as faceset:
-        assert [record.kept for record in faceset.records()] == [True, False] * 5
+
+def with_glasses(picture: Picture, face: Face) -> Picture:
+    """Dark round frames and a bridge between them."""
+    left, right = five_points(face.points)[:2]
+    across = right - left
+    radius, middles = (
+        round(0.38 * np.hypot(*across)),
+        [tuple(np.round(eye).astype(int).tolist()) for eye in (left, right)],
+    )
+    bridge = [tuple(np.round(left + share * across).astype(int).tolist()) for share in (0.38, 0.62)]
+    worn = picture.copy()
+    for middle in middles:
+        cv2.circle(worn, middle, radius, (25, 20, 20), 4, cv2.LINE_AA)
+    return cv2.line(worn, *bridge, (25, 20, 20), 4, cv2.LINE_AA).astype(np.uint8)
+
+
+def test_training_sees_what_covers_faces_and_leaves_them_what_is_theirs(covered: Path) -> None:
+    faces = run(load_faces(covered, 128, finder=OcclusionFinder(torch.device("cpu"))))
+    seen = faces[:, VISIBLE].float() / 255
+    behind = torch.arange(len(faces)) % 3 == 1
+    mouth, glasses = (slice(96, 112), slice(50, 78)), (slice(44, 70), slice(40, 88))
+    assert seen[behind][:, *mouth].mean() < 0.1
+    assert seen[~behind][:, *mouth].mean() > 0.8
+    assert seen[:, *glasses].mean() > 0.95
+    assert run(load_faces(covered, 128)).shape[1] == VISIBLE
+
+
+def test_faces_behind_things_are_left_out(covered: Path, tmp_path: Path) -> None:
+    result = run(reject_faces(RejectJob(faceset=covered, covered=0.2), tmp_path / "sheet.png"))
+    assert result.rejected == {"covered": 3}
+    with Faceset.open(covered) as faceset:
+        assert [record.kept for record in faceset.records()] == [index % 3 != 1 for index in range(10)]
+        faceset.undo()
+
+
+def test_how_much_is_covered_is_a_measure_to_choose_by(covered: Path, tmp_path: Path) -> None:
+    stats = run(stats_faces(covered, tmp_path / "stats.png", "cpu"))
+    assert stats.medians["occluded"] < 0.2 < stats.spread["occluded"][1]
+    assert any("occluded>" in hint for hint in stats.hints)
+    conditions = ("occluded>0.2", "mouth<0.2")
+    result = run(reject_faces(RejectJob(faceset=covered, where=conditions, dry_run=True), tmp_path / "sheet.png"))
+    assert result.rejected == {"occluded>0.2 and mouth<0.2": 3}

@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from fractions import Fraction
+from itertools import cycle
 from pathlib import Path
 
 import cv2
@@ -28,13 +29,14 @@ from faceswap.media.pictures import read_picture, write_picture
 from faceswap.media.sequence import SequenceWriter
 from faceswap.media.video import probe, read_frames, sample_frames
 from faceswap.media.video_write import write_clip
+from faceswap.swapping.infer import Swapper
 from faceswap.types import EMBEDDING, FrameFaces, Picture
 from faceswap_pipelines.batching.plan import swap_plan
 from faceswap_pipelines.common.marks import write_marked
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.swapping import run as swap_module
 from faceswap_pipelines.swapping import sheet as swap_sheet
-from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
+from faceswap_pipelines.swapping.job import SwapJob, SwapSettings, note_of_faded
 from faceswap_pipelines.swapping.outputs import locked_outputs
 from faceswap_pipelines.swapping.run import swap
 from support.clips import UNSTEADY, copy, gradients, images, make_clip, times, worst
@@ -484,6 +486,21 @@ def test_what_lies_beside_a_swap_is_there_before_it(
     assert Path(result.settings).exists()
     assert Path(result.sheet).is_file()
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_result_tells_how_often_a_swap_was_faded(
+    studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = cycle((1.0, 0.5, 0.0))  # of one frame after the other
+    monkeypatch.setattr(Swapper, "familiarity", lambda *_: next(shares))
+    job = SwapJob(
+        video=studio.clips["a"], model=studio.model, out=tmp_path / "out.mp4", frames=(0, CLIP_FRAMES), device="cpu"
+    )
+    result = run(swap(job))
+    assert result.frames == CLIP_FRAMES
+    assert result.swapped == result.faded == CLIP_FRAMES * 2 / 3
+    assert result.notes[-1].startswith(f"in {result.faded} of {CLIP_FRAMES} frames")
+    assert note_of_faded(0, CLIP_FRAMES) == ()
 
 
 def test_two_swaps_of_a_picture_do_not_write_one_output(studio: Studio, tmp_path: Path) -> None:

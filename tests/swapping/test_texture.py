@@ -117,6 +117,7 @@ def test_a_swap_fades_out_where_the_head_is_turned_further_than_was_seen() -> No
         [made] = converted([(Frame(image, 0, Fraction(0)), [Target(face, "b")])], swapper, config)
         changed = float(np.abs(made.image.astype(int) - image).sum())
         assert bool(made.boxes) == (changed > 0)
+        assert made.turned == (abs(yaw) > 40 and profiles < 1)
         return changed
 
     assert change(30) > change(46) > change(60) == 0

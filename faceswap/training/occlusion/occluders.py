@@ -54,14 +54,49 @@ def _hand(rng: np.random.Generator, side: int, pool: Pool, stretched: float) -> 
     length = side * rng.uniform(0.3, 0.95)  # of the palm
     turn = rng.uniform(0, 2 * np.pi)
     wrist = _beside(rng, side, turn, reach=length)
-    height = _capsule(side, wrist, wrist + 0.8 * length * _towards(turn), 0.42 * length, 0.46 * length)
+    palm = _capsule(side, wrist, wrist + 0.8 * length * _towards(turn), 0.42 * length, 0.46 * length)
 
-    # Fingers spread from the knuckles; those in front darken those behind along their edge.
+    # Fingers spread from the knuckles.
     spread, bend = rng.uniform(0.05, 0.25), rng.uniform(-0.5, 0.5)
-    palm = _Palm(wrist=wrist, length=length, turn=turn, spread=spread, bend=bend, stretched=stretched)
-    crease = np.zeros((side, side), np.float32)
-    for finger in rng.permutation(5)[: rng.integers(2, 6)]:
-        raised = _finger(rng, side, palm, int(finger))
+    bones = _Palm(wrist=wrist, length=length, turn=turn, spread=spread, bend=bend, stretched=stretched)
+    fingers = [_finger(rng, side, bones, int(finger)) for finger in rng.permutation(5)[: rng.integers(2, 6)]]
+    return _of_skin(rng, pool, [palm, *fingers], length)
+
+
+def clenched(rng: np.random.Generator, side: int, pool: Pool) -> Occluder:
+    """Hands before the mouth, seen from their knuckles: fingers side by side, bent twice, with a thumb across them."""
+    length = side * rng.uniform(0.25, 0.6)  # of a fist, from the first to the last finger
+    middle = side * np.array([rng.uniform(0.25, 0.75), rng.triangular(0.4, 0.8, 1.0)])
+    across, down = (_towards(rng.uniform(-0.6, 0.6) + turn) for turn in (0.0, np.pi / 2))
+    if rng.random() < 0.5:
+        across = -across
+
+    # An arm from below or beside, and the back of the hand.
+    arm = _towards(rng.uniform(0.1, 0.9) * np.pi)
+    back = _capsule(side, middle + 1.6 * length * arm, middle + 0.2 * length * arm, 0.32 * length, 0.45 * length)
+    limbs = [back]
+
+    # Fingers, from the knuckles down to the second joint, and from there back in.
+    thick, bent = length * rng.uniform(0.12, 0.16), rng.uniform(0.3, 0.8) * length
+    for finger in range(4):
+        knuckle = middle + ((finger - 1.5) / 4 * across - rng.uniform(0.25, 0.4) * down) * length
+        joint = knuckle + bent * down + rng.normal(0, 0.03, 2) * length
+        limbs.append(_capsule(side, knuckle, joint, thick, thick * 0.95))
+        if rng.random() < 0.7:
+            limbs.append(_capsule(side, joint, joint - rng.uniform(0.2, 0.5) * bent * down, thick * 0.95, thick * 0.85))
+
+    # A thumb.
+    if rng.random() < 0.7:
+        root = middle + (rng.choice([-0.6, 0.6]) * across + rng.uniform(-0.1, 0.4) * down) * length
+        tip = middle + (rng.uniform(-0.2, 0.2) * across + rng.uniform(-0.1, 0.3) * down) * length
+        limbs.append(_capsule(side, root, tip, thick * 1.2, thick))
+    return _of_skin(rng, pool, limbs, length)
+
+
+def _of_skin(rng: np.random.Generator, pool: Pool, limbs: Sequence[Plane], length: float) -> Occluder:
+    """Limbs of which each lies on the ones before, as heights; `length` is the hand's."""
+    height, crease = limbs[0], np.zeros_like(limbs[0])
+    for raised in limbs[1:]:  # those in front darken those behind along their edge
         edge = cv2.GaussianBlur((raised > 0).astype(np.float32), (0, 0), 1.0) * (raised == 0)
         crease = np.maximum(crease * (raised == 0), edge * (height > 0))
         height = np.where(raised > 0, raised + 0.2 * height, height)
@@ -71,7 +106,7 @@ def _hand(rng: np.random.Generator, side: int, pool: Pool, stretched: float) -> 
     tone = pool.skin if rng.random() < 0.75 else others
     tone = np.clip(tone * rng.lognormal(0, 0.12) * rng.normal(1, 0.03, 3), 0.03, 1)
     shade = _lit(rng, height / length) * (1 - 0.6 * crease)
-    grain = 1 + 0.05 * _smooth_noise(rng, side, int(rng.integers(4, 40)))
+    grain = 1 + 0.05 * _smooth_noise(rng, len(height), int(rng.integers(4, 40)))
     return Occluder((tone * (shade * grain)[..., None]).astype(np.float32), (height > 0).astype(np.float32))
 
 
@@ -169,6 +204,7 @@ def caption(rng: np.random.Generator, side: int, _pool: Pool) -> Occluder:
 TRAINED: Mapping[str, Draw] = {
     "hand": hand,
     "fist": fist,
+    "clenched": clenched,
     "blob": blob,
     "board": board,
     "stick": stick,

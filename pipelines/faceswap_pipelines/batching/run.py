@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from faceswap.errors import FaceswapError
 from faceswap_pipelines.batching.crew import Crew, Ended
@@ -16,7 +17,7 @@ from faceswap_pipelines.batching.processes import POLL, Processes
 from faceswap_pipelines.batching.state import Entry, State, key_of
 from faceswap_pipelines.batching.worker import Done
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.job import SwapJob, note_of_faded
 from faceswap_pipelines.training.job import TrainJob
 
 _WATCH_EVERY = 5.0  # seconds between two looks for new files
@@ -32,7 +33,7 @@ class Outcome:
     status: str
     """done, failed, or kept: it was done before."""
     reason: str = ""
-    """Why it failed, or what was left out."""
+    """Why it failed, or what was left out or not done well."""
     seconds: float = 0.0
 
 
@@ -184,11 +185,16 @@ def _note(ended: Ended, state: State) -> Outcome:
     key = before.key if before else ""
     if isinstance(answer, Done):
         state.note(task, Entry(status="done", key=key, seconds=seconds, result=answer.result, ours=True))
-        passed_over = json.loads(answer.result).get("failed", {})  # inputs of an extraction that could not be read
-        return Outcome(task.name, "done", "; ".join(f"left out: {why}" for why in passed_over.values()), seconds)
+        return Outcome(task.name, "done", _worth_knowing(json.loads(answer.result)), seconds)
     made = any(path.exists() for path in outputs_of(task.job))  # if nothing, what may come there later is not ours
     state.note(task, Entry(status="failed", key=key, reason=answer.reason, seconds=seconds, ours=made))
     return Outcome(task.name, "failed", answer.reason, seconds)
+
+
+def _worth_knowing(result: Mapping[str, Any]) -> str:
+    """Of a job that is done: inputs of an extraction that could not be read, frames that were not swapped well."""
+    left_out = [f"left out: {why}" for why in result.get("failed", {}).values()]
+    return "; ".join([*left_out, *note_of_faded(result.get("faded", 0), result.get("frames", 0))])
 
 
 def _has_failed(name: str, outcomes: dict[str, Outcome]) -> bool:

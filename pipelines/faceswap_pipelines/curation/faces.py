@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
+from jaxtyping import Float
 
 from faceswap.errors import FaceError
-from faceswap.faces.curate import KEYS, column
+from faceswap.faces.curate import KEYS, OCCLUDED, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.quality import Measures
 from faceswap.media.pictures import write_picture
@@ -18,13 +19,25 @@ from faceswap.types import AlignedFace, Picture
 from faceswap.visuals.charts import Histogram, histograms
 from faceswap.visuals.portrait import portrait
 from faceswap.visuals.sheets import captioned, grid, sheet
+from faceswap_pipelines.common.progress import Run
+from faceswap_pipelines.curation.occluded import occluded_shares
 
 COLUMNS = 12
 SIDE = 112
 """Of a face on a contact sheet, in pixels."""
 SheetRow = tuple[str, list[Picture]]
 
-DECIMALS = {"size": 0, "sharpness": 3, "brightness": 0, "yaw": 1, "pitch": 1, "roll": 1, "eyes": 2, "mouth": 2}
+DECIMALS = {
+    "size": 0,
+    "sharpness": 3,
+    "brightness": 0,
+    "yaw": 1,
+    "pitch": 1,
+    "roll": 1,
+    "eyes": 2,
+    "mouth": 2,
+    OCCLUDED: 2,
+}
 """With which measures are printed."""
 
 
@@ -89,6 +102,7 @@ class StatsResult:
     sources: dict[str, int]
     """Kept faces by the file that they come from."""
     medians: dict[str, float]
+    """Of each measure, and of the share that something covers, which is looked for in some faces."""
     spread: dict[str, tuple[float, float]]
     """The 5th and the 95th percentile of each measure."""
     hints: list[str]
@@ -213,15 +227,17 @@ def _portrait(faceset: Faceset, record: FaceRecord) -> Picture:
     return portrait(AlignedFace(image, record.to_crop, record.face), lines)
 
 
-def stats_faces(folder: Path, out: Path) -> StatsResult:
+def stats_faces(folder: Path, out: Path, device: str = "auto") -> Run[StatsResult]:
     """Count and measure a faceset, and write histograms of what matters for training."""
     with Faceset.open(folder) as faceset:
         records, sources = all_records(faceset), faceset.sources()
-    kept = [record for record in records if record.kept]
+        kept = [record for record in records if record.kept]
+        some = [kept[i] for i in evenly(len(kept), _LOOKED_AT)]
+        occluded = yield from occluded_shares(faceset, some, device)
 
     measures = measures_of(kept)
     per_source = Counter(record.source for record in kept)
-    columns = {key: column(measures, key) for key in KEYS} if kept else {}
+    columns = {key: column(measures, key) for key in KEYS} | {OCCLUDED: occluded} if kept else {}
 
     panels = [
         Histogram(
@@ -246,7 +262,7 @@ def stats_faces(folder: Path, out: Path) -> StatsResult:
         sources={str(source.path): per_source[source.id] for source in sources},
         medians={key: float(np.median(values)) for key, values in columns.items()},
         spread={key: (float(np.percentile(v, 5)), float(np.percentile(v, 95))) for key, v in columns.items()},
-        hints=coverage_hints(measures),
+        hints=coverage_hints(measures) + occlusion_hints(occluded, folder),
     )
 
 
@@ -257,6 +273,8 @@ _SHUT = 0.75  # times the median opening of the eyes
 _SOFT = 0.06  # see `Measures.sharpness`
 _SMALL = 128.0  # pixels
 _FEW, _RARE = 0.05, 0.01
+_COVERED = 0.2  # of a face
+_LOOKED_AT = 200  # faces, evenly from all, that tell how many are covered
 
 
 def coverage_hints(measures: Sequence[Measures]) -> list[str]:
@@ -285,6 +303,15 @@ def coverage_hints(measures: Sequence[Measures]) -> list[str]:
         hints.append(f"most faces are small, under {_SMALL:.0f} px: a larger picture size than that teaches nothing")
 
     return hints
+
+
+def occlusion_hints(occluded: Float[np.ndarray, " faces"], folder: Path) -> list[str]:
+    """What there is to say of faces of which such shares are covered."""
+    share = float((occluded > _COVERED).mean()) if len(occluded) else 0.0
+    if share < _FEW:
+        return []
+    remedy = f"leave them out with faceswap faces reject {folder} --where 'occluded>{_COVERED:g}'"
+    return [f"something covers much of {100 * share:.0f}% of the faces: training passes over it, or {remedy}"]
 
 
 def all_records(faceset: Faceset) -> list[FaceRecord]:

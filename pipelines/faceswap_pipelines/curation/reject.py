@@ -10,25 +10,20 @@ import numpy as np
 
 from faceswap.errors import ConfigError, FaceError
 from faceswap.faces import curate
-from faceswap.faces.curate import CLOSER_THAN, Condition
+from faceswap.faces.curate import CLOSER_THAN, OCCLUDED, Condition, column
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.identity import SAME_PERSON
-from faceswap.faces.masks import face_mask
-from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
-from faceswap.faces.occlusion import OcclusionFinder, reduced
 from faceswap.faces.person import STRANGER
-from faceswap.geometry import Similarity
 from faceswap.media.pictures import write_picture
-from faceswap.streams import batched
 from faceswap.visuals.sheets import sheet
 from faceswap_pipelines.common.analyse import FaceFinder
 from faceswap_pipelines.common.devices import pick_device
-from faceswap_pipelines.common.progress import Progress, Run
+from faceswap_pipelines.common.progress import Run
 from faceswap_pipelines.curation.curate import embeddings_of, person_of, thumbnails_of
 from faceswap_pipelines.curation.faces import COLUMNS, SIDE, SheetRow, all_records, by_reason, measures_of, sheet_rows
+from faceswap_pipelines.curation.occluded import occluded_shares
 
 REPEATED, COVERED, SURPLUS, BY_HAND = "near-duplicate", "covered", "more than needed", "by hand"
-_AT_ONCE = 64  # faces that are looked at between two reports of progress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +128,17 @@ Reasons = dict[str, str]
 """Why files are rejected."""
 
 
-def _where(job: RejectJob, _faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:
-    yield from ()
+def _where(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:
     if not job.where:
         return {}
     conditions = [Condition.parse(text) for text in job.where]
-    meets = np.all([condition.meets(measures_of(kept)) for condition in conditions], axis=0)
+
+    # What is known of faces, and what has to be looked for.
+    values = {condition.key: column(measures_of(kept), condition.key) for condition in conditions if condition.known}
+    if any(condition.key == OCCLUDED for condition in conditions):
+        values[OCCLUDED] = yield from occluded_shares(faceset, kept, job.device)
+
+    meets = np.all([condition.holds(values[condition.key]) for condition in conditions], axis=0)
     return _chosen(kept, meets, " and ".join(map(str, conditions)))
 
 
@@ -181,18 +181,8 @@ def _covered(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Ru
     """Faces behind hands, cups and the like."""
     if job.covered is None:
         return {}
-    finder = OcclusionFinder(pick_device(job.device))
-
-    shares: list[float] = []
-    for records in batched(kept, _AT_ONCE):
-        yield Progress(title="Looking what covers faces", done=len(shares), total=len(kept), unit="faces")
-        crops = [faceset.picture(record) for record in records]
-        visible = finder.visible([reduced(crop) for crop in crops]).cpu().numpy()
-        for record, crop, seen in zip(records, crops, visible, strict=True):
-            to_small = record.to_crop.then(Similarity.resize(OCCLUSION_SIDE / crop.shape[0]))
-            face = face_mask(record.face.points_after(to_small), OCCLUSION_SIDE).astype(np.float64)
-            shares.append(1 - float((face * seen).sum() / max(face.sum(), 1)))
-    return _chosen(kept, np.array(shares) > job.covered, COVERED)
+    shares = yield from occluded_shares(faceset, kept, job.device)
+    return _chosen(kept, shares > job.covered, COVERED)
 
 
 def _surplus(job: RejectJob, _faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:

@@ -108,14 +108,19 @@ def demo(out: Path, minutes: float, device: str = "auto", drawn: bool = False) -
     start = time.monotonic()
     trained = yield from train(
         TrainJob(
-            facesets=facesets, model=out / "model", minutes=minutes, device=device, consent=dict.fromkeys(clips, NOBODY)
+            facesets=facesets,
+            model=out / "model",
+            minutes=minutes,
+            settings={"occlusion": not drawn},  # who knows photographs takes drawn skin for a thing
+            device=device,
+            consent=dict.fromkeys(clips, NOBODY),
         )
     )
     seconds["training"] = time.monotonic() - start
 
     # Swap, and show it.
     start = time.monotonic()
-    look = SwapConfig(occlusion=0.0 if drawn else 1.0)  # who knows photographs takes drawn skin for a thing
+    look = SwapConfig(occlusion=0.0 if drawn else 1.0)
     job = SwapJob(
         video=clips["a"],
         model=out / "model",

@@ -89,13 +89,25 @@ class SwapResult:
     """Written in this run."""
     swapped: int
     """Of those, how many had a face that was swapped; the others passed through unchanged."""
+    faded: int = 0
+    """Of those, in how many the swap of a face was faded or left out, since it is turned further than the new person's
+    footage shows."""
     frames_per_second: float
     sheet: str
     """A picture with some frames before and after."""
     settings: str
     """The settings, as a file that --settings reads."""
     notes: tuple[str, ...] = ()
-    """What is not as in the input, besides faces: sound that was encoded, tracks left out, interlacing undone."""
+    """What is not as in the input, besides faces: sound that was encoded, tracks left out, interlacing undone; and
+    where faces are as in the input."""
+
+
+def note_of_faded(faded: int, frames: int) -> tuple[str, ...]:
+    """What the user should know of swaps that were faded in so many of the frames: a note, or none."""
+    if not faded:
+        return ()
+    where = f"in {faded:,} of {frames:,} frames the head is turned further than the new person's footage shows"
+    return (f"{where}: there the swap fades out",)
 
 
 def settings_from(file: Path | None, changes: Mapping[str, Any]) -> SwapSettings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import dropwhile, islice, takewhile
 
@@ -25,7 +25,7 @@ from faceswap_pipelines.common.marks import marked_frames, seal_of, write_marked
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.prefetch import depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.swapping.job import SwapJob, SwapResult
+from faceswap_pipelines.swapping.job import SwapJob, SwapResult, note_of_faded
 from faceswap_pipelines.swapping.outputs import Outputs, images_of, locked_outputs, only_one, write_settings
 from faceswap_pipelines.swapping.prepare import check_output, open_swapper, pictured, selections_of, track_file
 from faceswap_pipelines.swapping.sheet import Samples, close_up, sheet_path
@@ -76,7 +76,7 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         rendered = partial(_rendered, job, info, swapper, tracks, analysis, selections)
         frames = prefetch(samples.taken_from(rendered(begun=begun)), max(1, depth_for(info.width, info.height)))
         stack.callback(frames.close)
-        written, swapped = yield from _write(job, info, frames, outputs)
+        counts = yield from _write(job, info, frames, outputs)
 
         # The sheet shows what an earlier run has written, too.
         for index in samples.missing(begun):
@@ -91,12 +91,13 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
 
     return SwapResult(
         out=str(job.out),
-        frames=written,
-        swapped=swapped,
-        frames_per_second=written / (time.monotonic() - start),
+        frames=counts.written,
+        swapped=counts.swapped,
+        faded=counts.faded,
+        frames_per_second=counts.written / (time.monotonic() - start),
         sheet=sheet_file,
         settings=settings,
-        notes=outputs.notes,
+        notes=(*outputs.notes, *note_of_faded(counts.faded, counts.written)),
     )
 
 
@@ -146,19 +147,29 @@ def _rendered(
     yield from dropwhile(lambda made: made.frame.index < begun, marked_frames(swapped, job.settings.label))
 
 
-def _write(
-    job: SwapJob, info: VideoInfo, frames: Iterator[Converted], outputs: Outputs
-) -> Generator[Progress, None, tuple[int, int]]:
-    """Write all frames; how many these were, and in how many of them a face was swapped."""
+@dataclass
+class _Counts:
+    """Of frames."""
+
+    written: int = 0
+    swapped: int = 0
+    """In which a face was."""
+    faded: int = 0
+    """In which one was only in part, or not, since it is turned too far."""
+
+
+def _write(job: SwapJob, info: VideoInfo, frames: Iterator[Converted], outputs: Outputs) -> Run[_Counts]:
+    """Write all frames, and count them."""
     first, last = job.frames[0], _last(job, info)
     total = None if last is None else max(0, last - first)
     start = time.monotonic()
 
-    written = swapped = 0
+    counts = _Counts()
     for made in frames:
         outputs.write(made)
-        written += 1
-        swapped += bool(made.boxes)
+        counts.written += 1
+        counts.swapped += bool(made.boxes)
+        counts.faded += bool(made.turned)
         done = made.frame.index + 1 - first
         del made  # a large picture: it may go before the next one comes
 
@@ -167,9 +178,9 @@ def _write(
             done=done,
             total=total,
             unit="frames",
-            note=f"{written / (time.monotonic() - start):.1f} frames/s",
+            note=f"{counts.written / (time.monotonic() - start):.1f} frames/s",
         )
-    return written, swapped
+    return counts
 
 
 def _targets(
@@ -217,6 +228,14 @@ def _swap_picture(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference:
         write_picture(path, image, quality=95, seal=seal if is_out else None, extras=extras if is_out else None)
 
     seconds = time.monotonic() - start_time
+    faded = int(made.turned > 0)
     return SwapResult(
-        out=str(job.out), frames=1, swapped=1, frames_per_second=1 / seconds, sheet=str(place), settings=settings
+        out=str(job.out),
+        frames=1,
+        swapped=int(bool(made.boxes)),
+        faded=faded,
+        frames_per_second=1 / seconds,
+        sheet=str(place),
+        settings=settings,
+        notes=note_of_faded(faded, frames=1),
     )

@@ -10,14 +10,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from torch.nn import functional
 
 from faceswap.errors import FaceError
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
-from faceswap.faces.occlusion import OcclusionFinder, reduced
+from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
+from faceswap.faces.occlusion import OcclusionFinder, reduced, seen_of, usual_cover
 from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
-from faceswap.training.bank import FacePlanes, Sample, allocate
+from faceswap.training.bank import PLANES, VISIBLE, FacePlanes, Sample, allocate
 from faceswap.training.memory import free_memory
 from faceswap.types import Embedding
 from faceswap_pipelines.common.progress import Progress, Run
@@ -26,7 +28,8 @@ MARGIN = 1.5
 """Faces lie in a bank this much larger than the model's picture, so that turning them does not blur."""
 
 _FEWEST_FACES = 10
-_BYTES = 8  # for each pixel: three colours, two masks, and the three colours of the corrupted copy
+_BYTES = 9  # for each pixel: three colours, three masks, and the three colours of the corrupted copy
+_AT_ONCE = 16  # faces in which it is looked at once for what covers them: large ones, so few
 _SHARE = 0.4  # of the free memory that faces may take before they stay on disk
 
 
@@ -76,9 +79,12 @@ def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View
     )
 
 
-def load_faces(folder: Path, side: int, place: Path | None = None, person: str = "") -> Run[FacePlanes]:
+def load_faces(
+    folder: Path, side: int, place: Path | None = None, person: str = "", finder: OcclusionFinder | None = None
+) -> Run[FacePlanes]:
     """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the size of the
-    largest crop if that is less; in memory, or in a file in `place`.
+    largest crop if that is less; in memory, or in a file in `place`. With a `finder` they have a plane that says what
+    of them is seen.
 
     Raises FaceError if there are too few.
     """
@@ -92,14 +98,14 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
             )
 
         side = _side(records, side)
-        faces = allocate((len(records), 5, side, side), place)
+        faces = allocate((len(records), PLANES + (finder is not None), side, side), place)
 
         def load(number: int, record: FaceRecord) -> None:
             crop = faceset.picture(record)
             points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
             how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
             picture = cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
-            faces[number] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
+            faces[number, :PLANES] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
 
         for done, _ in enumerate(pool.map(load, range(len(records)), records)):
             if done % 32 == 0:
@@ -107,7 +113,32 @@ def load_faces(folder: Path, side: int, place: Path | None = None, person: str =
                     title=f"Loading faces of {person or folder.name}", done=done, total=len(records), unit="faces"
                 )
 
-        return faces
+    if finder is not None:
+        yield from _note_what_is_seen(faces, finder, place, person or folder.name)
+    return faces
+
+
+def _note_what_is_seen(faces: FacePlanes, finder: OcclusionFinder, place: Path | None, name: str) -> Run[None]:
+    """Fill the last plane of one person's faces: 255 where they are seen, 0 where something lies in front of them."""
+    small = allocate((len(faces), OCCLUSION_SIDE, OCCLUSION_SIDE), place)
+    usual = torch.zeros(OCCLUSION_SIDE, OCCLUSION_SIDE)
+    chunks = torch.split(torch.arange(len(faces)), _AT_ONCE)
+
+    # What is seen of each.
+    for some in chunks:
+        done = int(some[0])
+        yield Progress(title=f"Looking what covers {name}", done=done, total=len(faces), unit="faces")
+        crops = faces[some, :3].permute(0, 2, 3, 1).numpy()
+        visible = finder.visible([reduced(crop) for crop in crops]).cpu()
+        small[done : done + len(some)] = (255 * visible).round().to(torch.uint8)
+        usual += usual_cover(visible) * len(some) / len(faces)
+
+    # But for what is hers or his own.
+    for some in chunks:
+        masks = functional.adaptive_avg_pool2d(faces[some, 3].float() / 255, OCCLUSION_SIDE)
+        seen = seen_of(masks, small[some].float() / 255, usual)[:, None]
+        large = functional.interpolate(seen, size=faces.shape[-2:], mode="bilinear")[:, 0]
+        faces[some, VISIBLE] = (255 * large).round().to(torch.uint8)
 
 
 def _side(records: Sequence[FaceRecord], most: int) -> int:

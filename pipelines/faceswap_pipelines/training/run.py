@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor
 
+from faceswap.faces.occlusion import OcclusionFinder
 from faceswap.faces.skin import write_skins
 from faceswap.model.base_weights import load_base
 from faceswap.model.folder import read_config
@@ -101,10 +102,11 @@ def _load(job: TrainJob, state: TrainState, budget: Budget, stack: ExitStack) ->
     side = round(MARGIN * model.output_size)
     place = place_for(job.facesets, side, state.device, job.model)
     share = state.ranks.share(config.batch_size)
+    finder = OcclusionFinder(state.device) if config.occlusion else None
 
     loaded = _Faces({}, {}, {})
     for number, person in enumerate(model.persons):
-        faces = yield from load_faces(job.facesets[person], side, place, person)
+        faces = yield from load_faces(job.facesets[person], side, place, person, finder)
         if budget.until_plateau:
             faces, loaded.held_out[person] = split(faces)
 
