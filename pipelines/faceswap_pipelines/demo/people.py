@@ -38,7 +38,8 @@ _PORTRAIT_SIDE = 1024  # of what is kept of a portrait: enough for a film that s
 _ROUND_THE_FACE = 2.1  # times the face's height
 _ABOVE = 0.52  # share of the side that lies above the face's middle
 _ZOOM = 0.94  # the camera sees so much of it, so that it may sway
-_BLINK = (0.5, 1.0, 1.0, 0.7, 0.35, 0.1)  # frame by frame: how far the lids are closed
+_SHUTTING, _OPENING = (0.5,), (0.7, 0.35, 0.1)  # frame by frame: how far the lids of a blink are closed
+_SHUT = (2, 2, 2, 9)  # frames for which they are: now and then somebody shuts their eyes, which decoders learn from
 _MOUTH = (0.5, 0.5, 0.3, 1.0, 0.5)  # see `paint_mouths`: no teeth, which would be a bar in a picture so large
 _NOISE = 1.5  # levels: what a camera adds
 
@@ -128,12 +129,13 @@ def _smooth(rng: np.random.Generator, count: int, period: float) -> Curve:
 
 
 def _blinks(rng: np.random.Generator, count: int) -> Curve:
-    lids = np.zeros(count + len(_BLINK))
+    lids = np.zeros(count)
     at = int(rng.integers(10, 40))
     while at < count:
-        lids[at : at + len(_BLINK)] = _BLINK
-        at += int(rng.integers(45, 110))
-    return lids[:count]
+        blink = [*_SHUTTING, *[1.0] * int(rng.choice(_SHUT)), *_OPENING][: count - at]
+        lids[at : at + len(blink)] = blink
+        at += int(rng.integers(30, 75))
+    return lids
 
 
 def _glances(rng: np.random.Generator, count: int) -> Float[np.ndarray, "frames 2"]:
