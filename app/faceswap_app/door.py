@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -100,7 +101,13 @@ class Door:
 
         with self._counted(request, visitor):
             answer = self._login if is_login(request) else self._app
-            await answer(scope, receive, send)
+            try:
+                await answer(scope, receive, send)
+            except RuntimeError as error:
+                # A stream whose visitor has left meanwhile: gradio has said so in it, and then raises.
+                if not isinstance(error.__cause__, HTTPException):
+                    raise
+                await send({"type": "http.response.body", "body": b""})
 
     def _visitor(self, request: HTTPConnection) -> str | None:
         """Who has logged in; nobody, if nobody has to. Whoever is no user any more, or has another password now, has

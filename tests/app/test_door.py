@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from faceswap_app import door as door_module
 from faceswap_app.door import Door, House
@@ -149,6 +151,25 @@ def test_many_at_once_are_refused(visitor: TestClient, page: Page) -> None:
         assert door._too_much(stream, "bruno") is None
     assert door._too_much(stream, "ada") is None
     assert not door._open
+
+
+@pytest.mark.parametrize("cause", [HTTPException(404), ValueError("a bug")])
+def test_a_stream_whose_visitor_has_left_is_no_error(cause: Exception) -> None:
+    async def leaves(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"so far", "more_body": True})
+        raise RuntimeError("the response has started already") from cause
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        scope["app"] = Page(auth=None).app
+        await Door(leaves, House(local=False))(scope, receive, send)
+
+    visitor = TestClient(app)
+    if isinstance(cause, HTTPException):
+        assert visitor.get("/").text == "so far"
+    else:
+        with pytest.raises(RuntimeError):
+            visitor.get("/")
 
 
 def test_streams_are_for_those_who_have_logged_in(visitor: TestClient) -> None:

@@ -40,6 +40,7 @@ def machines() -> Iterator[Cluster]:
         cluster.shutdown()
 
 
+@pytest.mark.cluster
 def test_a_machine_that_dies_costs_nothing_but_time(machines: Cluster, studio: Studio, tmp_path: Path) -> None:
     films(tmp_path, studio, CLIPS, frames=4)
     file, state = swaps(tmp_path, studio), tmp_path / "state.db"
@@ -68,6 +69,7 @@ def test_a_machine_that_dies_costs_nothing_but_time(machines: Cluster, studio: S
     assert (again.kept, again.done, again.failed) == (CLIPS, 0, 0)
 
 
+@pytest.mark.cluster
 def test_a_batch_that_is_stopped_leaves_no_half_film_under_its_name(
     machines: Cluster, studio: Studio, tmp_path: Path
 ) -> None:

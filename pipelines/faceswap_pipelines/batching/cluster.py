@@ -231,7 +231,9 @@ def _check_nodes(state_file: Path) -> None:
     reports = {}
     for node in (nodes := _nodes()):
         where = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        remote = ray.remote(_node_report).options(num_cpus=0, scheduling_strategy=where, max_retries=_TRIES - 1)
+        remote = ray.remote(_node_report).options(
+            num_cpus=0, scheduling_strategy=where, max_retries=_TRIES - 1, retry_exceptions=True
+        )
         reports[node["NodeID"]] = remote.remote(state_file)
 
     ray.wait(list(reports.values()), num_returns=len(reports), timeout=_PATIENCE_WITH_NODES)
