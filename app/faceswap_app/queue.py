@@ -112,10 +112,14 @@ class Queue:
         be a command line."""
         if not all(map(is_text, (title, out, *arguments))):
             raise ConfigError("a name in this job is no text", "Rename what it is about")
+
         with self._lock:
+            # Not twice.
             for job in self._jobs.values():
                 if not job.over and job.arguments == tuple(arguments):
                     raise ConfigError(f"this job is in the queue already: {job.title}", "Look at the Queue tab")
+
+            # Behind all that its owner has in the queue, and behind what makes what it needs.
             number = max((int(key) for key in self._jobs), default=0) + 1
             last = max((other.place for other in self._jobs.values() if other.owner == owner), default=0)
             job = QueuedJob(
@@ -128,6 +132,7 @@ class Queue:
                 place=last + 1,
             )
             job = replace(job, after=tuple(other.id for other in self._jobs.values() if _feeds(other, job)))
+
             self._keep(job)
             self._take_over(job)
             return job

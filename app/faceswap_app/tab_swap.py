@@ -84,6 +84,7 @@ class SwapTab:
         with gr.Row(equal_height=False):
             with gr.Column(scale=4, min_width=300):
                 self._lay_out_choices()
+
             with gr.Column(scale=7, min_width=300):
                 self._slider = gr.ImageSlider(
                     label="Before and after: drag the line; click a face to say who it becomes",
@@ -93,9 +94,13 @@ class SwapTab:
                     buttons=["fullscreen"],
                     elem_id="before-after",
                 )
+
+                # What is seen, and how.
                 self._frame = gr.Slider(1, 2, 1, step=1, label="Frame", elem_id="frame")
                 self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
                 self._outline = gr.Checkbox(True, label="Outline the faces that are found", elem_id="outline")
+
+                # Moving pictures: a part, and the whole.
                 self._play_here = gr.Button("Play two seconds from this frame, swapped", size="sm", elem_id="play-here")
                 self._excerpt = gr.HTML(elem_id="excerpt")
                 self._finished.lay_out()

@@ -247,12 +247,16 @@ def check_files(files: SwapFiles) -> None:
     """Raises MediaError if the two cannot be compared frame by frame."""
     if any(is_picture(path) for path in (files.swap, files.target)):
         raise MediaError(f"{files.swap} is a picture", "Evaluate a swapped video: most measures are about movement")
+
+    # As large.
     swap, target = probe(files.swap), probe(files.target)
     if (swap.width, swap.height) != (target.width, target.height):
         raise MediaError(
             f"{files.swap} has {swap.width}x{swap.height} pixels, {files.target} {target.width}x{target.height}",
             "Name the very video that was swapped, with --target",
         )
+
+    # As long, if they say.
     first, stop = files.frames
     if swap.frame_count is None or target.frame_count is None:
         return
