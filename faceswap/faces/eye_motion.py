@@ -18,12 +18,14 @@ _LOWER_LID, _UPPER_LID = slice(0, 9), [*range(8, 16), 0]  # of an eye's outline
 _UPPER = 0.85  # share of the way that the upper lid makes when an eye shuts
 _UNFOLDING = 1.4  # from 1, where skin stretches evenly, on: how much more of a lid unfolds near its edge
 
+_RIDGE = 1e-4  # little beside the points of a lid
+
 # In halves of the eye's width.
 _LID_ROOM = 0.9  # how far from a lid the skin moves along
 _RIM = 0.15  # how much of the lower lid shutting hides: its edge is pale
 _LASHES = 0.28  # how far they rise from the upper lid's edge
 
-# Lashes sink from where a lid is half shut; what is seen of them then.
+# Lashes sink from where a lid is a third shut; what is seen of them then.
 _SINK_FROM = 0.3
 _SUNK = 0.6
 
@@ -148,7 +150,10 @@ def _height(
 ) -> Float[Tensor, " n"]:
     """How high the lid through a face's points lies at `x`: by least squares, so that no point makes a bump."""
     at, height = curve.unbind(-1)
-    weights: Tensor = torch.linalg.lstsq(_arch(at), height[..., None]).solution[..., 0]
+    shapes = _arch(at)
+    ridge = _RIDGE * torch.eye(shapes.shape[-1], device=at.device)  # of an eye seen from the side its points lie in one
+    squares, products = shapes.mT @ shapes + ridge, shapes.mT @ height[..., None]
+    weights: Tensor = torch.linalg.solve(squares, products)[..., 0]
     return (_arch(x) * weights[face]).sum(dim=-1)
 
 
