@@ -206,6 +206,9 @@ class SwapConfig:
     skin: float = 1.0
     """How much of the new person's own skin is laid on the face, as far as the decoder has drawn less than the video
     shows; 0 leaves the skin as decoded."""
+    features: float = 1.0
+    """How far eyes, brows and mouth get what pictures of the new person's faceset that look alike have and the decoder
+    has not drawn: lashes, teeth, single hairs; 0 leaves them as decoded."""
     sharpen: float = 1.0
     """How far the face is brought to the sharpness of the one it replaces; 0 leaves it as decoded."""
     grain: float = 1.0
@@ -227,7 +230,7 @@ class SwapConfig:
         _one_of("blending", self.blending, BLENDINGS)
         ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
         ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1), "occlusion": (0, 1)}
-        ranges |= {"skin": (0, 1), "gaze": (0, 1), "profiles": (0, 1)}
+        ranges |= {"skin": (0, 1), "features": (0, 1), "gaze": (0, 1), "profiles": (0, 1)}
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")

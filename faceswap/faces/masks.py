@@ -11,7 +11,16 @@ import cv2
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from faceswap.faces.landmarks import FACE_OVAL, LEFT_EYE, LIPS_OUTER, NOSTRILS, RIGHT_EYE, rigid
+from faceswap.faces.landmarks import (
+    FACE_OVAL,
+    LEFT_BROW,
+    LEFT_EYE,
+    LIPS_OUTER,
+    NOSTRILS,
+    RIGHT_BROW,
+    RIGHT_EYE,
+    rigid,
+)
 from faceswap.types import MeshPoints
 
 Mask = UInt8[np.ndarray, "size size"]
@@ -29,6 +38,8 @@ _CORNERS = 72
 _EYE_ROOM = 0.055  # round the lids: lashes, crease, bags
 _LIP_ROOM = 0.03
 _NOSTRIL_ROOM = 0.015
+_BROW_ROOM = 0.035  # round an eye and its brow
+_BEARD_ROOM = 0.1  # round the lips: moustache and chin
 _FEATURE_FEATHER = 0.02
 _EYE_FEATHER = 0.01
 
@@ -51,6 +62,21 @@ def feature_mask(points: MeshPoints, size: int) -> Mask:
     room = {LEFT_EYE: _EYE_ROOM, RIGHT_EYE: _EYE_ROOM, LIPS_OUTER: _LIP_ROOM}
     grown = [_grown(points[list(loop), :2], share * height) for loop, share in room.items()]
     return _soft(grown, size, _FEATURE_FEATHER * height)
+
+
+def eye_and_brow_mask(points: MeshPoints, size: int) -> Mask:
+    """Each eye with its brow, in one outline."""
+    height = _upright(points)[1]
+    pairs = ((*LEFT_EYE, *LEFT_BROW), (*RIGHT_EYE, *RIGHT_BROW))
+    grown = [_grown(points[list(pair), :2], _BROW_ROOM * height) for pair in pairs]
+    return _soft(grown, size, _FEATURE_FEATHER * height)
+
+
+def mouth_and_beard_mask(points: MeshPoints, size: int) -> Mask:
+    """The mouth, and where a beard grows round it."""
+    height = _upright(points)[1]
+    grown = _grown(points[list(LIPS_OUTER), :2], _BEARD_ROOM * height)
+    return _soft([grown], size, _FEATURE_FEATHER * height)
 
 
 def nostril_mask(points: MeshPoints, size: int) -> Mask:

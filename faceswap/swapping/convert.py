@@ -129,7 +129,8 @@ def _decoded(
     cuts = [cut for _, here in frames for cut in here]
     close_ups = [cut.close_up for cut in cuts if cut.close_up is not None]
     faces = [(cut.face, cut.target.person) for cut in cuts]
-    swaps = iter(swapper.swap(faces, close_ups, occlusion=config.occlusion > 0, gaze=config.gaze > 0))
+    wanted = {"occlusion": config.occlusion > 0, "gaze": config.gaze > 0}
+    swaps = iter(swapper.swap(faces, close_ups, features=config.features, **wanted))
     for frame, here in frames:
         yield frame, [replace(next(swaps), opacity=cut.opacity, noise=cut.noise) for cut in here]
 

@@ -21,9 +21,10 @@ from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
 from faceswap.faces.occlusion import OcclusionFinder
 from faceswap.faces.skin import Skin, familiarity, skin_field
 from faceswap.geometry import Similarity
-from faceswap.model.detail import enlarged, face_window
 from faceswap.model.swap_model import SwapModel
 from faceswap.swapping.color import Palette, palette, to_lab
+from faceswap.swapping.drawing import Drawn, draw
+from faceswap.swapping.example_detail import LEAST_SIDE, ExampleDetail
 from faceswap.swapping.eyes import Gaze, closing, lacking
 from faceswap.swapping.texture import SkinOnFace, Texture
 from faceswap.types import AlignedFace, Face, MeshPoints, Picture
@@ -66,28 +67,22 @@ class Swap:
     """Of the video round the face: see `detail.noise_level`."""
 
 
-@dataclass(frozen=True)
-class _Decoded:
-    """One face from the decoder, and from its detail stage."""
-
-    picture: Float[Tensor, "3 large large"]
-    coarse: Float[Tensor, "3 size size"]
-    mask: Float[Tensor, "large large"]
-
-    @property
-    def side(self) -> int:
-        return self.picture.shape[-1]
-
-
 class Swapper:
     """Turns aligned faces into faces of somebody else, a batch at a time, on the model's device."""
 
-    def __init__(self, model: SwapModel, skins: Mapping[str, Skin] | None = None) -> None:
-        """`skins` by person; who has none gets the skin that the decoder draws."""
+    def __init__(
+        self,
+        model: SwapModel,
+        skins: Mapping[str, Skin] | None = None,
+        examples: Mapping[str, Sequence[Picture]] | None = None,
+    ) -> None:
+        """`skins` and `examples` by person; who has none gets what the decoder draws."""
         self._model = model
         self._device = next(model.parameters()).device
         self._skins = skins or {}
         self._textures = {person: Texture.of(skin, self._device) for person, skin in self._skins.items()}
+        self._examples = examples or {}
+        self._detail: dict[str, ExampleDetail] = {}
         self.persons = model.config.persons
         self.size = model.config.size
         """Side in pixels of the crops that it takes."""
@@ -118,10 +113,12 @@ class Swapper:
         faces: Sequence[tuple[AlignedFace, str]],
         close_ups: Sequence[Picture] = (),
         *,
+        features: float = 0.0,
         occlusion: bool = False,
         gaze: bool = False,
     ) -> list[Swap]:
-        """Each face decoded as the person beside it; crops have to be `size` px.
+        """Each face decoded as the person beside it; crops have to be `size` px. Eyes, brows and mouth get as much of
+        the persons' examples as `features` says, 0..1.
 
         In `close_ups`, the same crops of `occlusion.SIDE` px, it is looked for what lies in front of the faces
         (`occlusion`) and where they look (`gaze`).
@@ -130,7 +127,7 @@ class Swapper:
             return []
         aligned = [face for face, _ in faces]
         originals = self._upload(np.stack([face.image for face in aligned])).permute(0, 3, 1, 2)
-        decoded = self._decode(originals, aligned, [person for _, person in faces])
+        decoded = self._decode(originals, faces, features)
 
         # Pasted is only what is face in both pictures: beyond the target's own outline lie hair and background.
         masks = [
@@ -147,11 +144,11 @@ class Swapper:
         # What is to be compared of the old face and the new one, at the small size: their skin.
         coarse = torch.stack([one.coarse for one in decoded])
         small = torch.stack([functional.adaptive_avg_pool2d(mask[None], self.size)[0] for mask in masks])
-        features, eyes = (
+        looked_at, eyes = (
             self._upload(np.stack([draw(face.crop_points, self.size) for face in aligned]))
             for draw in (feature_mask, eye_mask)
         )
-        skin = small * (1 - features)
+        skin = small * (1 - looked_at)
         if visible is not None:
             skin = skin * functional.interpolate(visible[:, None], size=self.size, mode="area")[:, 0]
         colours = palette(coarse, originals, skin)
@@ -183,7 +180,7 @@ class Swapper:
         return SkinOnFace(self._textures[person], field)
 
     def _gazes(
-        self, decoded: Sequence[_Decoded], faces: Sequence[AlignedFace], close_ups: Sequence[Picture]
+        self, decoded: Sequence[Drawn], faces: Sequence[AlignedFace], close_ups: Sequence[Picture]
     ) -> list[Gaze | None]:
         """Where eyes that are large enough look, and how far they are open: the drawn ones and the video's."""
         large = [number for number, one in enumerate(decoded) if one.side >= _LEAST_LOOKING]
@@ -207,35 +204,28 @@ class Swapper:
             )
         return gazes
 
-    def _decode(self, originals: Tensor, faces: Sequence[AlignedFace], persons: Sequence[str]) -> list[_Decoded]:
+    def _decode(self, originals: Tensor, faces: Sequence[tuple[AlignedFace, str]], features: float) -> list[Drawn]:
         """Each face by its own person's decoder, as large as it is worth."""
         latent = self._model.encode(originals)
         groups: dict[tuple[str, int], list[int]] = defaultdict(list)
-        for number, (face, person) in enumerate(zip(faces, persons, strict=True)):
+        for number, (face, person) in enumerate(faces):
             groups[person, self._side_for(face)].append(number)
 
-        made: dict[int, _Decoded] = {}
+        made: dict[int, Drawn] = {}
         for (person, side), numbers in groups.items():
             chosen = latent[torch.tensor(numbers, device=self._device)]
-            made |= zip(numbers, self._drawn(chosen, person, side), strict=True)
+            made |= zip(numbers, draw(self._model, chosen, person, side), strict=True)
+
+        if features > 0:
+            made = {number: self._detailed(one, *faces[number], features) for number, one in made.items()}
         return [made[number] for number in range(len(faces))]
 
-    def _drawn(self, latent: Tensor, person: str, side: int) -> list[_Decoded]:
-        if side == self.size:
-            small = self._model.decode(latent, person)
-            return [
-                _Decoded(picture, picture, mask) for picture, mask in zip(small.picture, small.mask[:, 0], strict=True)
-            ]
-
-        # Beyond the window there is no face: the coarse picture will do.
-        window = face_window(self.size)
-        rendered = self._model.render(latent, person, window)
-        whole = enlarged(torch.cat([rendered.coarse.picture, rendered.coarse.mask], dim=1), self._model.config.detail)
-        window.of(whole, self.size)[:, :3] = rendered.fine.picture
-
-        if whole.shape[-1] > side:
-            whole = functional.avg_pool2d(whole, whole.shape[-1] // side)
-        return [_Decoded(one[:3], coarse, one[3]) for one, coarse in zip(whole, rendered.coarse.picture, strict=True)]
+    def _detailed(self, drawn: Drawn, face: AlignedFace, person: str, features: float) -> Drawn:
+        if person not in self._examples or drawn.side < LEAST_SIDE:
+            return drawn
+        if person not in self._detail:
+            self._detail[person] = ExampleDetail(self._model, person, self._examples[person])
+        return self._detail[person].added_to(drawn, face, features)
 
     def _side_for(self, face: AlignedFace) -> int:
         """The least side of a picture that shows all that the video can of this face: `size` times a power of two."""

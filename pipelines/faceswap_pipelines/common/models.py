@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+from faceswap.faces.examples import read_examples
 from faceswap.faces.skin import read_skins
 from faceswap.model.folder import latest_checkpoint, load_model
 from faceswap.swapping.infer import Swapper
@@ -39,6 +40,7 @@ class Models:
             if swapper is None:
                 for oldest in list(self._swappers)[: len(self._swappers) - self._kept + 1]:
                     del self._swappers[oldest]  # first: there is memory for so many
-                swapper = Swapper(load_model(model, pick_device(device)), read_skins(model))
+                network = load_model(model, pick_device(device))
+                swapper = Swapper(network, read_skins(model), read_examples(model))
             self._swappers[key] = swapper
             return swapper

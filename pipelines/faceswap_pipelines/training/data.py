@@ -17,11 +17,9 @@ from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
 from faceswap.faces.occlusion import OcclusionFinder, reduced, seen_of, usual_cover
-from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
 from faceswap.training.bank import PLANES, VISIBLE, FacePlanes, Sample, allocate
 from faceswap.training.memory import free_memory
-from faceswap.types import Embedding
 from faceswap_pipelines.common.progress import Progress, Run
 
 MARGIN = 1.5
@@ -43,40 +41,6 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None
-
-
-def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
-    """What the persons of the facesets look like; without those of whom it is not known."""
-    known = {}
-    for person, folder in facesets.items():
-        with Faceset.open(folder) as faceset:
-            if (who := faceset.person) is not None:
-                known[person] = who
-    return known
-
-
-def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, Skin]]:
-    """The persons' own skin, from the best faces of their facesets."""
-    finder = OcclusionFinder(device)
-    found = {}
-    for number, (person, folder) in enumerate(facesets.items()):
-        yield Progress(title="Taking the skin from the best pictures", done=number, total=len(facesets), unit="persons")
-        with Faceset.open(folder) as faceset:
-            records = faceset.records(kept_only=True)
-            if records:
-                measures = [record.measures for record in records]
-                views = [_view(faceset, records[at], finder) for at in best_views(measures)]
-                found[person] = unwrapped(views, seen_turns(measures))
-    return found
-
-
-def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
-    crop = faceset.picture(record)
-    return View(
-        crop=crop,
-        points=record.face.points_after(record.to_crop),
-        visible=finder.visible([reduced(crop)])[0].cpu().numpy(),
-    )
 
 
 def load_faces(

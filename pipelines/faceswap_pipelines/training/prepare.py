@@ -27,8 +27,8 @@ from faceswap.training.checkpoint import load_checkpoint
 from faceswap.training.memory import choose_batch_size
 from faceswap.training.ranks import Ranks
 from faceswap.training.state import Budget, TrainState, start_training
-from faceswap_pipelines.training.data import identities
 from faceswap_pipelines.training.job import TrainJob
+from faceswap_pipelines.training.persons import identities
 
 CHANGES = "changes.jsonl"
 """The file of a model that says which settings were changed at which step."""

@@ -9,6 +9,7 @@ from functools import partial
 
 from torch import Tensor
 
+from faceswap.faces.examples import write_examples
 from faceswap.faces.occlusion import OcclusionFinder
 from faceswap.faces.skin import write_skins
 from faceswap.model.base_weights import load_base
@@ -28,8 +29,9 @@ from faceswap.training.step import Metrics
 from faceswap.training.step import train as train_steps
 from faceswap_pipelines.common.devices import pick_device
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.training.data import MARGIN, identities, load_faces, place_for, skins
+from faceswap_pipelines.training.data import MARGIN, load_faces, place_for
 from faceswap_pipelines.training.job import TrainJob, TrainResult
+from faceswap_pipelines.training.persons import examples, identities, skins
 from faceswap_pipelines.training.prepare import budget_of, open_state, prepared_folder
 from faceswap_pipelines.training.record import Recorder, recording, shown_names
 
@@ -60,6 +62,8 @@ def train(job: TrainJob) -> Run[TrainResult]:
             stack.enter_context(prepared_folder(job, device, ranks))
             write_identities(job.model, identities(job.facesets))
             write_skins(job.model, (yield from skins(job.facesets, device)))
+            side = read_config(job.model).model.output_size
+            write_examples(job.model, (yield from examples(job.facesets, side, device)))
         ranks.broadcast_value(0.0, device)  # the others wait until the folder is there
         state, begun = open_state(job, wanted, device, ranks)
         stack.enter_context(clear_about_memory(state.config))

@@ -1,0 +1,81 @@
+"""What a model keeps of its persons beside its weights, from their facesets: who they are, their skin, and examples of
+their eyes and mouths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import compress, islice
+from pathlib import Path
+
+import torch
+
+from faceswap.faces.examples import MOST, candidates, limited
+from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.masks import face_mask
+from faceswap.faces.occlusion import SIDE, OcclusionFinder, reduced, seen_of, usual_cover
+from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
+from faceswap.geometry import Similarity
+from faceswap.types import Embedding, Picture
+from faceswap_pipelines.common.progress import Progress, Run
+
+
+def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
+    """What the persons of the facesets look like; without those of whom it is not known."""
+    known = {}
+    for person, folder in facesets.items():
+        with Faceset.open(folder) as faceset:
+            if (who := faceset.person) is not None:
+                known[person] = who
+    return known
+
+
+def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, Skin]]:
+    """The persons' own skin, from the best faces of their facesets."""
+    finder = OcclusionFinder(device)
+    found = {}
+    for number, (person, folder) in enumerate(facesets.items()):
+        yield Progress(title="Taking the skin from the best pictures", done=number, total=len(facesets), unit="persons")
+        with Faceset.open(folder) as faceset:
+            records = faceset.records(kept_only=True)
+            if records:
+                measures = [record.measures for record in records]
+                views = [_view(faceset, records[at], finder) for at in best_views(measures)]
+                found[person] = unwrapped(views, seen_turns(measures))
+    return found
+
+
+def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View:
+    crop = faceset.picture(record)
+    return View(
+        crop=crop,
+        points=record.face.points_after(record.to_crop),
+        visible=finder.visible([reduced(crop)])[0].cpu().numpy(),
+    )
+
+
+def examples(facesets: Mapping[str, Path], side: int, device: torch.device) -> Run[dict[str, list[Picture]]]:
+    """Crops of the persons, spread over what they do, with nothing in front of their faces, for a model that draws
+    faces of `side` px."""
+    finder = OcclusionFinder(device)
+    found = {}
+    for number, (person, folder) in enumerate(facesets.items()):
+        yield Progress(title="Choosing examples of eyes and mouths", done=number, total=len(facesets), unit="persons")
+        with Faceset.open(folder) as faceset:
+            records = faceset.records(kept_only=True)
+            chosen = candidates([record.measures for record in records])
+            found[person] = _seen_whole(faceset, [records[at] for at in chosen], side, finder)
+    return found
+
+
+def _seen_whole(faceset: Faceset, records: Sequence[FaceRecord], side: int, finder: OcclusionFinder) -> list[Picture]:
+    """The crops of the first of those faces of which all is seen, but for what the person mostly wears."""
+    crops = [limited(faceset.picture(record), side) for record in records]
+    visible = finder.visible([reduced(crop) for crop in crops]).cpu()
+
+    placed = [
+        record.face.points_after(record.to_crop.then(Similarity.resize(SIDE / crop.shape[0])))
+        for record, crop in zip(records, crops, strict=True)
+    ]
+    masks = torch.stack([torch.from_numpy(face_mask(points, SIDE)) for points in placed]).float() / 255
+    covered = ((1 - seen_of(masks, visible, usual_cover(visible))) * masks).sum(dim=(1, 2))
+    return list(islice(compress(crops, (covered == 0).tolist()), MOST))
