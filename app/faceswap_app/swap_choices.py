@@ -22,6 +22,13 @@ DEFAULT = SwapConfig()
 LOOKS = [
     ("opacity", "Opacity", 0, 1, "Of the new face."),
     ("skin", "Skin", 0, 1, "How much of the new person's own pores, stubble and wrinkles is laid on."),
+    (
+        "features",
+        "Eyes and mouth",
+        0,
+        1,
+        "How much lashes, teeth and brows are those of the new person's own pictures.",
+    ),
     ("gaze", "Gaze", 0, 1, "How far the eyes are moved to look where the video's look, and to shut when they do."),
     ("sharpen", "Sharpness", 0, 1, "How far it is brought to the video's."),
     ("grain", "Grain", 0, 2, "How much of the video's noise is added."),

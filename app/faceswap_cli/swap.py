@@ -83,7 +83,7 @@ def swap(
             "--set",
             metavar="NAME=VALUE",
             help="Any other setting, repeatable: colour=reinhard, blending=alpha, opacity, scale, erode, feather,"
-            " skin, gaze, sharpen, grain, smooth, fade, occlusion, profiles.",
+            " skin, features, gaze, sharpen, grain, smooth, fade, occlusion, profiles.",
         ),
     ] = None,
     label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,

@@ -34,6 +34,8 @@ Order = Int[np.ndarray, " chosen"]
 def candidates(measures: Sequence[Measures]) -> Order:
     """Which faces would be examples, the first ones first, as far as nothing lies in front of them: twice as many as
     are needed, if there are so many."""
+    if not measures:
+        return np.empty(0, np.int64)
     sizes = column(measures, "size")
     large = np.flatnonzero(sizes >= _SMALLEST * np.percentile(sizes, 90))
     spread: Order = large[balanced([measures[at] for at in large.tolist()], 2 * MOST)]

@@ -92,7 +92,7 @@ class ExampleDetail:
         mask = functional.interpolate(drawn.mask[None, None], size=side, mode="bilinear", align_corners=False)[0, 0]
         return Drawn(picture=picture, coarse=drawn.coarse, mask=mask)
 
-    def _alike(self, coarse: Float[Tensor, "3 size size"], feature: Mask) -> list[tuple[int, float]]:
+    def _alike(self, coarse: Float[Tensor, "3 coarse coarse"], feature: Mask) -> list[tuple[int, float]]:
         """The examples whose drawing is most like this one where the feature is, but for their brightness; and how
         much of the detail each is to give. The next best one would give nothing: none comes or goes at once."""
         size = coarse.shape[-1]

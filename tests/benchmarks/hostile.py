@@ -36,6 +36,7 @@ from PIL import Image
 
 from faceswap.config import ModelConfig, TrainConfig, to_toml
 from faceswap.errors import FaceswapError
+from faceswap.faces.examples import examples_file, read_examples, write_examples
 from faceswap.faces.faceset import Faceset
 from faceswap.faces.skin import Skin, read_skins, skin_file, write_skins
 from faceswap.faces.track import Identity
@@ -255,6 +256,8 @@ def made(folder: Path) -> dict[str, Door]:
     plane = np.full((40, 60), 0.1, np.float32)
     skin = Skin(detail=plane, known=plane, turns=(-10.0, 10.0))
     write_skins(door("skin", skin_file(Path()).name, read_skins), {"a": skin})
+
+    write_examples(door("examples", examples_file(Path()).name, read_examples), {"a": pictures[:1]})
 
     # Pictures and films, to be read and to be verified.
     for suffix in ("png", "jpg", "webp", "tif", "bmp", "gif"):

@@ -29,6 +29,7 @@ import torch
 
 from faceswap.config import SwapConfig
 from faceswap.faces.align import align, crop_transform
+from faceswap.faces.examples import examples_file, read_examples
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.selection import Selection, selected_faces
 from faceswap.faces.skin import read_skins, skin_file
@@ -68,7 +69,8 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=250)
     arguments = parser.parse_args()
     keep_freed_memory()
-    swapper = Swapper(load_model(arguments.model, _CPU), read_skins(arguments.model))
+    network = load_model(arguments.model, _CPU)
+    swapper = Swapper(network, read_skins(arguments.model), read_examples(arguments.model))
     print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {torch.get_num_threads()} cores, {swapper.size} px")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -125,7 +127,7 @@ def through_network(targets: Roles, swapper: Swapper) -> None:
         faces = [align(frame.image, role.face, swapper.size) for frame, here in some for role in here]
         if faces:
             pictures = torch.rand(len(faces), 3, swapper.size, swapper.size)
-            swapper._decode(pictures, faces, [swapper.persons[1]] * len(faces))
+            swapper._decode(pictures, [(face, swapper.persons[1]) for face in faces], features=0.0)
 
 
 def full_frame(frame: Frame, face: Face, size: int) -> Picture:
@@ -176,9 +178,10 @@ def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: P
 
 
 def without_detail(model: Path, out: Path) -> Path:
-    """The same model as it would be without its detail stage, and without skin."""
+    """The same model as it would be without its detail stage, skin and examples."""
     shutil.copytree(model, out)
-    skin_file(out).unlink(missing_ok=True)
+    for file in (skin_file(out), examples_file(out)):
+        file.unlink(missing_ok=True)
     shutil.rmtree(out / "checkpoint")
     known = read_config(model)
     config = dataclasses.replace(known.model, detail=0)
@@ -207,14 +210,15 @@ def copy(video: Path, out: Path, frames: int) -> None:
 def print_where(targets: Roles, swapper: Swapper) -> None:
     """Milliseconds of a frame by what they are spent on, by switching parts off."""
     config = SwapConfig()
-    none = {"blending": "alpha", "colour": "none", "sharpen": 0.0, "grain": 0.0, "skin": 0.0, "gaze": 0.0}
-    look: dict[str, float | str] = {**none, "smooth": 0.0, "occlusion": 0.0}
+    look: dict[str, float | str] = {"blending": "alpha", "colour": "none"}
+    look |= dict.fromkeys(("sharpen", "grain", "skin", "features", "gaze", "smooth", "occlusion"), 0.0)
     steps = [("cut out, decode, paste", look)]
     for name, *switched_on in (
         ("colour", "colour"),
         ("seam", "blending"),
         ("sharpness, grain", "sharpen", "grain"),
         ("skin", "skin"),
+        ("eyes and mouth from examples", "features"),
         ("gaze", "gaze"),
         ("what lies in front", "occlusion"),
         ("settling over time", "smooth"),

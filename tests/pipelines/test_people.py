@@ -25,6 +25,7 @@ from faceswap_pipelines.demo.run import leads
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 from faceswap_pipelines.training.data import load_faces
+from faceswap_pipelines.training.persons import examples
 
 SHOWN = slice(0, 90, 9)
 
@@ -125,6 +126,15 @@ def test_training_sees_what_covers_faces_and_leaves_them_what_is_theirs(covered:
     assert seen[~behind][:, *mouth].mean() > 0.8
     assert seen[:, *glasses].mean() > 0.95
     assert run(load_faces(covered, 128)).shape[1] == VISIBLE
+
+
+def test_examples_are_pictures_with_nothing_in_front_of_the_face_but_what_is_theirs(covered: Path) -> None:
+    [pictures] = run(examples({"a": covered}, 256, torch.device("cpu"))).values()
+    assert 5 <= len(pictures) <= 7  # of ten, three of which are covered; glasses are in all of them
+    for picture in pictures:
+        side = picture.shape[0]
+        board = picture[round(0.8 * side) :, side // 2 - 20 : side // 2 + 20].reshape(-1, 3).mean(axis=0)
+        assert board[0] > board[2]  # skin, and no blue
 
 
 def test_faces_behind_things_are_left_out(covered: Path, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
+from faceswap.faces.examples import read_examples
 from faceswap.faces.selection import Selection, select_tracks, selected_faces
 from faceswap.faces.skin import read_skins
 from faceswap.faces.track import Tracker
@@ -516,13 +517,18 @@ def test_training_takes_the_persons_skin_and_swapping_lays_it_on(studio: Studio,
     skins = read_skins(studio.model)
     assert sorted(skins) == ["a", "b"]
     assert all((skin.known > 0.5).mean() > 0.1 for skin in skins.values())
+    assert (swapped_with(studio, tmp_path / "1", skin=1) != swapped_with(studio, tmp_path / "0", skin=0)).any()
 
-    pictures = {}
-    for amount in (1, 0):
-        settings = SwapSettings(look=SwapConfig(skin=amount, occlusion=0.0))
-        job = SwapJob(
-            video=studio.clips["a"], model=studio.model, out=tmp_path / str(amount), frames=(0, 2), settings=settings
-        )
-        run(swap(job))
-        pictures[amount] = read_picture(sorted((tmp_path / str(amount)).glob("*.png"))[0])
-    assert (pictures[1.0] != pictures[0.0]).any()
+
+def test_training_keeps_examples_and_swapping_takes_detail_from_them(studio: Studio, tmp_path: Path) -> None:
+    examples = read_examples(studio.model)
+    assert sorted(examples) == ["a", "b"]
+    assert all(len(pictures) >= 5 for pictures in examples.values())
+    assert (swapped_with(studio, tmp_path / "1", features=1) != swapped_with(studio, tmp_path / "0", features=0)).any()
+
+
+def swapped_with(studio: Studio, out: Path, **look: float) -> Picture:
+    """The first frame of a film, swapped."""
+    settings = SwapSettings(look=SwapConfig(occlusion=0.0, **look))  # type: ignore[arg-type]  # all given are floats
+    run(swap(SwapJob(video=studio.clips["a"], model=studio.model, out=out, frames=(0, 2), settings=settings)))
+    return read_picture(sorted(out.glob("*.png"))[0])

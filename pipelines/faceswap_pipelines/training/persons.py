@@ -62,8 +62,9 @@ def examples(facesets: Mapping[str, Path], side: int, device: torch.device) -> R
         yield Progress(title="Choosing examples of eyes and mouths", done=number, total=len(facesets), unit="persons")
         with Faceset.open(folder) as faceset:
             records = faceset.records(kept_only=True)
-            chosen = candidates([record.measures for record in records])
-            found[person] = _seen_whole(faceset, [records[at] for at in chosen], side, finder)
+            if records:
+                chosen = candidates([record.measures for record in records])
+                found[person] = _seen_whole(faceset, [records[at] for at in chosen], side, finder)
     return found
 
 
