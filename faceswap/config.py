@@ -125,6 +125,9 @@ class TrainConfig:
     """Strength of the smooth warp that the model has to undo; 1 moves points by about 4 % of the picture's side."""
     flip: bool = False
     """Mirror half of the faces: for a person of whom there is little footage, and who is about symmetric."""
+    mirror: bool = True
+    """Show those faces mirrored as well that are turned to a side to which the person was never filmed turned as far:
+    of heads that it has never seen, a decoder makes a smear."""
     easing: float = 0.75
     """Share by which `affine` and `warp` weaken, evenly, from the start of the budget to its end: a hard task first
     parts what a face does from whose it is, an easy one then brings out detail."""

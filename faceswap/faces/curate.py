@@ -185,6 +185,16 @@ def balanced(measures: Sequence[Measures], count: int) -> Order:
     return by_sharpness[np.array(chosen, np.int64)]
 
 
+def one_sided(measures: Sequence[Measures]) -> Order:
+    """The faces that are turned further to one side than the person was ever filmed turned to the other: of these a
+    mirror image shows something new."""
+    yaw = column(measures, "yaw")
+    if not len(yaw):
+        return np.empty(0, np.int64)
+    low, high = np.percentile(yaw, [_OUTLIERS, 100 - _OUTLIERS])
+    return np.flatnonzero((-yaw < low - _TURNED) | (-yaw > high + _TURNED))
+
+
 def groups(embeddings: Embeddings, count: int | None = None, seed: int = 0, nearer: float = SAME_PERSON) -> Labels:
     """Groups of faces of one person each: 1 for all in the largest group, 2 in the next one, and so on.
 

@@ -129,7 +129,7 @@ def test_training_sees_what_covers_faces_and_leaves_them_what_is_theirs(covered:
 
 
 def test_examples_are_pictures_with_nothing_in_front_of_the_face_but_what_is_theirs(covered: Path) -> None:
-    [pictures] = run(examples({"a": covered}, 256, torch.device("cpu"))).values()
+    [pictures] = run(examples({"a": covered}, side=256, mirror=False, device=torch.device("cpu"))).values()
     assert 5 <= len(pictures) <= 7  # of ten, three of which are covered; glasses are in all of them
     for picture in pictures:
         side = picture.shape[0]

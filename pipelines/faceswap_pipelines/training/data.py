@@ -13,6 +13,7 @@ import torch
 from torch.nn import functional
 
 from faceswap.errors import FaceError
+from faceswap.faces.curate import one_sided
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
@@ -37,18 +38,25 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
     for folder in facesets.values():
         with Faceset.open(folder) as faceset:
             records = faceset.records(kept_only=True)
-            needed += len(records) * _BYTES * _side(records, side) ** 2
+            count = len(records) + len(one_sided([record.measures for record in records]))
+            needed += count * _BYTES * _side(records, side) ** 2
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None
 
 
 def load_faces(
-    folder: Path, side: int, place: Path | None = None, person: str = "", finder: OcclusionFinder | None = None
+    folder: Path,
+    side: int,
+    place: Path | None = None,
+    person: str = "",
+    *,
+    finder: OcclusionFinder | None = None,
+    mirror: bool = False,
 ) -> Run[FacePlanes]:
     """The kept faces of a faceset with their masks, in the order of the footage, at `side` px, or at the size of the
     largest crop if that is less; in memory, or in a file in `place`. With a `finder` they have a plane that says what
-    of them is seen.
+    of them is seen; with `mirror` those that are `one_sided` come mirrored, too, before the others.
 
     Raises FaceError if there are too few.
     """
@@ -61,20 +69,23 @@ def load_faces(
                 "Extract more footage of this person into it",
             )
 
+        turned = one_sided([record.measures for record in records]).tolist() if mirror else []
+        shown = [*(records[at] for at in turned), *records]
         side = _side(records, side)
-        faces = allocate((len(records), PLANES + (finder is not None), side, side), place)
+        faces = allocate((len(shown), PLANES + (finder is not None), side, side), place)
 
         def load(number: int, record: FaceRecord) -> None:
             crop = faceset.picture(record)
             points = record.face.points_after(record.to_crop.then(Similarity.resize(side / crop.shape[0])))
             how = cv2.INTER_AREA if crop.shape[0] >= side else cv2.INTER_CUBIC
             picture = cv2.resize(crop, (side, side), interpolation=how).astype(np.uint8, copy=False)
-            faces[number, :PLANES] = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
+            planes = Sample(picture, face_mask(points, side), feature_mask(points, side)).planes()
+            faces[number, :PLANES] = planes.flip(-1) if number < len(turned) else planes
 
-        for done, _ in enumerate(pool.map(load, range(len(records)), records)):
+        for done, _ in enumerate(pool.map(load, range(len(shown)), shown)):
             if done % 32 == 0:
                 yield Progress(
-                    title=f"Loading faces of {person or folder.name}", done=done, total=len(records), unit="faces"
+                    title=f"Loading faces of {person or folder.name}", done=done, total=len(shown), unit="faces"
                 )
 
     if finder is not None:

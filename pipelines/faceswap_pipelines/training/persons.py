@@ -4,15 +4,19 @@ their eyes and mouths."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import compress, islice
 from pathlib import Path
 
+import numpy as np
 import torch
 
+from faceswap.faces.curate import one_sided
 from faceswap.faces.examples import MOST, candidates, limited
 from faceswap.faces.faceset import FaceRecord, Faceset
 from faceswap.faces.masks import face_mask
 from faceswap.faces.occlusion import SIDE, OcclusionFinder, reduced, seen_of, usual_cover
+from faceswap.faces.quality import Measures
 from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
 from faceswap.types import Embedding, Picture
@@ -29,8 +33,9 @@ def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
     return known
 
 
-def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, Skin]]:
-    """The persons' own skin, from the best faces of their facesets."""
+def skins(facesets: Mapping[str, Path], mirror: bool, device: torch.device) -> Run[dict[str, Skin]]:
+    """The persons' own skin, from the best faces of their facesets; `mirror` says whether those that are `one_sided`
+    are learnt mirrored as well."""
     finder = OcclusionFinder(device)
     found = {}
     for number, (person, folder) in enumerate(facesets.items()):
@@ -40,7 +45,7 @@ def skins(facesets: Mapping[str, Path], device: torch.device) -> Run[dict[str, S
             if records:
                 measures = [record.measures for record in records]
                 views = [_view(faceset, records[at], finder) for at in best_views(measures)]
-                found[person] = unwrapped(views, seen_turns(measures))
+                found[person] = unwrapped(views, seen_turns(measures + (_mirrored(measures) if mirror else [])))
     return found
 
 
@@ -53,9 +58,11 @@ def _view(faceset: Faceset, record: FaceRecord, finder: OcclusionFinder) -> View
     )
 
 
-def examples(facesets: Mapping[str, Path], side: int, device: torch.device) -> Run[dict[str, list[Picture]]]:
+def examples(
+    facesets: Mapping[str, Path], side: int, mirror: bool, device: torch.device
+) -> Run[dict[str, list[Picture]]]:
     """Crops of the persons, spread over what they do, with nothing in front of their faces, for a model that draws
-    faces of `side` px."""
+    faces of `side` px and learns with or without `mirror`."""
     finder = OcclusionFinder(device)
     found = {}
     for number, (person, folder) in enumerate(facesets.items()):
@@ -63,20 +70,42 @@ def examples(facesets: Mapping[str, Path], side: int, device: torch.device) -> R
         with Faceset.open(folder) as faceset:
             records = faceset.records(kept_only=True)
             if records:
-                chosen = candidates([record.measures for record in records])
-                found[person] = _seen_whole(faceset, [records[at] for at in chosen], side, finder)
+                found[person] = _seen_whole(faceset, _spread(records, mirror), side, finder)
     return found
 
 
-def _seen_whole(faceset: Faceset, records: Sequence[FaceRecord], side: int, finder: OcclusionFinder) -> list[Picture]:
+def _spread(records: Sequence[FaceRecord], mirror: bool) -> list[tuple[FaceRecord, bool]]:
+    """Those that would be examples, and whether each is to be mirrored."""
+    measures = [record.measures for record in records]
+    shown = [(record, False) for record in records]
+    if mirror:
+        shown += [(records[at], True) for at in one_sided(measures).tolist()]
+        measures += _mirrored(measures)
+    return [shown[at] for at in candidates(measures).tolist()]
+
+
+def _mirrored(measures: Sequence[Measures]) -> list[Measures]:
+    """What the mirror images of those that are `one_sided` are like."""
+    return [
+        replace(measures[at], yaw=-measures[at].yaw, roll=-measures[at].roll) for at in one_sided(measures).tolist()
+    ]
+
+
+def _seen_whole(
+    faceset: Faceset, faces: Sequence[tuple[FaceRecord, bool]], side: int, finder: OcclusionFinder
+) -> list[Picture]:
     """The crops of the first of those faces of which all is seen, but for what the person mostly wears."""
-    crops = [limited(faceset.picture(record), side) for record in records]
+    crops = [limited(faceset.picture(record), side) for record, _ in faces]
     visible = finder.visible([reduced(crop) for crop in crops]).cpu()
 
     placed = [
-        record.face.points_after(record.to_crop.then(Similarity.resize(SIDE / crop.shape[0])))
-        for record, crop in zip(records, crops, strict=True)
+        record.face.points_after(record.to_crop.then(Similarity.resize(SIDE / record.side))) for record, _ in faces
     ]
     masks = torch.stack([torch.from_numpy(face_mask(points, SIDE)) for points in placed]).float() / 255
     covered = ((1 - seen_of(masks, visible, usual_cover(visible))) * masks).sum(dim=(1, 2))
-    return list(islice(compress(crops, (covered == 0).tolist()), MOST))
+
+    shown = [
+        np.ascontiguousarray(crop[:, ::-1]) if mirrored else crop
+        for crop, (_, mirrored) in zip(crops, faces, strict=True)
+    ]
+    return list(islice(compress(shown, (covered == 0).tolist()), MOST))

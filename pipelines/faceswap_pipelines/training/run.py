@@ -61,9 +61,10 @@ def train(job: TrainJob) -> Run[TrainResult]:
         if ranks.first:
             stack.enter_context(prepared_folder(job, device, ranks))
             write_identities(job.model, identities(job.facesets))
-            write_skins(job.model, (yield from skins(job.facesets, device)))
-            side = read_config(job.model).model.output_size
-            write_examples(job.model, (yield from examples(job.facesets, side, device)))
+            known = read_config(job.model)
+            mirror, side = known.train.mirror, known.model.output_size
+            write_skins(job.model, (yield from skins(job.facesets, mirror, device)))
+            write_examples(job.model, (yield from examples(job.facesets, side=side, mirror=mirror, device=device)))
         ranks.broadcast_value(0.0, device)  # the others wait until the folder is there
         state, begun = open_state(job, wanted, device, ranks)
         stack.enter_context(clear_about_memory(state.config))
@@ -110,7 +111,7 @@ def _load(job: TrainJob, state: TrainState, budget: Budget, stack: ExitStack) ->
 
     loaded = _Faces({}, {}, {})
     for number, person in enumerate(model.persons):
-        faces = yield from load_faces(job.facesets[person], side, place, person, finder)
+        faces = yield from load_faces(job.facesets[person], side, place, person, finder=finder, mirror=config.mirror)
         if budget.until_plateau:
             faces, loaded.held_out[person] = split(faces)
 
