@@ -15,6 +15,7 @@ get details that do.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ _SEEN = 5  # of 255, of a feature's mask
 _BLUR = 1.3  # pixels of these over which disagreement is looked at
 _AGREEMENT = 0.06  # of 1: drawings that differ so much agree to a third
 _BROAD = 0.04  # of a picture's side: standard deviation of the blur whose result is light, the decoder's to draw
+_KEPT = 128 << 20  # bytes of examples: all 96 at 512 px
 _ZERO = 128  # of a byte: a picture has nothing that its drawing lacks
 
 Grey = Float[np.ndarray, "h w"]
@@ -64,7 +66,8 @@ class ExampleDetail:
         """`pictures` are aligned crops."""
         self._model, self._person, self._pictures = model, person, pictures
         self._device = next(model.parameters()).device
-        self._examples: dict[tuple[int, int], _Example] = {}
+        self._examples: dict[tuple[int, int], _Example] = {}  # by number and side, the last one last
+        self._lock = threading.Lock()
 
         # What the decoder draws of all of them, small: a look at each.
         size = model.config.size
@@ -111,19 +114,23 @@ class ExampleDetail:
         return [(index, share) for index, share in chosen if share >= _LEAST_SHARE]
 
     def _example(self, index: int, side: int) -> _Example:
-        """Made when it is first asked for."""
-        if (index, side) not in self._examples:
-            with torch.inference_mode():
-                latent, side_drawn = self._latents[index : index + 1], self._model.config.output_size
-                (drawn,) = draw(self._model, latent, self._person, side_drawn)
+        """Made when it is first asked for. The last ones are kept; several threads may ask at once."""
+        with self._lock:
+            example = self._examples.pop((index, side), None) or self._made(index, side)
+            self._examples[index, side] = example
+            while sum(kept.lacking.nbytes for kept in self._examples.values()) > _KEPT:
+                del self._examples[next(iter(self._examples))]
+            return example
 
-            picture = _resized(self._pictures[index], side).astype(np.float32)
-            lacking = picture - 255 * _resized(self._downloaded(drawn.picture), side)
-            lacking += _ZERO - cv2.GaussianBlur(lacking, (0, 0), _BROAD * side)
-            self._examples[index, side] = _Example(
-                grey=_grey(drawn), lacking=np.rint(lacking).clip(0, 255).astype(np.uint8)
-            )
-        return self._examples[index, side]
+    def _made(self, index: int, side: int) -> _Example:
+        with torch.inference_mode():
+            latent = self._latents[index : index + 1]
+            (drawn,) = draw(self._model, latent, self._person, self._model.config.output_size)
+
+        picture = _resized(self._pictures[index], side).astype(np.float32)
+        lacking = picture - 255 * _resized(self._downloaded(drawn.picture), side)
+        lacking += _ZERO - cv2.GaussianBlur(lacking, (0, 0), _BROAD * side)
+        return _Example(grey=_grey(drawn), lacking=np.rint(lacking).clip(0, 255).astype(np.uint8))
 
     def _downloaded(self, picture: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
         return np.ascontiguousarray(picture.permute(1, 2, 0).cpu().numpy())

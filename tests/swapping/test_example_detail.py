@@ -19,6 +19,7 @@ from faceswap.faces.masks import eye_and_brow_mask, mouth_and_beard_mask
 from faceswap.geometry import Similarity
 from faceswap.model.detail import Window, enlarged
 from faceswap.model.swap_model import Decoded, Rendered, SwapModel, build_model
+from faceswap.swapping import example_detail
 from faceswap.swapping.convert import Target, converted
 from faceswap.swapping.drawing import Drawn, draw
 from faceswap.swapping.example_detail import ExampleDetail, _side_for
@@ -138,6 +139,14 @@ class TestOneFace:
             added.append((detail.added_to(mixed, FACE, 1.0).picture - mixed.picture).numpy())
         steps = [np.abs(b - a).mean() for a, b in pairwise(added)]
         assert max(steps) < 0.35 * np.abs(added[-1] - added[0]).mean()
+
+    def test_few_examples_are_kept_in_memory_and_made_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = [detailed(drawn(shown)).picture for shown in EXAMPLES]
+        monkeypatch.setattr(example_detail, "_KEPT", 3 * SIDE**2)
+        detail = ExampleDetail(MODEL, "a", EXAMPLES)
+        again = [detail.added_to(drawn(shown), FACE, 1.0).picture for shown in EXAMPLES]
+        assert len(detail._examples) == 1
+        assert all(torch.equal(one, other) for one, other in zip(whole, again, strict=True))
 
     def test_one_example_is_enough(self) -> None:
         assert missing(detailed(drawn(EXAMPLES[2]), examples=EXAMPLES[2:3]), EXAMPLES[2], FEATURES > 0.95) < 0.35
