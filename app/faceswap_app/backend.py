@@ -16,7 +16,8 @@ import torch
 
 from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe, sample_frames

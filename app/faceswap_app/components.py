@@ -15,7 +15,8 @@ import gradio as gr
 
 from faceswap.documents import is_text, one_line
 from faceswap.errors import ConfigError, FaceswapError, OutputError
-from faceswap_app.projects import UPLOADS, Project, Projects
+from faceswap_app.project import Project
+from faceswap_app.projects import UPLOADS, Projects
 
 RAW = {"preprocess": False, "api_visibility": "private"}
 """Of all events. What comes from a visitor is checked where it is used: gradio's own check knows only the choices that

@@ -11,7 +11,8 @@ from faceswap_app.counter import Counter
 from faceswap_app.excerpts import Excerpts
 from faceswap_app.journal import Journal
 from faceswap_app.keeper import Keeper
-from faceswap_app.projects import Project, Projects
+from faceswap_app.project import Project
+from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_app.quotas import Quota, Quotas
 from faceswap_app.scribe import Scribe, nowhere

@@ -14,7 +14,7 @@ from faceswap.errors import ConfigError, FaceError
 from faceswap_app import commands
 from faceswap_app.components import QUICK, TOLD, Live, number, one_of, warns, warns_only
 from faceswap_app.desk import Desk
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 _KEPT = "kept"
 _ORDERS = ["time", "sharpness", "size", "brightness", "yaw", "pitch", "roll", "eyes", "mouth"]

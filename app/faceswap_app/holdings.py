@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faceswap.errors import ConfigError
 from faceswap_app.files import shortened
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 from faceswap_pipelines.swapping.origin import origin_of
 
 PROJECT, PERSON, FACES, CLIP, MODEL, RESULT = "project", "person", "faces", "clip", "model", "result"

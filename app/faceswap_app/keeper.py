@@ -33,7 +33,8 @@ from faceswap_app.holdings import (
     settings_of,
     showing,
 )
-from faceswap_app.projects import UPLOADS, Project, Projects, can_be_model, is_unnamed
+from faceswap_app.project import Project, can_be_model, is_unnamed
+from faceswap_app.projects import UPLOADS, Projects
 from faceswap_app.queue import Queue
 from faceswap_pipelines.swapping.origin import origin_of, rename_origin
 

@@ -16,7 +16,7 @@ from faceswap_app import cards
 from faceswap_app.components import TOLD, Live, warns
 from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of, settings_of
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 from faceswap_app.swap_choices import DEFAULT, WHO
 from faceswap_pipelines.swapping.origin import Origin, origin_of
 

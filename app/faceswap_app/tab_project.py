@@ -14,7 +14,7 @@ from faceswap_app import cards, commands
 from faceswap_app.access import owns
 from faceswap_app.components import TOLD, Live, number, warns, warns_only
 from faceswap_app.desk import Desk
-from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
+from faceswap_app.project import AGREES, INVENTED, KEYS, Person, Project
 from faceswap_app.tidy import Tidy
 
 _DEMO = "demo"

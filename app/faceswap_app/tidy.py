@@ -13,7 +13,7 @@ from faceswap_app.bin import Entry
 from faceswap_app.components import TOLD, Live, warns, warns_only
 from faceswap_app.desk import Desk
 from faceswap_app.holdings import PERSON, PROJECT, Holding, holding, holdings, in_words, showing, size_of
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 _BIN, _NOW = "bin", "now"
 _HOW = [("Into the bin: it can be taken back for a week", _BIN), ("For good, at once", _NOW)]

@@ -12,7 +12,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from faceswap.media.pictures import write_picture
 from faceswap.media.video import probe, read_frames
-from faceswap_app.projects import INVENTED, Project, Projects
+from faceswap_app.project import INVENTED, Project
+from faceswap_app.projects import Projects
 from support.studio import Studio
 from support.visit import Site, open_site
 

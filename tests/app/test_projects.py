@@ -14,7 +14,8 @@ from faceswap.errors import ConfigError, FaceswapError, MediaError
 from faceswap_app import backend, charts, commands
 from faceswap_app.components import check_payload, number, one_of, text_of
 from faceswap_app.desk import open_desk
-from faceswap_app.projects import AGREES, INVENTED, KEYS, Project, Projects
+from faceswap_app.project import AGREES, INVENTED, KEYS, Project
+from faceswap_app.projects import Projects
 from faceswap_app.swap_choices import LOOKS, faces_in_words, wanted_swap
 from faceswap_app.tab_faces import _titled
 from faceswap_app.tab_swap import SwapTab

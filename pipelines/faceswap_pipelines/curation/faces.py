@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from faceswap.errors import FaceError
 from faceswap.faces.curate import KEYS, OCCLUDED, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.quality import Measures
 from faceswap.media.pictures import write_picture
 from faceswap.types import AlignedFace, Picture

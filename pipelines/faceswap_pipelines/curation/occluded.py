@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.masks import face_mask
 from faceswap.faces.occlusion import SIDE, OcclusionFinder, reduced
 from faceswap.geometry import Similarity

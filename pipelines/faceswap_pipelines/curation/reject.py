@@ -11,7 +11,8 @@ import numpy as np
 from faceswap.errors import ConfigError, FaceError
 from faceswap.faces import curate
 from faceswap.faces.curate import CLOSER_THAN, OCCLUDED, Condition, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.identity import SAME_PERSON
 from faceswap.faces.person import STRANGER
 from faceswap.media.pictures import write_picture

@@ -16,7 +16,8 @@ import numpy as np
 from faceswap.database import lock
 from faceswap.errors import FaceError, FaceswapError, MediaError, OutputError
 from faceswap.faces.align import align, natural_side
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
 from faceswap.faces.quality import Measures, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile

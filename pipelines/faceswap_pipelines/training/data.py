@@ -13,7 +13,8 @@ import torch
 from torch.nn import functional
 
 from faceswap.errors import FaceError
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
 from faceswap.faces.occlusion import OcclusionFinder, reduced, seen_of, usual_cover
