@@ -22,6 +22,7 @@ from av.packet import Packet
 from jaxtyping import Float
 
 from faceswap.media.codecs import CONTAINERS
+from faceswap.media.limits import starved
 from faceswap.media.trial import accepts
 from faceswap.media.video import open_video
 
@@ -90,7 +91,9 @@ def _decoded(container: InputContainer, track: Any, packets: int | None = None) 
     for packet in islice(container.demux(track), packets):
         try:
             frames = packet.decode()
-        except av.FFmpegError:  # a damaged one, or the end of what a file that broke off holds
+        except av.FFmpegError as error:  # a damaged one, or the end of what a file that broke off holds
+            if full := starved(error):
+                raise full from None
             continue
         yield from frames
 
