@@ -8,20 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 
 from faceswap.media.pictures import write_picture
 from faceswap.media.video import probe, read_frames
 from faceswap_app.project import INVENTED, Project
 from faceswap_app.projects import Projects
+from support.browser import needs_chromium, open_page
 from support.studio import Studio
 from support.visit import Site, open_site
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-OPTIONS = (
-    "--no-sandbox --disable-gpu --no-first-run --disable-background-networking --disable-component-update"
-    " --disable-sync"
-)
 PATIENCE = 240_000  # milliseconds: a command takes seconds to load, and the machine may be busy
 CLICKS = 4  # on a face, at most
 # As if another window were in front, and its user had allowed to be told things.
@@ -35,7 +31,7 @@ IN_THE_BACKGROUND = """() => {
 }"""
 
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine"),
+    needs_chromium,
     pytest.mark.timeout(900),
 ]
 
@@ -61,9 +57,7 @@ def finished(tmp_path: Path, studio: Studio) -> Project:
 
 @pytest.fixture
 def page(site: Site) -> Iterator[Page]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=OPTIONS.split())
-        page = browser.new_page(viewport={"width": 1366, "height": 768})
+    with open_page(1366, 768) as page:
         page.set_default_timeout(PATIENCE)
         strangers: list[str] = []
         page.on(
@@ -72,8 +66,7 @@ def page(site: Site) -> Iterator[Page]:
         )
         page.goto(site.url)
         yield page
-        browser.close()
-        assert strangers == []  # nothing is fetched from anywhere else
+    assert strangers == []  # nothing is fetched from anywhere else
 
 
 def open_tab(page: Page, name: str) -> None:

@@ -210,8 +210,8 @@ def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
     wait_for(lambda: status(second, later) == DONE)
     assert status(second, job) == DONE
     second.close()
-    assert first._processes
-    for process in first._processes.values():
+    assert first._processes._own
+    for process in first._processes._own.values():
         process.wait()
 
 
