@@ -228,9 +228,11 @@ class SwapConfig:
     def __post_init__(self) -> None:
         _one_of("colour", self.colour, COLOURS)
         _one_of("blending", self.blending, BLENDINGS)
+
         ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
         ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1), "occlusion": (0, 1)}
         ranges |= {"skin": (0, 1), "features": (0, 1), "gaze": (0, 1), "profiles": (0, 1)}
+
         for name, (least, most) in ranges.items():
             if not least <= (value := getattr(self, name)) <= most:
                 raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")
@@ -287,6 +289,7 @@ def _plain(settings: Any) -> dict[str, Any]:
             plain[field.name] = _plain(value)
         elif value is not None:  # TOML has no null: what is absent takes its default
             plain[field.name] = list(value) if isinstance(value, tuple) else value
+
     return plain
 
 

@@ -132,6 +132,7 @@ def _opened(path: Path, options: str = "", alone: bool = False) -> tuple[sqlite3
     except UnicodeDecodeError as error:  # in what SQLite itself says of the damage
         database.close()
         raise sqlite3.DatabaseError("a name in it is no text") from error
+
     return database, version
 
 

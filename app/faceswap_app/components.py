@@ -115,6 +115,7 @@ def uploaded(projects: Projects, files: Any) -> list[tuple[Path, str]]:
     """
     uploads_folder = Path(os.environ.get("GRADIO_TEMP_DIR", projects.folder / UPLOADS)).resolve()
     found = []
+
     for file in files if isinstance(files, list) else []:
         path = Path(file["path"]).resolve()
         if uploads_folder not in path.parents:

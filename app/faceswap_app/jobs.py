@@ -177,9 +177,11 @@ def outcome(folder: Path) -> tuple[str, str]:
     said_last = _read_json(folder / "stdout")
     if said_last is not None and ERROR_KEY not in said_last:
         return DONE, ""
+
     log = folder / "stderr"
     said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
     last = said.splitlines()[-1] if said else ""
+
     if last.startswith(STOPPED):
         return HALTED, ""
     if last.startswith(ERROR):

@@ -169,11 +169,13 @@ class Keeper:
         before = one.paths[0]
         after = before.with_name(f"{_stem(new, before.suffix)}{before.suffix}")
         pairs = list(zip(files_of_result(before), files_of_result(after), strict=True))
+
         for _, place in pairs:
             _check_free(place)
         for source, place in reversed(pairs):  # last what is seen
             if os.path.lexists(source):
                 self._move(source, place)
+
         return after.name
 
     def _move(self, before: Path, after: Path) -> Path:
@@ -263,10 +265,12 @@ class Keeper:
             for path in paths:
                 if path.resolve() != path:
                     raise ConfigError(f"{path} is a link, or lies in a linked folder", "Change it where it lies")
+
             stack.enter_context(self.queue.unused(paths))
             for path in paths:
                 for place in _locks_of(path):
                     lock(place, ConfigError(f"a command uses {path}", "Stop it first")).close()
+
             return stack.pop_all()
 
 

@@ -40,6 +40,7 @@ class Processes:
             env=environment,
             start_new_session=True,
         )
+
         self._own[process.pid] = process
         return process.pid
 

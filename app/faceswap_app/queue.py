@@ -136,6 +136,7 @@ class Queue:
             for other in self._jobs.values()
             if other.over and other.status != DONE and (other.kind, other.makes) == (job.kind, job.makes)
         }
+
         for waiting in list(self._jobs.values()):
             if waiting.status == WAITING and undone & set(waiting.after):
                 after = dict.fromkeys(job.id if key in undone else key for key in waiting.after)
@@ -179,6 +180,7 @@ class Queue:
             job = self.known(key)
             if not job.over:
                 raise ConfigError(f"this job is not over: {job.title}", "Stop it first")
+
             for waiting in self._jobs.values():
                 if waiting.status == WAITING and key in waiting.after and job.status != DONE:
                     raise ConfigError(f"'{waiting.title}' waits for this job", "Stop that first, or start this again")
@@ -249,6 +251,7 @@ class Queue:
             with self._lock, suppress(OSError):  # a full disk: there may be room the next time
                 for job in self._running():
                     self._reap(job)
+
                 ready = [job for job in self._jobs.values() if job.status == WAITING and not self._is_held(job)]
                 free = self._free_devices()
                 chosen = turns.choose(ready, self._running(), self._served) if free else None

@@ -89,9 +89,11 @@ class EvaluateTab:
         """The clip that the result was made from, or, where that is not kept, after which it is called."""
         if not name or not result:
             return gr.skip()
+
         project = self._desk.projects.open(name)
         clips, made = project.clips(), next((path for path in project.finished() if path.name == result), None)
         origin = origin_of(settings_of(made)) if made else None
+
         named = [clip for clip in clips if origin and Path(clip).name == origin.video]
         named = named or [clip for clip in clips if Path(result).stem.startswith(f"{Path(clip).stem}_as_")]
         return gr.update(value=max(named, key=len, default=None))
@@ -101,6 +103,7 @@ class EvaluateTab:
         swapped = {path.name: path for path in project.finished()}
         video = swapped[one_of(result, _videos(project), "finished video")]
         who = project.persons()[one_of(person, project.persons(), "person")].name
+
         words = commands.evaluate(video, project.clip(clip), project.faceset(str(person)))
         make_folder(project.folder / _REPORTS)
         out = project.folder / _REPORTS / f"{video.stem}.html"

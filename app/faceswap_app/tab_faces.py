@@ -89,14 +89,17 @@ class FacesTab:
         """
         self._gallery.connect(project)
         self._shelf.connect(project, opened)
+
         asked = [project, self._similar, self._least]
         events = [
             self._find.click(warns_only(self._start), asked, None, **TOLD),
             self._stop.click(warns_only(self._jobs.stop), project, None, **TOLD),
         ]
+
         for key, files, clips in zip(KEYS, self._files, self._clips, strict=True):
             events.append(files.upload(warns(partial(self._take, key)), [project, files], files, **TOLD))
             events.append(clips.input(warns_only(partial(self._choose, key)), [project, clips], None, **TOLD))
+
         return events
 
     @property
@@ -142,6 +145,7 @@ class FacesTab:
         persons = {key: person for key, person in project.persons().items() if person.clips}
         if not persons:
             raise ConfigError("there is no footage yet", "Drop a video of each person into the fields above")
+
         for key, person in persons.items():
             clips = [project.clip(clip) for clip in person.clips]
             words = commands.extract(clips, project.faceset(key), max(0.0, number(similar) or 0.0), number(least))

@@ -93,6 +93,7 @@ class Faceset(AbstractContextManager["Faceset"]):
                 f"the faceset {folder} holds crops {holds}, not of {crop_size} px",
                 "Leave out --size, or name another folder",
             )
+
         return faceset
 
     @classmethod
@@ -275,11 +276,13 @@ class Faceset(AbstractContextManager["Faceset"]):
         """
         known = {record.file: record for record in self.records()}
         names = [Path(file).name.rpartition("~")[2] for file in files]
+
         if unknown := [name for name in names if name not in known]:
             raise FaceError(
                 f"the faceset {self.folder} has no face '{unknown[0]}'",
                 f"See what is there: faceswap faces list {self.folder}",
             )
+
         return [known[name] for name in dict.fromkeys(names)]
 
     def last_kept(self, source: Source) -> FaceRecord | None:
@@ -319,8 +322,10 @@ class Faceset(AbstractContextManager["Faceset"]):
         """
         before = dict(self._rows("SELECT file, reason FROM face"))
         rows = [(file, before[file]) for file, reason in reasons.items() if before[file] != reason]
+
         if not rows:
             return 0
+
         with self._transaction():
             change = self._db.execute("INSERT INTO change (command) VALUES (?)", (command,)).lastrowid
             self._db.executemany("INSERT INTO changed VALUES (?, ?, ?)", [(change, *row) for row in rows])
@@ -335,8 +340,10 @@ class Faceset(AbstractContextManager["Faceset"]):
         changes = self._rows("SELECT id, command FROM change ORDER BY id DESC LIMIT 1")
         if not changes:
             return None
+
         [(change, command)] = changes
         rows = self._rows("SELECT before, file FROM changed WHERE change = ?", change)
+
         with self._transaction():
             self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", rows)
             self._db.execute("DELETE FROM changed WHERE change = ?", (change,))
@@ -348,11 +355,13 @@ class Faceset(AbstractContextManager["Faceset"]):
         `order` lose their numbers. Names only: a process killed in the middle leaves every face in its place."""
         digits = len(str(len(order)))
         wanted = {record.file: f"{place:0{digits}d}~{record.file}" for place, record in enumerate(order, 1)}
+
         for file, name in self._names().items():
             old, new = self.folder / "faces" / name, self.folder / "faces" / wanted.get(file, file)
             if old != new and not new.exists():  # where a face lies there twice, neither copy is written over
                 with suppress(FileNotFoundError):  # deleted by hand just now
                     old.rename(new)
+
         self._listed = None
 
 

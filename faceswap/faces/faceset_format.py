@@ -130,6 +130,7 @@ def upgrade(database: sqlite3.Connection) -> int:
 
 def to_row(record: FaceRecord) -> tuple[object, ...]:
     face, t = record.face, record.to_crop
+
     return (
         record.file,
         record.source,

@@ -37,6 +37,7 @@ def check_choice(choice: str, persons: Sequence[str]) -> None:
         raise ConfigError(f"'{choice}' names no picture", f"Write {name}=PICTURE")
     if choice not in CHOICES and name not in _BY_PICTURE:
         raise ConfigError(f"'{choice}' is no way to choose faces", f"Choose one of: {', '.join(CHOICES)}")
+
     if len(persons) > 1 and choice != "left-to-right":
         raise ConfigError(
             f"one face cannot become {len(persons)} persons", "Name one with --to, or add --face left-to-right"

@@ -26,6 +26,7 @@ def starved(error: Exception) -> FaceswapError | None:
     told = full_memory(error)
     if told is None or isinstance(error, BlockingIOError):  # threads are the machine's own affair
         return told
+
     try:
         bytes(_ROOM)
     except MemoryError:

@@ -157,6 +157,7 @@ def _without(frame: av.AudioFrame, early: int) -> av.AudioFrame:
     values: Any = frame.to_ndarray()
     layout = _LAYOUTS.get(frame.layout.nb_channels, frame.layout.name)  # one without a name cannot be converted
     interleaved = 1 if frame.format.is_planar else frame.layout.nb_channels
+
     rest = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(values[:, early * interleaved :]), format=frame.format.name, layout=layout
     )

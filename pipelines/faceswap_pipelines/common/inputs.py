@@ -31,11 +31,13 @@ def frame_range(text: str) -> FrameRange:
     """ "0:300", "100:" or ":50" as (first, stop); "" is everything. Raises ConfigError."""
     if not text:
         return 0, None
+
     first, colon, stop = text.partition(":")
     try:
         wanted = int(first or 0), int(stop) if stop else None
     except ValueError:
         wanted = -1, None
+
     if not colon or wanted[0] < 0 or (wanted[1] is not None and wanted[1] <= wanted[0]):
         raise ConfigError(f"'{text}' is not a range of frames", "Write it as FIRST:STOP, for example 0:300")
     return wanted

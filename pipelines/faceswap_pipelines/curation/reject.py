@@ -163,11 +163,13 @@ def _group(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[
 def _strangers(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:
     if not job.strangers or not kept:
         return {}
+
     embeddings = yield from embeddings_of(faceset, kept, job.device)
     if job.person is None:
         person = person_of(faceset, kept, embeddings)
     else:
         person = FaceFinder(pick_device(job.device)).person_in(job.person)
+
     return _chosen(kept, curate.away_from(person, embeddings) > SAME_PERSON, STRANGER)
 
 

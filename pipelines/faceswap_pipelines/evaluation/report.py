@@ -127,11 +127,13 @@ def _head(job: EvaluateJob, verdicts: Sequence[Verdict]) -> str:
         f'<div><b class="{grade}">{counts[grade]}</b> <span class="{grade}">{grade}</span></div>'
         for grade in (GOOD, FAIR, POOR)
     )
+
     files = []
     if job.swap:
         files.append(f"{job.swap.swap.name}, a swap of {job.swap.target.name}")
         files += [f"the wanted person is in {job.swap.identity.name}"] if job.swap.identity else []
     files += [f"model {path.name}" for path in job.models]
+
     return (
         f"<h1>{html.escape(_title(job))}</h1><p class='note'>{html.escape('; '.join(files))}</p>"
         f'<div class="sum">{boxes}</div><p>{_worst_words(verdicts)}</p>'
@@ -151,6 +153,7 @@ def _swap_section(job: EvaluateJob, part: SwapPart, verdicts: Sequence[Verdict],
     assert job.swap is not None
     sheet, worst = swap_pictures(job.swap, part)
     rows = "".join(_verdict_row(verdict) for verdict in verdicts if verdict.of == THE_SWAP)
+
     sections = [
         "<h2>The swap, beside the video</h2>",
         f"<p class='note'>{_counts(part.quality)}</p>",
@@ -160,6 +163,7 @@ def _swap_section(job: EvaluateJob, part: SwapPart, verdicts: Sequence[Verdict],
         "<h3>Over time</h3>",
         _image(swap_chart(part), "Curves of the measures over the frames", None),
     ]
+
     for name, picture in worst.items():
         title = (SWAP.get(name) or LIKENESS[name]).title.lower()
         sections.append(f"<h3>Worst frames: {html.escape(title)}</h3>")
@@ -190,10 +194,12 @@ def _person_section(person: str, rebuilt: Rebuilt, models: Sequence[ModelQuality
     names = _names([model.model for model in models])
     spectra = zip(names, qualities, strict=True)
     spectrum = "".join(_cell(_spectrum(quality.spectrum), of) for of, quality in spectra)
+
     rows = _model_rows(REBUILT, names, qualities) + (
         "<tr><th>Detail by size<small>power by spatial frequency, in cycles in the crop's side, rebuilt by true</small>"
         f"</th>{spectrum}<td>near 1 in every band</td></tr>"
     )
+
     return (
         f"<h2>Faces of {html.escape(person)}, rebuilt</h2><p class='note'>{models[0].faces[person]} faces of those"
         " given. The figures mean something only if training has not seen them.</p>"
@@ -263,4 +269,5 @@ def _image(picture: Picture, words: str, seal: Seal | None) -> str:
             write_picture(path, picture)
         kind = "jpeg" if seal else "png"
         data = base64.b64encode(path.read_bytes()).decode("ascii")
+
     return f'<div class="wide"><img alt="{html.escape(words)}" src="data:image/{kind};base64,{data}"></div>'

@@ -39,6 +39,7 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
         with Faceset.open(folder) as faceset:
             records = faceset.records(kept_only=True)
             needed += len(records) * _BYTES * _side(records, side) ** 2
+
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None
