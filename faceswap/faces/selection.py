@@ -92,8 +92,11 @@ def recognise_tracks(
 ) -> list[Selection]:
     """A selection for each person of `mapping` (who becomes whom) who is to be seen.
 
-    Each track is taken for whom it is nearest to of all that are `known`.
+    Each track is taken for whom it is nearest to of all that are `known`; where nobody is, nobody is recognised.
     """
+    if not known:
+        return []
+
     shown: dict[str, list[int]] = defaultdict(list)
     for track in tracks:
         nearest = min(known, key=lambda person: distance(known[person], track.identity))
