@@ -241,12 +241,12 @@ def _names(models: Sequence[str]) -> list[str]:
 
 def _model_rows(scales: Mapping[str, Scale], models: Sequence[str], values: Sequence[object]) -> str:
     """A row for each measure, with a cell for each model."""
-    return "".join(
-        f"<tr><th>{html.escape(scale.title)}<small>{html.escape(scale.meaning)}</small></th>"
-        + "".join(_graded(scale, getattr(value, name), of) for of, value in zip(models, values, strict=True))
-        + f"<td>{html.escape(scale.aim)}</td></tr>"
-        for name, scale in scales.items()
-    )
+    rows = []
+    for name, scale in scales.items():
+        named = f"<th>{html.escape(scale.title)}<small>{html.escape(scale.meaning)}</small></th>"
+        cells = [_graded(scale, getattr(value, name), of) for of, value in zip(models, values, strict=True)]
+        rows.append(f"<tr>{named}{''.join(cells)}<td>{html.escape(scale.aim)}</td></tr>")
+    return "".join(rows)
 
 
 def _graded(scale: Scale, value: float, of: str) -> str:
