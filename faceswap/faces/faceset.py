@@ -18,7 +18,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from faceswap.database import (
@@ -135,9 +134,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         """Close the database; further use is an error."""
         self._db.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _transaction(self) -> AbstractContextManager[None]:
