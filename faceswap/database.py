@@ -70,6 +70,7 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
     _check_length(path)
     if not _has_locks(path.parent):
         return _opened(path, "nolock=1", alone=True)
+
     try:
         return _opened(path)
     except sqlite3.OperationalError as error:

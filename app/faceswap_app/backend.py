@@ -200,6 +200,7 @@ def _thumbnail(clip: Path, _changed: int) -> Thumbnail:
             picture = read_picture(clip)
             height, width = picture.shape[:2]
             return Thumbnail(picture=fit(picture, _SIDE), caption=f"{width}x{height} · {clip.name}")
+
         info, [middle] = probe(clip), sample_frames(clip, 1)
     except (FaceswapError, ValueError) as error:
         return Thumbnail(picture=np.full((_SIDE, _SIDE, 3), 128, np.uint8), caption=f"{clip.name}: {error}")

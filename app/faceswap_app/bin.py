@@ -90,6 +90,7 @@ class Bin:
             _move_all([(path, folder / str(number)) for number, path in enumerate(paths)])
         except OSError as error:
             raise OutputError(f"{entry.title} cannot be moved ({error.strerror})", "Check the folder") from error
+
         return taken
 
     def rename_project(self, before: str, after: str) -> None:

@@ -39,6 +39,7 @@ class Clips:
             visible=False,
             elem_id="clips",
         )
+
         self._player = gr.HTML(elem_id="clip-player")
 
     def connect(self, project: Any, opened: Any) -> None:

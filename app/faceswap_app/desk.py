@@ -59,6 +59,7 @@ def open_desk(projects: Projects, queue: Queue, quotas: Quotas | None = None, sc
     """A desk over these; nothing is limited or noted unless that is said."""
     quota = Quota(projects.folder, quotas or Quotas())
     scribe = scribe or Scribe(Journal(None))
+
     return Desk(
         projects=projects,
         queue=Counter(queue, projects, quota, scribe),

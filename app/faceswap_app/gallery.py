@@ -43,6 +43,7 @@ class Gallery:
                     self._wanted = gr.Dropdown([_KEPT], label="Show", min_width=140)
                     self._by = gr.Dropdown(_ORDERS, label="Sorted by", min_width=120)
                     self._down = gr.Checkbox(label="Largest first", min_width=100)
+
                 self._faces = gr.Gallery(
                     show_label=False,
                     columns=7,
@@ -54,6 +55,7 @@ class Gallery:
                     buttons=[],
                     elem_id="faces",
                 )
+
                 self._note = gr.Markdown(elem_id="faces-note")
                 with gr.Row():
                     self._back = gr.Button("← Previous", size="sm", min_width=80, elem_id="faces-previous")

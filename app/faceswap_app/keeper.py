@@ -114,6 +114,7 @@ class Keeper:
         if kind == PROJECT:
             self.projects.check_owner(project)
             self._check_unused(new)
+
         if kind == FACES:
             raise ConfigError("faces are called after their person", "Rename the person")
         if kind == PERSON:
@@ -199,6 +200,7 @@ class Keeper:
 
     def _take(self, project: Project, one: Holding) -> Entry:
         persons = project.persons() if one.kind in (PERSON, CLIP) else {}
+
         entry = Entry(
             id="",
             project=project.name,
@@ -216,6 +218,7 @@ class Keeper:
             project.put_persons({one.name: None})
         for key in entry.seen:
             project.change(key, clips=tuple(clip for clip in persons[key].clips if clip != one.name))
+
         return entry
 
     def take_back(self, entry: Entry) -> None:

@@ -57,9 +57,11 @@ class Results:
 
         origin = origin_of(settings_of(swapped))
         other, start = self._other(project, origin, beside)
+
         for path in (swapped, mask_of(swapped), settings_of(swapped), *([other] if other else [])):
             if path.is_file():
                 self._desk.projects.serve(path)
+
         names = {key: person.name for key, person in project.persons().items()}
         return cards.player(swapped, other, start) + _facts(swapped, origin, names)
 

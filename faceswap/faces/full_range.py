@@ -166,6 +166,7 @@ class FullRangeDetector:
             wide = face.box[2] - face.box[0] >= self._min_face
             if wide and all(overlap(face.box, other.box) < _SAME for other in found):
                 found.append(face)
+
         return found
 
 

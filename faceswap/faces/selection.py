@@ -126,6 +126,7 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
     where: dict[int, dict[int, float]] = defaultdict(dict)  # by track and frame
     scene_of: dict[int, int] = {}
     scene = 0
+
     for frame in frames:
         scene += frame.cut
         for face in frame.faces:
@@ -150,6 +151,7 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
             if place == len(columns):
                 columns.append([])
             columns[place] += [track.number for track in group]
+
     return columns
 
 

@@ -221,6 +221,7 @@ class Tracker:
         ]
 
         seen = self._second.detect([frame.image])[0] if doubtful and self._second is not None else []
+
         for track in doubtful:
             if any(overlap(track.face.box, detection.box) > SAME for detection in seen):
                 track.confirmed = frame.index

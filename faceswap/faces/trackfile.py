@@ -160,6 +160,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 "INSERT INTO identity VALUES (?, ?, ?)",
                 [(analysis.id, who.track, _to_blob(who.embedding, "<f8")) for who in identities],
             )
+
             self._db.execute(
                 "UPDATE source SET next_frame = ?, state = ? WHERE id = ?", (frames[-1].index + 1, state, analysis.id)
             )

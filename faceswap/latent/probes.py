@@ -113,6 +113,7 @@ def labelled(target: Target, split: Split, count: int, seed: int) -> Chosen:
     for value in np.unique(values):
         same = values == value
         turn[same] = np.arange(same.sum())
+
     return np.asarray(order[np.argsort(turn, kind="stable")][:count])
 
 
@@ -217,6 +218,7 @@ def fine_tuned_score(
             loss = nn.functional.cross_entropy(outputs, truth.long())
         else:
             loss = nn.functional.mse_loss(outputs[:, 0], ((truth - mean) / spread).float())
+
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
@@ -225,6 +227,7 @@ def fine_tuned_score(
     with torch.inference_mode():
         parts = torch.split(torch.from_numpy(held_out).to(device), _BATCH)
         answers = torch.cat([tuned(inputs[part]) for part in parts]).cpu()
+
     asked = target.values[held_out]
     if target.classes:
         return float((answers.argmax(dim=1).numpy() == asked).mean())

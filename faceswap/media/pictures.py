@@ -224,6 +224,7 @@ def _by_tags(image: Picture, path: Path) -> Picture:
     """The picture in sRGB by the colour tags of an AVIF or HEIC file without a profile. Raises MediaError for HDR."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
+
     tags = _COLOUR_TAGS.search(head) if head[4:8] == b"ftyp" else None
     if tags is None:
         return image
@@ -232,6 +233,7 @@ def _by_tags(image: Picture, path: Path) -> Picture:
     if transfer in _HDR_TRANSFERS:
         problem = f"{path} is an HDR picture (PQ or HLG), which cannot be read here"
         raise MediaError(problem, "Export it as JPEG, or without HDR, first")
+
     return narrowed(image, primaries, is_video=False)
 
 

@@ -69,6 +69,7 @@ def _planned(path: Path, track: AudioStream, number: int, suffix: str) -> SoundT
     codec = track.codec_context.codec.canonical_name if track.codec_context else "of an unknown kind"
     muxer = CONTAINERS[suffix.lower()]
     is_played = muxer != "mp4" or codec in _PLAYED_IN_MP4
+
     with open_video(path) as container:  # once more: reading packets moves on in it
         copied = container.streams[track.index]
         if is_played and accepts(muxer, copied, next(container.demux(copied), None)):
@@ -129,6 +130,7 @@ def encoded_packets(
     """
     zero = begin or Fraction(0)
     position: int | None = None  # samples
+
     with open_video(path) as container:
         for whole in _decoded(container, container.streams[index]):
             rate = whole.sample_rate
@@ -149,6 +151,7 @@ def encoded_packets(
             frame.pts, frame.time_base = position, Fraction(1, rate)
             position += frame.samples
             yield from stream.encode(frame)
+
         yield from stream.encode(None)
 
 

@@ -47,10 +47,12 @@ def frame_rate(value: str | float | None) -> Fraction | None:
     """Frames per second, written as 25, 23.976 or 24000/1001, as the exact number that is meant. Raises ConfigError."""
     if value is None:
         return None
+
     try:
         rate = Fraction(str(value))
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
+
     if not 0 < rate <= _FASTEST:
         raise ConfigError(f"'{value}' is not a frame rate", "Write it as 25, 23.976 or 24000/1001")
 
@@ -145,6 +147,7 @@ def list_media(inputs: Sequence[Path], as_frames: bool = False) -> list[Path]:
         if not inside:
             raise MediaError(f"the folder {path} holds no videos or pictures", "Name a folder that does")
         listed += dict.fromkeys(film_of(file) for file in inside) if as_frames else inside
+
     return listed
 
 

@@ -294,4 +294,5 @@ def _relief(a: Actor, x: Map, y: Map) -> Map:
         relief = relief + height * bump(side, y, centre, size)
     for height, centre, size in central:
         relief = relief + height * bump(x, y, centre, size)
+
     return np.asarray(relief)
