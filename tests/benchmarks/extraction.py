@@ -145,7 +145,9 @@ def measured(video: Path, most: int, work: Path) -> list[str | float]:
 
     result = run(extract(ExtractJob(inputs=(video,), out=work / "faces", frames=(0, count), device="cpu")))
     with Faceset.open(work / "faces") as opened:
-        ours = {r.frame: corners(r.to_crop) * (_SIDE / opened.crop_size) for r in opened.records(True)}
+        records = opened.records(kept_only=True)
+    enlarged = {r.frame: r.to_crop.then(Similarity.resize(_SIDE / r.side)) for r in records}
+    ours = {frame: corners(to_crop) for frame, to_crop in enlarged.items()}
 
     both = sorted(ours.keys() & theirs.keys())
     shakes = [shaking(np.array([track[i] for i in both])) for track in (ours, theirs)]
