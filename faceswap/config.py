@@ -189,6 +189,14 @@ BLENDINGS = ("band", "pyramid", "alpha", "poisson")
 """How it is joined to the picture round it: see `faceswap.swapping.fitting` and `blend`."""
 
 
+_RANGE = "range"  # of a setting, in its field's metadata
+
+
+def _within(least: float, most: float, *, default: float) -> Any:
+    """A setting between two values."""
+    return dataclasses.field(default=default, metadata={_RANGE: (least, most)})
+
+
 @dataclass(frozen=True, kw_only=True)
 class SwapConfig:
     """How a swapped face is fitted into the picture. Lengths are shares of a crop's side, which is a little more than
@@ -198,45 +206,45 @@ class SwapConfig:
     """One of COLOURS."""
     blending: str = "band"
     """One of BLENDINGS."""
-    opacity: float = 1.0
+    opacity: float = _within(0, 1, default=1.0)
     """1 shows the swapped face alone, 0 the one in the video."""
-    scale: float = 1.0
+    scale: float = _within(0.5, 2, default=1.0)
     """Size of the swapped face; more than 1 makes its features larger. The mask stays."""
-    erode: float = 0.0
+    erode: float = _within(0, 0.3, default=0.0)
     """How far the mask's edge is drawn in."""
-    feather: float = 0.0
+    feather: float = _within(0, 0.3, default=0.0)
     """By how much the mask's edge is softened further: standard deviation of a Gaussian."""
-    skin: float = 1.0
+    skin: float = _within(0, 1, default=1.0)
     """How much of the new person's own skin is laid on the face, as far as the decoder has drawn less than the video
     shows; 0 leaves the skin as decoded."""
-    features: float = 1.0
+    features: float = _within(0, 1, default=1.0)
     """How far eyes, brows and mouth get what pictures of the new person's faceset that look alike have and the decoder
     has not drawn: lashes, teeth, single hairs; 0 leaves them as decoded."""
-    sharpen: float = 1.0
+    sharpen: float = _within(0, 1, default=1.0)
     """How far the face is brought to the sharpness of the one it replaces; 0 leaves it as decoded."""
-    grain: float = 1.0
+    grain: float = _within(0, 5, default=1.0)
     """How much of the video's noise is added to the face; 1 as much as the video has."""
-    gaze: float = 1.0
+    gaze: float = _within(0, 1, default=1.0)
     """How far the eyes are moved to look where the video's look and to shut when they do; 0 leaves them as decoded."""
-    smooth: float = 0.2
+    smooth: float = _within(0, 1, default=0.2)
     """Seconds before and after a frame over which colours, sharpness and mask are evened out; 0 does not."""
-    occlusion: float = 1.0
+    occlusion: float = _within(0, 1, default=1.0)
     """How far what lies in front of the face (hands, hair, a cup) stays there; 0 paints over it."""
-    fade: float = 0.12
+    fade: float = _within(0, 1, default=0.12)
     """Seconds in which a swap comes and goes where a face is found or lost."""
-    profiles: float = 0.0
+    profiles: float = _within(0, 1, default=0.0)
     """How much of the swap is left where the head is turned further than the new person's footage shows: 0 fades it
     out, since of a profile that a decoder has never seen it makes a smear; 1 swaps it all the same."""
 
     def __post_init__(self) -> None:
         _one_of("colour", self.colour, COLOURS)
         _one_of("blending", self.blending, BLENDINGS)
-        ranges = {"opacity": (0, 1), "scale": (0.5, 2), "erode": (0, 0.3), "feather": (0, 0.3)}
-        ranges |= {"sharpen": (0, 1), "grain": (0, 5), "smooth": (0, 1), "fade": (0, 1), "occlusion": (0, 1)}
-        ranges |= {"skin": (0, 1), "features": (0, 1), "gaze": (0, 1), "profiles": (0, 1)}
-        for name, (least, most) in ranges.items():
-            if not least <= (value := getattr(self, name)) <= most:
-                raise ConfigError(f"{name} {value} is not between {least} and {most}", "Correct the value")
+
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            least, most = field.metadata.get(_RANGE, (value, value))
+            if not least <= value <= most:
+                raise ConfigError(f"{field.name} {value} is not between {least} and {most}", "Correct the value")
 
 
 def _one_of(what: str, value: str, known: tuple[str, ...]) -> None:
@@ -290,6 +298,7 @@ def _plain(settings: Any) -> dict[str, Any]:
             plain[field.name] = _plain(value)
         elif value is not None:  # TOML has no null: what is absent takes its default
             plain[field.name] = list(value) if isinstance(value, tuple) else value
+
     return plain
 
 

@@ -70,6 +70,7 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
     _check_length(path)
     if not _has_locks(path.parent):
         return _opened(path, "nolock=1", alone=True)
+
     try:
         return _opened(path)
     except sqlite3.OperationalError as error:
@@ -132,6 +133,7 @@ def _opened(path: Path, options: str = "", alone: bool = False) -> tuple[sqlite3
     except UnicodeDecodeError as error:  # in what SQLite itself says of the damage
         database.close()
         raise sqlite3.DatabaseError("a name in it is no text") from error
+
     return database, version
 
 

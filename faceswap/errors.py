@@ -27,6 +27,7 @@ _FULL = (
     "can't start new thread",
 )
 """What torch, oneDNN, the system, CUDA, OpenCV and Python say of it."""
+_FULL_NUMBERS = (errno.ENOMEM, errno.EAGAIN)  # the second: no further thread or process, in FFmpeg as well
 
 
 class FaceswapError(Exception):
@@ -77,7 +78,7 @@ class ConfigError(FaceswapError):
 def full_memory(error: BaseException) -> FaceswapError | None:
     """What a user can do about an error that says, in whatever words, that memory does not suffice; None: it says
     something else."""
-    is_full = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
+    is_full = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in _FULL_NUMBERS)
     if not is_full and not any(sign in str(error) for sign in _FULL):
         return None
     return FaceswapError("the memory is full", "Close other programs, or choose smaller settings")

@@ -43,6 +43,7 @@ def _seconds(kind: torch.dtype) -> float:
     layer = nn.Conv2d(_CHANNELS, _CHANNELS, 3, padding=1, device="cpu", dtype=kind).to(
         memory_format=torch.channels_last
     )
+
     features = torch.ones(_FACES, _CHANNELS, _SIDE, _SIDE, device="cpu", dtype=kind)
     features = features.to(memory_format=torch.channels_last)
 
@@ -51,4 +52,5 @@ def _seconds(kind: torch.dtype) -> float:
         start = time.thread_time()
         layer(features).sum().backward()
         durations.append(time.thread_time() - start)
+
     return min(durations)

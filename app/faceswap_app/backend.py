@@ -16,7 +16,8 @@ import torch
 
 from faceswap.errors import FaceswapError
 from faceswap.faces.curate import KEYS, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.media.kinds import is_picture
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import probe, sample_frames
@@ -156,9 +157,11 @@ def model(folder: Path) -> ModelFacts:
     text = f"makes faces of {config.output_size} px"
     text += "" if config.latent == "plain" else f", {config.latent} latent"
     text += "" if config.decoder == "separate" else ", one decoder for all"
+
     lines = read_stats(folder / "stats.jsonl")
     if lines:
         text += f"; trained for {lines[-1]['seconds'] / 60:.1f} minutes, {lines[-1]['step']:,} steps"
+
     return ModelFacts(text, config.persons, latest_checkpoint(folder) is not None)
 
 
@@ -197,6 +200,7 @@ def _thumbnail(clip: Path, _changed: int) -> Thumbnail:
             picture = read_picture(clip)
             height, width = picture.shape[:2]
             return Thumbnail(picture=fit(picture, _SIDE), caption=f"{width}x{height} · {clip.name}")
+
         info, [middle] = probe(clip), sample_frames(clip, 1)
     except (FaceswapError, ValueError) as error:
         return Thumbnail(picture=np.full((_SIDE, _SIDE, 3), 128, np.uint8), caption=f"{clip.name}: {error}")
@@ -236,6 +240,7 @@ def excerpt(
     stop = index + max(1, round(SECONDS * float(probe(clip).frame_rate)))
     swap_settings = settings_from(None, settings)
     frames = (index, min(stop, frame_count(clip)))
+
     run(
         swap(
             SwapJob(video=clip, model=model, out=out, settings=swap_settings, frames=frames, min_face=min_face), _MODELS
@@ -247,12 +252,14 @@ def outlined(shown: PreviewFrame) -> Picture:
     """The frame before, with a numbered box round each face: full for those that are replaced, pale for others."""
     picture = shown.before.copy()
     thick = max(2, round(max(picture.shape[:2]) / 400))
+
     for number, ((left, top, right, bottom), person) in enumerate(shown.faces, 1):
         ink = _PALE if person is None else _FULL
         corner = round(left), round(top)
         cv2.rectangle(picture, corner, (round(right), round(bottom)), ink, thick)
         foot = (corner[0] + 2 * thick, corner[1] + 12 * thick)
         cv2.putText(picture, str(number), foot, cv2.FONT_HERSHEY_SIMPLEX, thick / 2.4, ink, thick, cv2.LINE_AA)
+
     return picture
 
 

@@ -22,7 +22,7 @@ from faceswap.documents import parse_json
 from faceswap.errors import ConfigError, OutputError
 from faceswap.files import replaced
 from faceswap_app.holdings import PROJECT, size_of
-from faceswap_app.projects import Person
+from faceswap_app.project import Person
 
 KEPT_FOR = 7 * 86_400.0
 """Seconds until what was thrown away is deleted."""
@@ -90,6 +90,7 @@ class Bin:
             _move_all([(path, folder / str(number)) for number, path in enumerate(paths)])
         except OSError as error:
             raise OutputError(f"{entry.title} cannot be moved ({error.strerror})", "Check the folder") from error
+
         return taken
 
     def rename_project(self, before: str, after: str) -> None:

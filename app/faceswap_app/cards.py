@@ -24,6 +24,7 @@ def card(job: QueuedJob | None, report: ProgressReport | None, result: dict[str,
     """A job on its tab; nothing if there is none."""
     if job is None:
         return ""
+
     title = f"<b>{html.escape(job.title)}</b>"
     if job.status == DONE:
         return f'<div class="job done">{title} is done. {html.escape(_said(job, result))}</div>'
@@ -104,10 +105,12 @@ def row(job: QueuedJob, report: ProgressReport | None) -> str:
     reason = f'<div class="reason">{html.escape(job.reason)}</div>' if job.reason else ""
     took = f", took {duration(job.ended - job.begun)}" if job.begun and job.ended else ""
     begun = time.strftime("%d %b %H:%M", time.localtime(job.begun)) + took if job.begun else ""
+
     head = f'<span class="badge {job.status}">{job.status}</span><b>{html.escape(job.title)}</b>'
     parts = (html.escape(job.project), html.escape(job.owner), begun)
     where = f"<span>{' · '.join(part for part in parts if part)}</span>"
     command = f"<details><summary>Command line</summary><code>{html.escape(job.command)}</code></details>"
+
     return f'<div class="row">{head}{where}{body}{reason}{command}</div>'
 
 
@@ -156,6 +159,7 @@ def _view(path: Path, role: str, title: str) -> str:
         view = f'<video {led} playsinline preload="auto" class="{role}" src="{_address(path)}#t=0.01"></video>'
     else:
         view = '<p class="note">Browsers cannot play this kind of video.</p>'
+
     return f"<figure>{view}<figcaption>{title}: {name}</figcaption></figure>"
 
 

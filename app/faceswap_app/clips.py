@@ -11,7 +11,7 @@ from faceswap.errors import ConfigError
 from faceswap_app import cards
 from faceswap_app.components import TOLD, Live, warns
 from faceswap_app.desk import Desk
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 
 class Clips:
@@ -39,6 +39,7 @@ class Clips:
             visible=False,
             elem_id="clips",
         )
+
         self._player = gr.HTML(elem_id="clip-player")
 
     def connect(self, project: Any, opened: Any) -> None:

@@ -80,6 +80,7 @@ def reject(
     words += ["--duplicates"] if duplicates else []
     words += ["--where", f"sharpness<{least_sharpness:g}"] if least_sharpness else []
     words += ["--balance", f"{balance:.0f}"] if balance else []
+
     if len(words) == 3:
         raise ConfigError("it is not said what to leave out", "Tick or fill in at least one of the choices")
     return words

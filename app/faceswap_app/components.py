@@ -15,7 +15,8 @@ import gradio as gr
 
 from faceswap.documents import is_text, one_line
 from faceswap.errors import ConfigError, FaceswapError, OutputError
-from faceswap_app.projects import UPLOADS, Project, Projects
+from faceswap_app.project import Project
+from faceswap_app.projects import UPLOADS, Projects
 
 RAW = {"preprocess": False, "api_visibility": "private"}
 """Of all events. What comes from a visitor is checked where it is used: gradio's own check knows only the choices that
@@ -114,6 +115,7 @@ def uploaded(projects: Projects, files: Any) -> list[tuple[Path, str]]:
     """
     uploads_folder = Path(os.environ.get("GRADIO_TEMP_DIR", projects.folder / UPLOADS)).resolve()
     found = []
+
     for file in files if isinstance(files, list) else []:
         path = Path(file["path"]).resolve()
         if uploads_folder not in path.parents:

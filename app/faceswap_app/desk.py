@@ -11,7 +11,8 @@ from faceswap_app.counter import Counter
 from faceswap_app.excerpts import Excerpts
 from faceswap_app.journal import Journal
 from faceswap_app.keeper import Keeper
-from faceswap_app.projects import Project, Projects
+from faceswap_app.project import Project
+from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_app.quotas import Quota, Quotas
 from faceswap_app.scribe import Scribe, nowhere
@@ -58,6 +59,7 @@ def open_desk(projects: Projects, queue: Queue, quotas: Quotas | None = None, sc
     """A desk over these; nothing is limited or noted unless that is said."""
     quota = Quota(projects.folder, quotas or Quotas())
     scribe = scribe or Scribe(Journal(None))
+
     return Desk(
         projects=projects,
         queue=Counter(queue, projects, quota, scribe),

@@ -175,6 +175,7 @@ class Door:
         file = _FILE.search(_path(request))
         if file is None or not self._house.named or self._house.projects is None:
             return None
+
         try:
             allowed = visitor is not None and self._house.projects.may_fetch(file[1], visitor)
         except (OSError, ValueError):  # no path at all
@@ -186,9 +187,11 @@ class Door:
         quota = self._house.quota
         if quota is None or not self._house.named or visitor is None or not _is_upload(request):
             return None
+
         length = request.headers.get("content-length", "")
         if not length.isdecimal():
             return 411, "The request does not say how long it is."
+
         try:
             await asyncio.to_thread(quota.take_upload, visitor, int(length[:20]))
         except ConfigError as error:

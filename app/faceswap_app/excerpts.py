@@ -30,6 +30,7 @@ class Excerpts:
         with self._lock:
             before = self._latest.pop(visitor, None)
             self._latest[visitor] = place
+
         if before is not None:
             shutil.rmtree(before.parent, ignore_errors=True)
 
@@ -39,6 +40,7 @@ class Excerpts:
         except BaseException:
             shutil.rmtree(place.parent, ignore_errors=True)
             raise
+
         return place
 
     def sweep(self) -> None:

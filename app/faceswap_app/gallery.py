@@ -14,7 +14,7 @@ from faceswap.errors import ConfigError, FaceError
 from faceswap_app import commands
 from faceswap_app.components import QUICK, TOLD, Live, number, one_of, warns, warns_only
 from faceswap_app.desk import Desk
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 _KEPT = "kept"
 _ORDERS = ["time", "sharpness", "size", "brightness", "yaw", "pitch", "roll", "eyes", "mouth"]
@@ -43,6 +43,7 @@ class Gallery:
                     self._wanted = gr.Dropdown([_KEPT], label="Show", min_width=140)
                     self._by = gr.Dropdown(_ORDERS, label="Sorted by", min_width=120)
                     self._down = gr.Checkbox(label="Largest first", min_width=100)
+
                 self._faces = gr.Gallery(
                     show_label=False,
                     columns=7,
@@ -54,6 +55,7 @@ class Gallery:
                     buttons=[],
                     elem_id="faces",
                 )
+
                 self._note = gr.Markdown(elem_id="faces-note")
                 with gr.Row():
                     self._back = gr.Button("← Previous", size="sm", min_width=80, elem_id="faces-previous")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from faceswap.errors import ConfigError
 from faceswap_app.files import shortened
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 from faceswap_pipelines.swapping.origin import origin_of
 
 PROJECT, PERSON, FACES, CLIP, MODEL, RESULT = "project", "person", "faces", "clip", "model", "result"
@@ -63,11 +63,13 @@ def holding(project: Project, kind: str, name: str) -> Holding:
     """One of them. Raises ConfigError if there is none of this kind and name."""
     if kind not in KINDS:
         raise ConfigError(f"there is no kind '{kind}'", f"Choose one of: {', '.join(KINDS)}")
+
     there = [one for one in holdings(project) if one.kind == kind]
     found = next((one for one in there if one.name == name), None)
     if found is None:
         names = ", ".join(one.name for one in there) or "none"
         raise ConfigError(f"the project {project.name} has no {kind} '{name}'", f"There is: {names}")
+
     return found
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -106,10 +106,32 @@ class QueuedJob:
         pairs = ((self, other.makes), (other, self.makes))
         return any(made is not None and job.touches(made) for job, made in pairs)
 
+    def feeds(self, other: QueuedJob) -> bool:
+        """Whether it is not over, and makes what the other one reads."""
+        made = self.makes
+        if self.over or made is None or made == other.makes:
+            return False
+        return any(made == path or made in path.parents for path in other.paths)
+
+    def renamed(self, before: Path, after: Path) -> QueuedJob:
+        """The same, after a file or folder has got another name."""
+        arguments = tuple(_renamed(word, before, after) for word in self.arguments)
+        return replace(self, arguments=arguments, out=_renamed(self.out, before, after))
+
     @property
     def over(self) -> bool:
         """Whether nothing will happen to it any more by itself."""
         return self.status in OVER
+
+
+def _renamed(word: str, before: Path, after: Path) -> str:
+    """An argument, PATH or NAME=PATH, with a path that has got another name."""
+    name, equals, value = word.rpartition("=")
+    for head, text in (("", word), (name + equals, value)):
+        path = Path(text)
+        if path == before or before in path.parents:
+            return head + str(after / path.relative_to(before))
+    return word
 
 
 def read_job(folder: Path) -> QueuedJob | None:
@@ -155,9 +177,11 @@ def outcome(folder: Path) -> tuple[str, str]:
     said_last = _read_json(folder / "stdout")
     if said_last is not None and ERROR_KEY not in said_last:
         return DONE, ""
+
     log = folder / "stderr"
     said = log.read_text(encoding="utf-8", errors="replace").strip() if log.is_file() else ""
     last = said.splitlines()[-1] if said else ""
+
     if last.startswith(STOPPED):
         return HALTED, ""
     if last.startswith(ERROR):

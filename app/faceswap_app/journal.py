@@ -29,6 +29,7 @@ class Journal:
         self._handler: _Handler | None = None
         if path is None:
             return
+
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._handler = _Handler(path, maxBytes=_LARGEST, backupCount=_KEPT, encoding="ascii")

@@ -33,7 +33,8 @@ from faceswap_app.holdings import (
     settings_of,
     showing,
 )
-from faceswap_app.projects import UPLOADS, Project, Projects, can_be_model, is_unnamed
+from faceswap_app.project import Project, can_be_model, is_unnamed
+from faceswap_app.projects import UPLOADS, Projects
 from faceswap_app.queue import Queue
 from faceswap_pipelines.swapping.origin import origin_of, rename_origin
 
@@ -113,6 +114,7 @@ class Keeper:
         if kind == PROJECT:
             self.projects.check_owner(project)
             self._check_unused(new)
+
         if kind == FACES:
             raise ConfigError("faces are called after their person", "Rename the person")
         if kind == PERSON:
@@ -168,11 +170,13 @@ class Keeper:
         before = one.paths[0]
         after = before.with_name(f"{_stem(new, before.suffix)}{before.suffix}")
         pairs = list(zip(files_of_result(before), files_of_result(after), strict=True))
+
         for _, place in pairs:
             _check_free(place)
         for source, place in reversed(pairs):  # last what is seen
             if os.path.lexists(source):
                 self._move(source, place)
+
         return after.name
 
     def _move(self, before: Path, after: Path) -> Path:
@@ -196,6 +200,7 @@ class Keeper:
 
     def _take(self, project: Project, one: Holding) -> Entry:
         persons = project.persons() if one.kind in (PERSON, CLIP) else {}
+
         entry = Entry(
             id="",
             project=project.name,
@@ -213,6 +218,7 @@ class Keeper:
             project.put_persons({one.name: None})
         for key in entry.seen:
             project.change(key, clips=tuple(clip for clip in persons[key].clips if clip != one.name))
+
         return entry
 
     def take_back(self, entry: Entry) -> None:
@@ -262,10 +268,12 @@ class Keeper:
             for path in paths:
                 if path.resolve() != path:
                     raise ConfigError(f"{path} is a link, or lies in a linked folder", "Change it where it lies")
+
             stack.enter_context(self.queue.unused(paths))
             for path in paths:
                 for place in _locks_of(path):
                     lock(place, ConfigError(f"a command uses {path}", "Stop it first")).close()
+
             return stack.pop_all()
 
 

@@ -12,7 +12,7 @@ from faceswap_app.components import QUICK, Live, text_of
 from faceswap_app.counter import Counter
 from faceswap_app.desk import Desk
 from faceswap_app.jobs import RUNNING, STOPPING, WAITING
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 from faceswap_app.spots import FOLLOW_CLICKS
 from faceswap_app.tab_evaluate import EvaluateTab
 from faceswap_app.tab_faces import FacesTab

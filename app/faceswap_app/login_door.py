@@ -128,6 +128,7 @@ async def _name(request: HTTPConnection, body: bytes) -> str:
             form = await FormParser(request.headers, stream()).parse()
     except (MultiPartException, KeyError, ValueError):
         return ""
+
     name = form.get("username", "")
     return name.strip() if isinstance(name, str) else ""
 

@@ -203,6 +203,7 @@ def _wait_for_the_end(keeper: Keeper) -> None:
     before = {
         number: signal.signal(number, lambda _number, _frame: end.set()) for number in (signal.SIGINT, signal.SIGTERM)
     }
+
     try:
         while True:
             with suppress(FaceswapError):  # a disk that refuses, perhaps: there is a next time

@@ -8,10 +8,7 @@ one makes begins when that is done, and not when it was merely stopped or failed
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -35,22 +32,17 @@ from faceswap_app.jobs import (
     WAITING,
     QueuedJob,
     outcome,
-    process_of,
     read_job,
     read_result,
     write_job,
 )
+from faceswap_app.processes import Processes, environment_of
 from faceswap_pipelines.common.protocol import PROGRESS_FILE, ProgressReport, read_report
 
-AUTH = "FACESWAP_AUTH"
-"""Names, in the page's environment, a name and a password: no job gets to see them."""
-
-_PROGRAM = (sys.executable, "-m", "faceswap_cli")
 _PROGRESS = "progress.json"
 _POLL_EVERY = 0.25  # seconds
 _NO_START = "It could not be started ({error}). Remove it, and ask for it again with other names."
 _HELD = "waits for '{title}', which {status}. Start that again, or this one without it: on the Queue tab."
-_GPUS = "CUDA_VISIBLE_DEVICES"
 _GRACE = 30.0  # seconds for a job to save when the page ends
 
 
@@ -68,7 +60,7 @@ class Queue:
         found = (read_job(folder) for folder in sorted(self._folder.iterdir()) if folder.is_dir())
         self._jobs = {job.id: job for job in found if job is not None}
 
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}  # by pid: those that this page has started
+        self._processes = Processes()
         self._devices = 1
         self._served: dict[str, float] = {}  # by owner, when a job of theirs was begun last
         for job in self._jobs.values():
@@ -131,7 +123,7 @@ class Queue:
                 owner=owner,
                 place=last + 1,
             )
-            job = replace(job, after=tuple(other.id for other in self._jobs.values() if _feeds(other, job)))
+            job = replace(job, after=tuple(other.id for other in self._jobs.values() if other.feeds(job)))
 
             self._keep(job)
             self._take_over(job)
@@ -144,6 +136,7 @@ class Queue:
             for other in self._jobs.values()
             if other.over and other.status != DONE and (other.kind, other.makes) == (job.kind, job.makes)
         }
+
         for waiting in list(self._jobs.values()):
             if waiting.status == WAITING and undone & set(waiting.after):
                 after = dict.fromkeys(job.id if key in undone else key for key in waiting.after)
@@ -178,10 +171,7 @@ class Queue:
             if job.status == WAITING:
                 self._keep(replace(job, status=HALTED, reason="", ended=time.time()))
             elif job.status == RUNNING:  # asked twice, it would not save
-                process = self._alive(job)
-                if process is not None:
-                    with suppress(psutil.NoSuchProcess):
-                        process.terminate()
+                self._processes.stop(job)
                 self._keep(replace(job, status=STOPPING))  # last: it fails where the disk is full
 
     def remove(self, key: str) -> None:
@@ -190,6 +180,7 @@ class Queue:
             job = self.known(key)
             if not job.over:
                 raise ConfigError(f"this job is not over: {job.title}", "Stop it first")
+
             for waiting in self._jobs.values():
                 if waiting.status == WAITING and key in waiting.after and job.status != DONE:
                     raise ConfigError(f"'{waiting.title}' waits for this job", "Stop that first, or start this again")
@@ -210,12 +201,8 @@ class Queue:
         """Have all jobs speak of a file or folder, which may be a project, by its new name."""
         with self._lock:
             for job in list(self._jobs.values()):
-                changed = replace(
-                    job,
-                    project=after.name if before == self._folder.parent / job.project else job.project,
-                    arguments=tuple(_moved(word, before, after) for word in job.arguments),
-                    out=_moved(job.out, before, after),
-                )
+                project = after.name if before == self._folder.parent / job.project else job.project
+                changed = replace(job.renamed(before, after), project=project)
                 if changed != job:
                     self._keep(changed)
 
@@ -252,7 +239,7 @@ class Queue:
             self.stop(job.id)
 
         deadline = time.monotonic() + _GRACE
-        while any(self._alive(job) for job in running) and time.monotonic() < deadline:
+        while any(self._processes.alive(job) for job in running) and time.monotonic() < deadline:
             time.sleep(0.05)
 
         for job in running:
@@ -264,6 +251,7 @@ class Queue:
             with self._lock, suppress(OSError):  # a full disk: there may be room the next time
                 for job in self._running():
                     self._reap(job)
+
                 ready = [job for job in self._jobs.values() if job.status == WAITING and not self._is_held(job)]
                 free = self._free_devices()
                 chosen = turns.choose(ready, self._running(), self._served) if free else None
@@ -290,52 +278,34 @@ class Queue:
 
     def _start(self, job: QueuedJob) -> None:
         folder = self._folder / job.id
-
-        environment = _environment(job.device, self._devices) | {PROGRESS_FILE: str(folder / _PROGRESS)}
+        environment = environment_of(job.device, self._devices) | {PROGRESS_FILE: str(folder / _PROGRESS)}
 
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
             try:
-                # In a session of its own: Ctrl-C in the page's terminal is not meant for it.
-                process = subprocess.Popen(  # noqa: S603  # a list of arguments, none of which is read by a shell
-                    [*_PROGRAM, *job.words, "--json"],
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=environment,
-                    start_new_session=True,
-                )
+                pid = self._processes.start(job, environment, out=out, err=err)
             except (OSError, ValueError) as error:  # too long, no text, or no memory: the others get their turn
                 self._end(job, FAILED, _NO_START.format(error=error))
                 return
 
-        self._processes[process.pid] = process
         begun = time.time()
         self._served[job.owner] = begun
         with suppress(psutil.NoSuchProcess):
-            born = psutil.Process(process.pid).create_time()
-            self._keep(replace(job, status=RUNNING, pid=process.pid, born=born, begun=begun))
+            born = psutil.Process(pid).create_time()
+            self._keep(replace(job, status=RUNNING, pid=pid, born=born, begun=begun))
 
     def _reap(self, job: QueuedJob) -> None:
         """See what has become of a job whose process is gone."""
-        if self._alive(job) is None:
+        if self._processes.alive(job) is None:
             status, reason = outcome(self._folder / job.id)
             if job.status == STOPPING and status == FAILED:  # stopped before it could answer
                 status, reason = HALTED, ""
-            process = self._processes.pop(job.pid, None)
-            if process is not None:
-                process.wait()  # it has ended: nothing is left of it
+            self._processes.reap(job)
             self._end(job, status, reason)
 
     def _end(self, job: QueuedJob, status: str, reason: str) -> None:
         ended = replace(job, status=status, reason=reason, ended=time.time())
         self._keep(ended)
         self._note_end(ended)
-
-    def _alive(self, job: QueuedJob) -> psutil.Process | None:
-        """The job's process, whichever page has started it, if it has not ended."""
-        if job.pid in self._processes:
-            self._processes[job.pid].poll()  # takes note of its end: until then it counts as there
-        return process_of(job)
 
     def known(self, key: str) -> QueuedJob:
         """The job of this id. Raises ConfigError."""
@@ -347,31 +317,3 @@ class Queue:
     def _keep(self, job: QueuedJob) -> None:
         self._jobs[job.id] = job
         write_job(self._folder / job.id, job)
-
-
-def _environment(device: int, devices: int) -> dict[str, str]:
-    """Of a job: no password, and of several GPUs one."""
-    environment = {name: value for name, value in os.environ.items() if name != AUTH}
-    if devices > 1:
-        listed = os.environ.get(_GPUS, "")
-        names = listed.split(",") if listed else [str(number) for number in range(devices)]
-        environment[_GPUS] = names[min(device, len(names) - 1)]
-    return environment
-
-
-def _feeds(other: QueuedJob, job: QueuedJob) -> bool:
-    """Whether a job that is not over makes what `job` reads."""
-    made = other.makes
-    if other.over or made is None or made == job.makes:
-        return False
-    return any(made == path or made in path.parents for path in job.paths)
-
-
-def _moved(word: str, before: Path, after: Path) -> str:
-    """An argument, PATH or NAME=PATH, with a path that has got another name."""
-    name, equals, value = word.rpartition("=")
-    for head, text in (("", word), (name + equals, value)):
-        path = Path(text)
-        if path == before or before in path.parents:
-            return head + str(after / path.relative_to(before))
-    return word

@@ -61,6 +61,7 @@ class Quota:
         most = self._quotas.disk
         if not owner or most is None:
             return
+
         used = self.used(owner)
         if used + more > most or used >= most:
             wanted = f", and this needs {in_words(more)} more" if more else ""

@@ -16,7 +16,7 @@ from faceswap_app import cards
 from faceswap_app.components import TOLD, Live, warns
 from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of, settings_of
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 from faceswap_app.swap_choices import DEFAULT, WHO
 from faceswap_pipelines.swapping.origin import Origin, origin_of
 
@@ -57,9 +57,11 @@ class Results:
 
         origin = origin_of(settings_of(swapped))
         other, start = self._other(project, origin, beside)
+
         for path in (swapped, mask_of(swapped), settings_of(swapped), *([other] if other else [])):
             if path.is_file():
                 self._desk.projects.serve(path)
+
         names = {key: person.name for key, person in project.persons().items()}
         return cards.player(swapped, other, start) + _facts(swapped, origin, names)
 

@@ -73,10 +73,12 @@ def check(server: Server) -> Users | None:
 def _users_of(server: Server) -> Users | None:
     if server.auth is not None and server.users is not None:
         raise ConfigError("--auth and --users say both who may log in", "Leave one of them out")
+
     if server.users is not None:
         return Users.read(server.users)
     if server.auth is None:
         return None
+
     name, _, password = server.auth.partition(":")
     if not name or not password:
         raise ConfigError("--auth needs a user and a password", "Write it as --auth USER:PASSWORD")

@@ -27,6 +27,7 @@ class Slots:
     def turn(self, visitor: str) -> Iterator[None]:
         """While a picture is made for this visitor. Raises ConfigError if they have asked for too many others since."""
         ticket = object()
+
         with self._changed:
             line = self._lines.setdefault(visitor, [])
             line.append(ticket)
@@ -37,6 +38,7 @@ class Slots:
             self._changed.wait_for(lambda: ticket not in line or self._is_next(visitor, ticket))
             if ticket not in line:
                 raise ConfigError("other pictures were asked for meanwhile", "Wait for those")
+
             line.remove(ticket)
             if not line:
                 del self._lines[visitor]

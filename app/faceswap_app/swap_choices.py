@@ -11,7 +11,7 @@ from faceswap.config import BLENDINGS, COLOURS, SwapConfig
 from faceswap.errors import ConfigError
 from faceswap_app import commands
 from faceswap_app.components import number, one_of
-from faceswap_app.projects import KEYS, Project
+from faceswap_app.project import KEYS, Project
 
 EACH = "each"  # it is said for each person whom they become
 STAYS = ""

@@ -10,15 +10,15 @@ import gradio as gr
 
 from faceswap.errors import ConfigError
 from faceswap.media.kinds import is_picture
-from faceswap_app import cards, commands
+from faceswap_app import commands
 from faceswap_app.components import RAW, TOLD, Live, one_of, warns, warns_only
 from faceswap_app.desk import Desk
 from faceswap_app.files import files, make_folder
 from faceswap_app.holdings import settings_of
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
+from faceswap_app.tab_jobs import TabJobs
 from faceswap_pipelines.swapping.origin import origin_of
 
-KINDS = ("evaluate",)
 _REPORTS = "reports"  # the folder of a project's reports
 _EMPTY = '<p class="note">The report will appear here.</p>'
 # Nothing in the frame may run, or reach the page around it.
@@ -30,6 +30,7 @@ class EvaluateTab:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._jobs = TabJobs(desk.queue, "evaluate")
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -68,7 +69,7 @@ class EvaluateTab:
         return [
             self._start.click(warns_only(self._evaluate), wanted, None, **TOLD),
             self._compare.click(warns_only(self._evaluate_models), [project, self._models], None, **TOLD),
-            self._stop.click(warns_only(self._end), project, None, **TOLD),
+            self._stop.click(warns_only(self._jobs.stop), project, None, **TOLD),
         ]
 
     @property
@@ -79,8 +80,8 @@ class EvaluateTab:
             Live(self._clip, lambda p: (p.name, p.clips()), lambda p, _fresh: gr.Dropdown(choices=p.clips())),
             Live(self._person, lambda p: (p.name, p.persons()), _persons),
             Live(self._models, lambda p: (p.name, p.models()), lambda p, _fresh: gr.Dropdown(choices=p.models())),
-            Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
-            Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
+            self._jobs.stop_button(self._stop),
+            self._jobs.card(self._card),
             Live(self._chosen, lambda p: (p.name, _changes(p)), lambda p, _fresh: _first(list(_reports(p)))),
         ]
 
@@ -88,9 +89,11 @@ class EvaluateTab:
         """The clip that the result was made from, or, where that is not kept, after which it is called."""
         if not name or not result:
             return gr.skip()
+
         project = self._desk.projects.open(name)
         clips, made = project.clips(), next((path for path in project.finished() if path.name == result), None)
         origin = origin_of(settings_of(made)) if made else None
+
         named = [clip for clip in clips if origin and Path(clip).name == origin.video]
         named = named or [clip for clip in clips if Path(result).stem.startswith(f"{Path(clip).stem}_as_")]
         return gr.update(value=max(named, key=len, default=None))
@@ -100,6 +103,7 @@ class EvaluateTab:
         swapped = {path.name: path for path in project.finished()}
         video = swapped[one_of(result, _videos(project), "finished video")]
         who = project.persons()[one_of(person, project.persons(), "person")].name
+
         words = commands.evaluate(video, project.clip(clip), project.faceset(str(person)))
         make_folder(project.folder / _REPORTS)
         out = project.folder / _REPORTS / f"{video.stem}.html"
@@ -124,11 +128,6 @@ class EvaluateTab:
         out = project.folder / _REPORTS / f"models {' '.join(names)[:80]}.html"
         self._desk.queue.add(project.name, f"Evaluate {', '.join(names)}", words, str(out))
 
-    def _end(self, name: str | None) -> None:
-        for job in self._desk.queue.jobs():
-            if job.project == name and job.kind in KINDS and not job.over:
-                self._desk.queue.stop(job.id)
-
     def _read(self, name: str | None, chosen: str | None) -> str:
         """The report in a frame of its own."""
         if not name or not chosen:
@@ -137,15 +136,6 @@ class EvaluateTab:
         if report is None:
             raise ConfigError("this report is not there any more", "Choose another")
         return _FRAME.format(html.escape(report.read_text(encoding="utf-8", errors="replace")))
-
-    def _runs(self, project: Project) -> bool:
-        job = self._desk.queue.latest(project.name, KINDS)
-        return job is not None and not job.over
-
-    def _job_state(self, project: Project) -> Any:
-        queue = self._desk.queue
-        job = queue.latest(project.name, KINDS)
-        return job, queue.report(job) if job else None, queue.result(job) if job else {}
 
 
 def _videos(project: Project) -> list[str]:

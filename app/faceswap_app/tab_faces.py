@@ -14,9 +14,8 @@ from faceswap_app.clips import Clips
 from faceswap_app.components import TOLD, Live, number, uploaded, uploads, warn, warns, warns_only
 from faceswap_app.desk import Desk
 from faceswap_app.gallery import Gallery
-from faceswap_app.projects import KEYS, Project
-
-KINDS = ("extract", "faces")
+from faceswap_app.project import KEYS, Project
+from faceswap_app.tab_jobs import TabJobs
 
 
 class FacesTab:
@@ -24,6 +23,7 @@ class FacesTab:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._jobs = TabJobs(desk.queue, "extract", "faces")
         self._gallery, self._shelf = Gallery(desk), Clips(desk)
 
     def lay_out_hidden(self) -> None:
@@ -89,14 +89,17 @@ class FacesTab:
         """
         self._gallery.connect(project)
         self._shelf.connect(project, opened)
+
         asked = [project, self._similar, self._least]
         events = [
             self._find.click(warns_only(self._start), asked, None, **TOLD),
-            self._stop.click(warns_only(self._end), project, None, **TOLD),
+            self._stop.click(warns_only(self._jobs.stop), project, None, **TOLD),
         ]
+
         for key, files, clips in zip(KEYS, self._files, self._clips, strict=True):
             events.append(files.upload(warns(partial(self._take, key)), [project, files], files, **TOLD))
             events.append(clips.input(warns_only(partial(self._choose, key)), [project, clips], None, **TOLD))
+
         return events
 
     @property
@@ -104,7 +107,7 @@ class FacesTab:
         """What follows the disk."""
         live = [
             Live(self._card, self._job_state, lambda project, _fresh: self._job_card(project)),
-            Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
+            self._jobs.stop_button(self._stop),
             Live(self._similar, self._options, lambda p, _fresh: self._options(p)[0] or 0),
             Live(self._least, self._options, lambda p, _fresh: self._options(p)[1]),
             *self._gallery.live,
@@ -142,42 +145,32 @@ class FacesTab:
         persons = {key: person for key, person in project.persons().items() if person.clips}
         if not persons:
             raise ConfigError("there is no footage yet", "Drop a video of each person into the fields above")
+
         for key, person in persons.items():
             clips = [project.clip(clip) for clip in person.clips]
             words = commands.extract(clips, project.faceset(key), max(0.0, number(similar) or 0.0), number(least))
             self._desk.queue.add(project.name, f"Find faces of {person.name}", words)
-
-    def _end(self, name: str | None) -> None:
-        """Stop what runs, and what waits behind it."""
-        for job in self._desk.queue.jobs():
-            if job.project == name and job.kind in KINDS and not job.over:
-                self._desk.queue.stop(job.id)
-
-    def _runs(self, project: Project) -> bool:
-        job = self._desk.queue.latest(project.name, KINDS)
-        return job is not None and not job.over
 
     def _options(self, project: Project) -> tuple[float | None, float | None]:
         """As they were the last time: with others all footage would be gone through anew."""
         job = self._desk.queue.latest(project.name, ("extract",))
         return commands.extraction_options(job.arguments if job else ())
 
-    def _jobs(self, project: Project) -> list[Any]:
+    def _shown_jobs(self, project: Project) -> list[Any]:
         """The latest of each person: two are usually started at once."""
         latest: dict[str, Any] = {}
-        for job in self._desk.queue.jobs():
-            if job.project == project.name and job.kind in KINDS:
-                latest.pop(job.title, None)
-                latest[job.title] = job
+        for job in self._jobs.of(project.name):
+            latest.pop(job.title, None)
+            latest[job.title] = job
         found = list(latest.values())
         return [job for job in found if not job.over] or found[-2:]
 
     def _job_state(self, project: Project) -> Any:
-        return [(job, self._desk.queue.report(job)) for job in self._jobs(project)]
+        return [(job, self._desk.queue.report(job)) for job in self._shown_jobs(project)]
 
     def _job_card(self, project: Project) -> str:
         queue = self._desk.queue
-        shown = [cards.card(job, queue.report(job), queue.result(job)) for job in self._jobs(project)]
+        shown = [cards.card(job, queue.report(job), queue.result(job)) for job in self._shown_jobs(project)]
         return f'<div class="jobs">{"".join(shown)}</div>'
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from faceswap.errors import ConfigError
 from faceswap_app.components import RAW, Live, number, one_of, warns
 from faceswap_app.desk import Desk
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 if TYPE_CHECKING:  # it loads torch: not before somebody looks
     from faceswap.visuals.plots import ThumbnailMap

@@ -14,7 +14,7 @@ from faceswap_app import cards, commands
 from faceswap_app.access import owns
 from faceswap_app.components import TOLD, Live, number, warns, warns_only
 from faceswap_app.desk import Desk
-from faceswap_app.projects import AGREES, INVENTED, KEYS, Person, Project
+from faceswap_app.project import AGREES, INVENTED, KEYS, Person, Project
 from faceswap_app.tidy import Tidy
 
 _DEMO = "demo"
@@ -95,13 +95,16 @@ class ProjectTab:
             [self._create.click, self._name.submit], warns(self._make), self._name, [project, self._name], **TOLD
         )
         demo = self._demo.click(warns(self._make_demo), self._minutes, project, **TOLD)
+
         events = [made, demo, self._more.click(warns_only(self._add), project, None, **TOLD)]
         events.append(self._shared.input(warns_only(self._share), [project, self._shared], None, **TOLD))
         events += self._tidy.connect(project)
+
         for key, name, consent, remove in zip(KEYS, self._names, self._consents, self._removes, strict=True):
             events.append(remove.click(warns_only(partial(self._remove, key)), project, None, **TOLD))
             gr.on([name.blur, name.submit], warns(partial(self._rename, key)), [project, name], name, **TOLD)
             events.append(consent.input(warns_only(partial(self._agree, key)), [project, consent], None, **TOLD))
+
         return events
 
     @property

@@ -44,6 +44,7 @@ class QueueTab:
             " needs what another one makes waits until that is done. Users take turns; the order of your own is yours"
             " to change. Each shows the command line that does the same in a terminal or a script."
         )
+
         notify = gr.Button("Tell me when a job has ended", size="sm", elem_id="notify")
         notify.click(warns(_say_whether), gr.Textbox(visible=False), None, js=_ALLOW, **TOLD)
         gr.render(inputs=self._version, queue=False, show_progress="hidden")(self._rows)
@@ -65,6 +66,7 @@ class QueueTab:
             gr.Markdown(f"*Jobs of others that wait or run: {hidden}.*")
         if not jobs:
             gr.Markdown("*Nothing has been asked for yet.*")
+
         for job in _as_shown(jobs):
             self._row(job)
 

@@ -15,18 +15,13 @@ from typing import Any
 import gradio as gr
 
 from faceswap.config import BLENDINGS, COLOURS
-from faceswap.errors import ConfigError, FaceswapError
 from faceswap.media.kinds import is_picture
-from faceswap_app import cards, commands
+from faceswap_app import commands
 from faceswap_app.components import (
-    QUICK,
-    RAW,
     TOLD,
     Live,
-    check_payload,
     number,
     one_of,
-    text_of,
     uploaded,
     uploads,
     warns,
@@ -34,7 +29,8 @@ from faceswap_app.components import (
 )
 from faceswap_app.desk import Desk
 from faceswap_app.holdings import mask_of
-from faceswap_app.projects import KEYS, Project
+from faceswap_app.preview import Preview
+from faceswap_app.project import KEYS, Project
 from faceswap_app.results import Results
 from faceswap_app.spots import Spot, clicked, mapping_of, turned
 from faceswap_app.swap_choices import (
@@ -47,14 +43,12 @@ from faceswap_app.swap_choices import (
     STAYS,
     WHO,
     WRITTEN,
-    asked_to_see,
-    faces_in_words,
     known_persons,
     recognised,
     wanted_swap,
 )
+from faceswap_app.tab_jobs import TabJobs
 
-KINDS = ("swap",)
 _CODECS = [
     ("H.264: plays everywhere", "h264"),
     ("H.265: smaller files", "h265"),
@@ -67,17 +61,17 @@ _PICTURES = (".png", ".jpg", ".jpeg")  # that can be written
 
 
 class SwapTab:
-    """Its parts, and what its buttons do; the finished ones are in `Results`."""
+    """Its parts, and what its buttons do; a frame before and after is in `Preview`, the finished ones in `Results`."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._finished = Results(desk)
+        self._jobs = TabJobs(desk.queue, "swap")
+        self._preview, self._finished = Preview(desk), Results(desk)
 
     def lay_out_hidden(self) -> None:
         """What tells the browser that persons or models are others: outside of the tabs, built when they are opened."""
         self._cast = gr.Textbox(visible="hidden")
-        self._clicked = gr.Textbox(visible="hidden", elem_id="clicked-face")
-        self._spots = gr.State([])
+        self._preview.lay_out_hidden()
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -86,23 +80,7 @@ class SwapTab:
                 self._lay_out_choices()
 
             with gr.Column(scale=7, min_width=300):
-                self._slider = gr.ImageSlider(
-                    label="Before and after: drag the line; click a face to say who it becomes",
-                    interactive=False,
-                    format="jpeg",
-                    max_height=420,
-                    buttons=["fullscreen"],
-                    elem_id="before-after",
-                )
-
-                # What is seen, and how.
-                self._frame = gr.Slider(1, 2, 1, step=1, label="Frame", elem_id="frame")
-                self._note = gr.HTML("Choose a clip and a model to see it swapped.", elem_id="preview-note")
-                self._outline = gr.Checkbox(True, label="Outline the faces that are found", elem_id="outline")
-
-                # Moving pictures: a part, and the whole.
-                self._play_here = gr.Button("Play two seconds from this frame, swapped", size="sm", elem_id="play-here")
-                self._excerpt = gr.HTML(elem_id="excerpt")
+                self._preview.lay_out()
                 self._finished.lay_out()
 
     def _lay_out_choices(self) -> None:
@@ -174,15 +152,7 @@ class SwapTab:
 
         `opened`: the event of this tab's being opened.
         """
-        view = {
-            "fn": self._preview,
-            "inputs": [project, self._frame, self._outline, *self._inputs(PREVIEWED)],
-            "outputs": [self._slider, self._frame, self._note, self._spots],
-            "concurrency_limit": None,  # each visitor has a turn of their own: see Slots
-            "show_progress": "minimal",
-            "show_progress_on": [self._slider],
-            **RAW,
-        }
+        view = self._preview.view(project, self._inputs(PREVIEWED))
 
         # Who can be put in depends on the model, and who is seen in the clip: first that, then the picture.
         asked = [project, self._clip, self._model, self._face, self._to]
@@ -190,33 +160,29 @@ class SwapTab:
         offered = [self._clip.change, self._model.change, self._cast.change, self._face.change]
         gr.on(offered, warns(self._offer), asked, choices, **TOLD).then(**view)
 
-        pointed = [project, self._model, self._clicked, self._spots, self._face, *self._maps]
-        said = self._clicked.change(warns(self._point), pointed, [self._face, *self._maps], **TOLD)
+        pointed = [project, self._model, self._preview.clicked, self._preview.spots, self._face, *self._maps]
+        said = self._preview.clicked.change(warns(self._point), pointed, [self._face, *self._maps], **TOLD)
         said.then(**view)
 
-        changed = [part.input for part in (self._to, self._colour, self._blending, self._outline, *self._maps)]
+        changed = [part.input for part in (self._to, self._colour, self._blending, *self._maps)]
         changed += [look.release for look in self._looks] + [self._least.blur, self._least.submit]
-        # Arrow keys move the slider without a release.
-        gr.on([opened, self._frame.input, self._frame.release, *changed], trigger_mode="always_last", **view)
+        gr.on([opened, *self._preview.changed, *changed], trigger_mode="always_last", **view)
 
-        played = [project, self._frame, *self._inputs(PREVIEWED)]
-        playing = {"concurrency_limit": None, "show_progress": "minimal", **RAW}
-        self._play_here.click(warns(self._play), played, self._excerpt, **playing)
-        gr.on([project.change, self._clip.change], lambda: "", None, self._excerpt, **QUICK)
+        self._preview.connect(project, self._clip, self._inputs(PREVIEWED))
 
         told = [project, self._face, self._to, self._clip, self._model, *self._maps]
         for part in (self._cast, self._clip, self._model, self._face, self._to, *self._maps):
             part.change(warns(self._in_words), told, self._who, **TOLD)
 
         for button, place in ((self._here_first, self._first), (self._here_last, self._last)):
-            button.click(lambda frame: frame, self._frame, place, **TOLD)
+            button.click(lambda frame: frame, self._preview.frame, place, **TOLD)
         self._finished.connect(project)
 
         inputs = [project, *self._inputs(WRITTEN)]
         return [
             self._upload.upload(warns(self._take), [project, self._upload], [self._upload, self._clip], **TOLD),
             self._start.click(warns_only(self._render), inputs, None, **TOLD),
-            self._stop.click(warns_only(self._end), project, None, **TOLD),
+            self._stop.click(warns_only(self._jobs.stop), project, None, **TOLD),
         ]
 
     @property
@@ -226,8 +192,8 @@ class SwapTab:
             Live(self._clip, lambda p: (p.name, p.clips()), _clips),
             Live(self._model, lambda p: (p.name, p.models()), _models),
             Live(self._cast, _cast, lambda p, _fresh: json.dumps(_cast(p))),
-            Live(self._stop, self._runs, lambda p, _fresh: gr.Button(interactive=self._runs(p))),
-            Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
+            self._jobs.stop_button(self._stop),
+            self._jobs.card(self._card),
             *self._finished.live,
         ]
 
@@ -294,52 +260,6 @@ class SwapTab:
         said = f"In {Path(str(clip)).name}{cast} {who} gets the face of {names.get(str(to), '')}."
         return f'<p class="note">{html.escape(said + unknown)}</p>'
 
-    def _preview(self, name: str | None, frame: object, outline: object, *values: object) -> list[Any]:
-        """A frame before and after; what is missing is said below, not in a message: nothing was asked for."""
-        said = dict(zip(PREVIEWED, values, strict=True))
-        if not name or not said["clip"] or not said["model"]:
-            missing = "Train a model first" if said["clip"] else "Add a clip on the Faces tab first"
-            return [None, gr.skip(), f"{missing} to see it swapped.", []]
-        from faceswap_app import backend
-
-        try:
-            for payload in (name, *values):
-                check_payload(payload)
-
-            asked = asked_to_see(self._desk.projects.open(name), frame, said)
-            with self._desk.turn():
-                shown = backend.before_and_after(asked.clip, asked.model, asked.settings, asked.index, asked.min_face)
-        except FaceswapError as error:
-            return [gr.skip(), gr.skip(), text_of(error), gr.skip()]
-
-        index, count = asked.index, asked.count
-        names = {key: person.name for key, person in asked.project.persons().items()}
-        place = f"Frame {index + 1:,} of {count:,} · {backend.timecode(asked.clip, index)}. " if count > 1 else ""
-        note = place + faces_in_words(shown.faces, names)
-        before = backend.outlined(shown) if outline else shown.before
-        # A slider that was moved on meanwhile stays where it is.
-        place_again = {} if number(frame) == index + 1 else {"value": index + 1}
-        slider = gr.Slider(minimum=1, maximum=max(2, count), visible=count > 1, **place_again)
-        spots = [
-            Spot(box=box, looks_like=whose, becomes=becomes)
-            for (box, becomes), whose in zip(shown.faces, shown.looks_like, strict=True)
-        ]
-        return [(before, shown.after), slider, html.escape(note), spots]
-
-    def _play(self, name: str | None, frame: object, *values: object) -> str:
-        """Some seconds from the frame on that is shown, swapped as the whole clip would be."""
-        from faceswap_app import backend
-
-        said = dict(zip(PREVIEWED, values, strict=True))
-        asked = asked_to_see(self._desk.projects.open(name), frame, said)
-        if asked.count == 1:
-            raise ConfigError("a picture does not play", "Look at it above")
-
-        def render(out: Path) -> None:
-            backend.excerpt(asked.clip, asked.model, asked.settings, asked.index, out, min_face=asked.min_face)
-
-        return cards.clip(self._desk.excerpt(render))
-
     def _point(
         self, name: str | None, model: object, place: object, spots: list[Spot], face: object, *maps: object
     ) -> list[Any]:
@@ -378,20 +298,6 @@ class SwapTab:
         )
         words = commands.swap(file, folder, wanted)
         queue.add(project.name, f"Swap {file.name}: face of {' and '.join(givers)}", words, str(out))
-
-    def _end(self, name: str | None) -> None:
-        for job in self._desk.queue.jobs():
-            if job.project == name and job.kind in KINDS and not job.over:
-                self._desk.queue.stop(job.id)
-
-    def _runs(self, project: Project) -> bool:
-        job = self._desk.queue.latest(project.name, KINDS)
-        return job is not None and not job.over
-
-    def _job_state(self, project: Project) -> Any:
-        queue = self._desk.queue
-        job = queue.latest(project.name, KINDS)
-        return job, queue.report(job) if job else None, queue.result(job) if job else {}
 
 
 def _suffix(clip: Path, codec: str) -> str:

@@ -10,14 +10,14 @@ import gradio as gr
 
 from faceswap.config import DECODERS, LATENTS, PRESETS
 from faceswap.errors import ConfigError, FaceswapError
-from faceswap_app import cards, commands
+from faceswap_app import commands
 from faceswap_app.charts import curves
 from faceswap_app.components import TOLD, Live, number, one_of, warns, warns_only
 from faceswap_app.desk import Desk
 from faceswap_app.jobs import FAILED, HALTED
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
+from faceswap_app.tab_jobs import TabJobs
 
-KINDS = ("train",)
 _NEW = "a new model"
 _PRESETS = [
     ("what suits this computer: nano, or base with a GPU", commands.AUTO),
@@ -40,6 +40,7 @@ class TrainTab:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._jobs = TabJobs(desk.queue, "train")
 
     def lay_out(self) -> None:
         """Puts everything in its place."""
@@ -102,9 +103,9 @@ class TrainTab:
         """What follows the disk."""
         return [
             Live(self._model, lambda p: (p.name, p.models()), _models),
-            Live(self._start, self._runs, lambda p, _fresh: gr.Button(interactive=not self._runs(p))),
+            Live(self._start, self._jobs.run, lambda p, _fresh: gr.Button(interactive=not self._jobs.run(p))),
             Live(self._stop, self._pausing, lambda p, _fresh: gr.Button(**self._pausing(p))),
-            Live(self._card, self._job_state, lambda p, _fresh: cards.card(*self._job_state(p))),
+            self._jobs.card(self._card),
             Live(self._curves, lambda p: _changed(_shown(p) / "stats.jsonl"), _curves),
             Live(self._preview, lambda p: _changed(_picture(p)), _preview),
             Live(self._before, lambda p: (_changed(_picture(p)) is None, p.persons()), _before),
@@ -138,7 +139,7 @@ class TrainTab:
         project = self._desk.projects.open(name)
 
         pending = {job.kind for job in self._desk.queue.jobs() if job.project == project.name and not job.over}
-        if pending & set(KINDS):
+        if "train" in pending:
             raise ConfigError("a model of this project is being trained already", "Pause it first")
 
         training = commands.Training(
@@ -165,7 +166,7 @@ class TrainTab:
 
     def _pause(self, name: str) -> None:
         """Stop the training that runs; or go on with the one that was stopped, for what was left of its time."""
-        job = self._desk.queue.latest(name, KINDS)
+        job = self._jobs.latest(name)
         if job is None:
             raise ConfigError("nothing is being trained", "Press Train")
         if job.over:
@@ -175,18 +176,9 @@ class TrainTab:
 
     def _pausing(self, project: Project) -> dict[str, Any]:
         """What the button beside Train does."""
-        job = self._desk.queue.latest(project.name, KINDS)
+        job = self._jobs.latest(project.name)
         halted = job is not None and job.status in (HALTED, FAILED)
-        return {"value": "Resume" if halted else "Pause", "interactive": halted or self._runs(project)}
-
-    def _runs(self, project: Project) -> bool:
-        job = self._desk.queue.latest(project.name, KINDS)
-        return job is not None and not job.over
-
-    def _job_state(self, project: Project) -> Any:
-        queue = self._desk.queue
-        job = queue.latest(project.name, KINDS)
-        return job, queue.report(job) if job else None, queue.result(job) if job else {}
+        return {"value": "Resume" if halted else "Pause", "interactive": halted or self._jobs.run(project)}
 
 
 def _persons_of(project: Project, model: Path | None) -> list[str]:

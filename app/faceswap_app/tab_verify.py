@@ -12,7 +12,7 @@ from faceswap.documents import one_line
 from faceswap.errors import ConfigError
 from faceswap_app.components import QUICK, RAW, Live, uploaded, uploads, warns
 from faceswap_app.desk import Desk
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 _LONGEST_LABEL = 30  # characters before a colon that name what follows
 

@@ -13,7 +13,7 @@ from faceswap_app.bin import Entry
 from faceswap_app.components import TOLD, Live, warns, warns_only
 from faceswap_app.desk import Desk
 from faceswap_app.holdings import PERSON, PROJECT, Holding, holding, holdings, in_words, showing, size_of
-from faceswap_app.projects import Project
+from faceswap_app.project import Project
 
 _BIN, _NOW = "bin", "now"
 _HOW = [("Into the bin: it can be taken back for a week", _BIN), ("For good, at once", _NOW)]
@@ -96,11 +96,13 @@ class Tidy:
         thrown = sum(self._keeper.size(entry) for entry in self._keeper.thrown())
         who = self._desk.projects.who()
         everything = size_of(self._desk.projects.folder) if who is None else self._desk.quota.used(who)
+
         parts = {
             "this project": size_of(project.folder),
             "all projects" if who is None else f"all projects of {html.escape(who)}": everything,
             "of that in the bin" if who is None else "in the bin": thrown,
         }
+
         return (
             '<p class="note">' + " · ".join(f"{what}: <b>{in_words(size)}</b>" for what, size in parts.items()) + "</p>"
         )
@@ -140,11 +142,13 @@ class Tidy:
         project, one = self._holding(name, what)
         if how == _NOW:
             self._desk.projects.check_owner(project)
+
         with_all = bool(everything) and one.kind == PERSON
         entries = self._keeper.throw_away(project, one.kind, one.name, everything=with_all)
         if how == _NOW:
             self._keeper.delete(entries)
         self._note("deleted for good" if how == _NOW else "thrown away", entries)
+
         where = "Deleted for good" if how == _NOW else "In the bin for a week"
         gr.Info(html.escape(f"{where}: {'; '.join(entry.title for entry in entries)}."), title="")
         return [self._projects_now(name), _BIN, None]

@@ -55,6 +55,7 @@ class Secret:
     def parse(cls, text: str) -> Self:
         """What a line says behind the name. Raises ValueError."""
         kind, cost, block, passes, salt, digest = text.split(":")
+
         secret = cls(
             salt=base64.b64decode(salt, validate=True),
             digest=base64.b64decode(digest, validate=True),
@@ -62,6 +63,7 @@ class Secret:
             block=int(block),
             passes=int(passes),
         )
+
         if kind != _KIND or not secret._can_be():
             raise ValueError("no hash that this program makes")
         return secret
@@ -133,6 +135,7 @@ class Users:
         stamp = _stamp(self._path) if self._path else self._stamp
         if self._path is None or stamp == self._stamp:
             return set()
+
         try:
             fresh = _parsed(self._path)
         except ConfigError:

@@ -48,11 +48,13 @@ def main() -> None:
     """What `start.main` begins, once this is imported."""
     print_stacks_on_signal()
     keep_freed_memory()
+
     if "app" not in sys.argv[1:2]:  # the page stays: each of its jobs looks for itself how busy the machine is then
         sleep_while_waiting()
     if isinstance(sys.stdout, TextIOWrapper):  # it is told names of files, which need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 otherwise writes its settings over the progress bars
+
     if "--json" in sys.argv:
         _run_for_programs()
     app()

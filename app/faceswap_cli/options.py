@@ -82,10 +82,12 @@ def mapping(texts: Sequence[str], source: str | None, target: str | None, face: 
     if nothing is said of that. Raises UsageError."""
     if texts and (source or target):
         raise UsageError("--map says already who becomes whom", "Leave out --from and --to")
+
     if face and (texts or source):
         raise UsageError("--face and --map or --from are two ways to choose", "Leave one of them out")
     if source and not target:
         raise UsageError(f"it is not said whom '{source}' becomes", "Add --to PERSON")
+
     if source:
         return [f"{source}={target}"]
     return list(texts) or ([] if face or target else None)

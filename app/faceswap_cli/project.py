@@ -15,7 +15,8 @@ from faceswap_cli.terminal import UsageError, job_errors, print_result
 
 if TYPE_CHECKING:  # they take a moment to load: not for --help
     from faceswap_app.keeper import Keeper
-    from faceswap_app.projects import Project, Projects
+    from faceswap_app.project import Project
+    from faceswap_app.projects import Projects
 
 project_app = typer.Typer(
     no_args_is_help=True,

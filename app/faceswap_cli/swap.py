@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from faceswap.config import SwapConfig
 from faceswap_cli.batch import BATCH_STATE, run_batch, tell_passed_over
 from faceswap_cli.options import (
     Device,
@@ -26,6 +28,8 @@ from faceswap_cli.terminal import UsageError, job_errors, print_result, run_with
 
 if TYPE_CHECKING:  # it loads torch; only its types are needed here
     from faceswap_pipelines.swapping.job import SwapJob
+
+_SETTINGS = [field.name for field in fields(SwapConfig)]
 
 
 def swap(
@@ -82,8 +86,7 @@ def swap(
         typer.Option(
             "--set",
             metavar="NAME=VALUE",
-            help="Any other setting, repeatable: colour=reinhard, blending=alpha, opacity, scale, erode, feather,"
-            " skin, features, gaze, sharpen, grain, smooth, fade, occlusion, profiles.",
+            help=f"Any other setting, repeatable, such as colour=reinhard or blending=alpha: {', '.join(_SETTINGS)}.",
         ),
     ] = None,
     label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,

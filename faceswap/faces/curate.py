@@ -76,10 +76,12 @@ class Condition:
             raise ConfigError(
                 f"'{text}' is not a condition", "Write KEY<VALUE or KEY>VALUE in quotes, for example 'sharpness<0.1'"
             )
+
         key, sign, limit = match.groups()
         if key not in (*KEYS, OCCLUDED):
             known = ", ".join((*KEYS, OCCLUDED))
             raise ConfigError(f"'{key}' is not a measure of a face", f"Use one of {known}")
+
         return cls(key, sign, float(limit))
 
     @property

@@ -68,11 +68,13 @@ class MTCNNDetector:
     def _faces(self, boxes: Any, scores: Any, points: Any, back: np.ndarray) -> list[Detection]:
         if boxes is None:
             return []
+
         faces = []
         for box, score, landmarks in zip(boxes, scores, points, strict=True):
             five = np.asarray(landmarks, np.float64) * back
             if score < self._min_score or np.ptp(five) < 4:
                 continue
+
             left, top, right, bottom = (float(v) for v in np.asarray(box, np.float64) * np.tile(back, 2))
             faces.append(Detection((left, top, right, bottom), float(score), five))
         return sorted(faces, key=lambda face: (face.box[0] - face.box[2]) * (face.box[3] - face.box[1]))

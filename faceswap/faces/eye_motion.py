@@ -112,6 +112,7 @@ def _moved_lids(
     rim = _RIM * half * (1 - x**2).clamp_min(0)
     lashes = torch.minimum(_LASHES * half, gap / 2)
     sunk = ((shut - _SINK_FROM) / (1 - _SINK_FROM)).clamp(0, 1)
+
     return _Lids(
         upper=upper,
         lower=lower + rim * shut.clamp_min(0),

@@ -12,24 +12,17 @@ Sorting puts a number and a tilde before the names of the pictures; what follows
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import math
 import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from faceswap.database import (
     array_of,
     create_database,
-    exact_time,
     is_damage,
     lock,
     of_kind,
@@ -37,106 +30,25 @@ from faceswap.database import (
     reading,
     transaction,
 )
-from faceswap.documents import parse_json, storable
+from faceswap.documents import storable
 from faceswap.errors import FaceError, MediaError, OutputError
-from faceswap.faces.align import natural_side
-from faceswap.faces.quality import Measures
-from faceswap.geometry import Similarity
+from faceswap.faces.faceset_format import (
+    INDICES,
+    REPLACE_FACE,
+    TABLES,
+    VERSION,
+    FaceRecord,
+    Source,
+    from_row,
+    to_row,
+    to_source,
+    upgrade,
+)
 from faceswap.media.fingerprint import fingerprint
 from faceswap.media.pictures import read_picture, write_picture
-from faceswap.types import AlignedFace, Embedding, Face, Picture
+from faceswap.types import AlignedFace, Embedding, Picture
 
-_VERSION = 3
-_SCHEMA = """
-CREATE TABLE about (
-    crop_size INTEGER NOT NULL,           -- side of every crop; 0: each is as large as its face in the footage
-    person BLOB                           -- whose faces these are: 128 float64, little-endian
-);
-CREATE TABLE source (
-    id INTEGER PRIMARY KEY,
-    path TEXT NOT NULL,
-    fingerprint TEXT NOT NULL UNIQUE,     -- of the file's content, the frames asked for, and how it is extracted
-    next_frame INTEGER NOT NULL DEFAULT 0,
-    finished INTEGER NOT NULL DEFAULT 0,
-    content TEXT NOT NULL DEFAULT ''      -- the fingerprint without the last of these
-);
-CREATE TABLE face (
-    file TEXT PRIMARY KEY,                -- name inside faces/, without a number from sorting
-    source INTEGER NOT NULL REFERENCES source(id),
-    frame INTEGER NOT NULL,
-    time TEXT NOT NULL,                   -- exact seconds, as a fraction
-    track INTEGER NOT NULL,
-    presence REAL NOT NULL,
-    points BLOB NOT NULL,                 -- 468 x 3 float32, little-endian, pixels of the source
-    transform TEXT NOT NULL,              -- JSON: a, b, tx, ty from source to crop pixels
-    size REAL NOT NULL,                   -- this and the next ones: see faceswap.faces.quality.Measures
-    sharpness REAL NOT NULL,
-    brightness REAL NOT NULL,
-    yaw REAL NOT NULL,
-    pitch REAL NOT NULL,
-    roll REAL NOT NULL,
-    eyes REAL NOT NULL,
-    mouth REAL NOT NULL,
-    embedding BLOB,                       -- 128 float64, little-endian, once somebody has asked who it is
-    reason TEXT,                          -- why it is rejected; NULL: it is kept
-    cluster INTEGER                       -- its group, 1 the largest, once somebody has asked for groups
-);
-CREATE TABLE change (                     -- of states, by commands that can be undone
-    id INTEGER PRIMARY KEY,
-    command TEXT NOT NULL
-);
-CREATE TABLE changed (
-    change INTEGER NOT NULL REFERENCES change(id) ON DELETE CASCADE,
-    file TEXT NOT NULL,
-    before TEXT                           -- the reason that it had
-);
-"""
-_INDICES = """
-CREATE INDEX source_content ON source (content);
-CREATE INDEX face_source ON face (source, frame);
-"""
 _SUPERSEDED = "found anew with other settings"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """A video or picture that faces are taken from in some way, and how far the work on it has come."""
-
-    id: int
-    path: Path
-    next_frame: int
-    """The first frame not looked at yet."""
-    finished: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceRecord:
-    """One face of a faceset, without its picture."""
-
-    file: str
-    """Name inside `faces/`, without a number from sorting."""
-    source: int
-    frame: int
-    time: Fraction
-    face: Face
-    to_crop: Similarity
-    measures: Measures
-    reason: str | None = None
-    """Why it is rejected; None for a face that is kept."""
-    embedding: Embedding | None = None
-    """Who it is, once somebody has asked."""
-    cluster: int | None = None
-    """The group of look-alikes that it was put into, 1 for the largest, once somebody has asked for groups."""
-
-    @property
-    def side(self) -> int:
-        """Of the crop, in pixels."""
-        return round(self.to_crop.scale * natural_side(self.face.points))
-
-    @property
-    def kept(self) -> bool:
-        """Whether training uses it."""
-        return self.reason is None
 
 
 class Faceset(AbstractContextManager["Faceset"]):
@@ -166,7 +78,7 @@ class Faceset(AbstractContextManager["Faceset"]):
                 with closing(lock(folder / ".lock", taken)):
                     if not path.exists():
                         about = ("INSERT INTO about (crop_size) VALUES (?)", (crop_size or 0,))
-                        create_database(path, _SCHEMA + _INDICES, _VERSION, about)
+                        create_database(path, TABLES + INDICES, VERSION, about)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the faceset folder {folder} cannot be written ({error})", "Choose another folder with --out"
@@ -180,6 +92,7 @@ class Faceset(AbstractContextManager["Faceset"]):
                 f"the faceset {folder} holds crops {holds}, not of {crop_size} px",
                 "Leave out --size, or name another folder",
             )
+
         return faceset
 
     @classmethod
@@ -195,7 +108,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         try:
             database, version = open_database(path)
             if version == 2:
-                version = _upgrade(database)
+                version = upgrade(database)
         except sqlite3.Error as error:
             if is_damage(error):
                 raise _damaged(folder, str(error)) from error
@@ -204,10 +117,10 @@ class Faceset(AbstractContextManager["Faceset"]):
                 "Check that its folder may be written to, and that no other program has it open",
             ) from error
 
-        if version != _VERSION:
+        if version != VERSION:
             database.close()
             raise FaceError(
-                f"the faceset {folder} was made by another version of this program (format {version}, not {_VERSION})",
+                f"the faceset {folder} was made by another version of this program (format {version}, not {VERSION})",
                 "Extract again into a new folder",
             )
 
@@ -221,9 +134,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         """Close the database; further use is an error."""
         self._db.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _transaction(self) -> AbstractContextManager[None]:
@@ -276,7 +187,7 @@ class Faceset(AbstractContextManager["Faceset"]):
 
         with self._reading():
             [row] = self._rows("SELECT id, path, next_frame, finished FROM source WHERE fingerprint = ?", key)
-            return _to_source(row)
+            return to_source(row)
 
     @staticmethod
     def content_of(path: Path) -> str:
@@ -297,7 +208,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         """Everything that faces were taken from, in the order in which it was begun."""
         with self._reading():
             return [
-                _to_source(row) for row in self._rows("SELECT id, path, next_frame, finished FROM source ORDER BY id")
+                to_source(row) for row in self._rows("SELECT id, path, next_frame, finished FROM source ORDER BY id")
             ]
 
     def add(self, source: Source, faces: Iterable[tuple[AlignedFace, FaceRecord]], next_frame: int) -> None:
@@ -310,14 +221,9 @@ class Faceset(AbstractContextManager["Faceset"]):
                 pass  # taking the results raises what went wrong
         self._names().update({record.file: self.path(record).name for _, record in faces})
 
-        rows = [_to_row(record) for _, record in faces]
+        rows = [to_row(record) for _, record in faces]
         with self._transaction():
-            self._db.executemany(
-                "INSERT OR REPLACE INTO face (file, source, frame, time, track, presence, points, transform, size,"
-                " sharpness, brightness, yaw, pitch, roll, eyes, mouth, embedding, reason, cluster)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
-            )
+            self._db.executemany(REPLACE_FACE, rows)
             self._db.execute("UPDATE source SET next_frame = ? WHERE id = ?", (next_frame, source.id))
 
     def finish(self, source: Source) -> None:
@@ -357,7 +263,7 @@ class Faceset(AbstractContextManager["Faceset"]):
         present = self._names()
         with self._reading():
             rows = self._rows("SELECT * FROM face ORDER BY source, frame, file")
-            records = [_from_row(row) for row in rows if row[0] in present]
+            records = [from_row(row) for row in rows if row[0] in present]
         return [record for record in records if record.kept or not kept_only]
 
     def named(self, files: Iterable[str]) -> list[FaceRecord]:
@@ -367,18 +273,20 @@ class Faceset(AbstractContextManager["Faceset"]):
         """
         known = {record.file: record for record in self.records()}
         names = [Path(file).name.rpartition("~")[2] for file in files]
+
         if unknown := [name for name in names if name not in known]:
             raise FaceError(
                 f"the faceset {self.folder} has no face '{unknown[0]}'",
                 f"See what is there: faceswap faces list {self.folder}",
             )
+
         return [known[name] for name in dict.fromkeys(names)]
 
     def last_kept(self, source: Source) -> FaceRecord | None:
         """The latest kept face of `source`."""
         latest = "SELECT * FROM face WHERE source = ? AND reason IS NULL ORDER BY frame DESC LIMIT 1"
         with self._reading():
-            return next((_from_row(row) for row in self._rows(latest, source.id)), None)
+            return next((from_row(row) for row in self._rows(latest, source.id)), None)
 
     @property
     def person(self) -> Embedding | None:
@@ -411,8 +319,10 @@ class Faceset(AbstractContextManager["Faceset"]):
         """
         before = dict(self._rows("SELECT file, reason FROM face"))
         rows = [(file, before[file]) for file, reason in reasons.items() if before[file] != reason]
+
         if not rows:
             return 0
+
         with self._transaction():
             change = self._db.execute("INSERT INTO change (command) VALUES (?)", (command,)).lastrowid
             self._db.executemany("INSERT INTO changed VALUES (?, ?, ?)", [(change, *row) for row in rows])
@@ -427,8 +337,10 @@ class Faceset(AbstractContextManager["Faceset"]):
         changes = self._rows("SELECT id, command FROM change ORDER BY id DESC LIMIT 1")
         if not changes:
             return None
+
         [(change, command)] = changes
         rows = self._rows("SELECT before, file FROM changed WHERE change = ?", change)
+
         with self._transaction():
             self._db.executemany("UPDATE face SET reason = ? WHERE file = ?", rows)
             self._db.execute("DELETE FROM changed WHERE change = ?", (change,))
@@ -440,11 +352,13 @@ class Faceset(AbstractContextManager["Faceset"]):
         `order` lose their numbers. Names only: a process killed in the middle leaves every face in its place."""
         digits = len(str(len(order)))
         wanted = {record.file: f"{place:0{digits}d}~{record.file}" for place, record in enumerate(order, 1)}
+
         for file, name in self._names().items():
             old, new = self.folder / "faces" / name, self.folder / "faces" / wanted.get(file, file)
             if old != new and not new.exists():  # where a face lies there twice, neither copy is written over
                 with suppress(FileNotFoundError):  # deleted by hand just now
                     old.rename(new)
+
         self._listed = None
 
 
@@ -453,83 +367,6 @@ def _size(entry: os.DirEntry[str]) -> int:
         return entry.stat().st_size
     except FileNotFoundError:  # deleted by hand just now
         return 0
-
-
-def _upgrade(database: sqlite3.Connection) -> int:
-    """From version 2, which did not know how a file had been extracted: as by default, it is supposed."""
-    try:
-        database.execute("BEGIN IMMEDIATE")
-        version = int(database.execute("PRAGMA user_version").fetchone()[0])
-        if version == 2:  # no other process has been faster
-            database.execute("ALTER TABLE source ADD COLUMN content TEXT NOT NULL DEFAULT ''")
-            database.execute("UPDATE source SET content = fingerprint")
-            for statement in _INDICES.strip().splitlines():
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {_VERSION:d}")
-        database.commit()
-    except sqlite3.Error:
-        database.close()
-        raise
-    return _VERSION
-
-
-def _to_row(record: FaceRecord) -> tuple[object, ...]:
-    face, t = record.face, record.to_crop
-    return (
-        record.file,
-        record.source,
-        record.frame,
-        str(record.time),
-        face.track,
-        face.presence,
-        face.points.astype("<f4").tobytes(),
-        json.dumps((t.a, t.b, t.tx, t.ty)),
-        *dataclasses.astuple(record.measures),
-        None if record.embedding is None else record.embedding.astype("<f8").tobytes(),
-        record.reason,
-        record.cluster,
-    )
-
-
-def _from_row(row: Sequence[Any]) -> FaceRecord:
-    """Raises ValueError for a row that this program cannot have written."""
-    file, source, frame, time, track, presence, points, transform, *measures, embedding, reason, cluster = row
-
-    if Path(of_kind(str, file)).name != file:
-        raise ValueError("a row names a picture elsewhere")
-    to_crop = Similarity(*map(float, parse_json(of_kind(str, transform))))
-    if not to_crop.scale > 0:
-        raise ValueError("a row holds a crop of no size")
-
-    names = [field.name for field in dataclasses.fields(Measures)]
-    return FaceRecord(
-        file=file,
-        source=of_kind(int, source),
-        frame=of_kind(int, frame),
-        time=exact_time(time),
-        face=Face(array_of(points, "<f4", 468, 3), _finite(presence), of_kind(int, track)),
-        to_crop=to_crop,
-        measures=Measures(**{name: _finite(value) for name, value in zip(names, measures, strict=True)}),
-        reason=None if reason is None else of_kind(str, reason),
-        embedding=None if embedding is None else array_of(embedding, "<f8", 128),
-        cluster=None if cluster is None else of_kind(int, cluster),
-    )
-
-
-def _finite(value: object) -> float:
-    if not math.isfinite(number := of_kind(float, value)):
-        raise ValueError("a row holds a number that is none")
-    return number
-
-
-def _to_source(row: Sequence[Any]) -> Source:
-    number, path, next_frame, finished = row
-    return Source(
-        id=of_kind(int, number),
-        path=Path(of_kind(str, path)),
-        next_frame=of_kind(int, next_frame),
-        finished=bool(finished),
-    )
 
 
 def _damaged(folder: Path, why: str) -> FaceError:

@@ -84,6 +84,7 @@ class FullRangeNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+
         self.stem = nn.Conv2d(3, 32, 3, 2)
         self.stages = nn.ModuleList(
             [
@@ -94,6 +95,7 @@ class FullRangeNetwork(nn.Module):
                 _stage(256, (96, 384), (96, 384), (96, 384), (96, 384), stride=2),
             ]
         )
+
         self.rises = nn.ModuleList([Rise(384, 256, 96, 2), Rise(96, 128, 64, 2), Rise(64, 64, 48, 1)])
         self.score, self.place = nn.Conv2d(48, 1, 1), nn.Conv2d(48, 16, 1)
 
@@ -142,10 +144,12 @@ class FullRangeDetector:
             for quarters in range(4)
             for face in self._upright(np.ascontiguousarray(np.rot90(image, quarters)))
         ]
+
         found: list[Detection] = []
         for face in sorted(seen, key=lambda face: -face.score):
             if all(overlap(face.box, other.box) < _SAME for other in found):
                 found.append(face)
+
         return sorted(found, key=_less_area)
 
     @torch.inference_mode()
@@ -162,6 +166,7 @@ class FullRangeDetector:
             wide = face.box[2] - face.box[0] >= self._min_face
             if wide and all(overlap(face.box, other.box) < _SAME for other in found):
                 found.append(face)
+
         return found
 
 

@@ -63,11 +63,13 @@ class Residual(nn.Module):
         """From (batch, inputs, h, w) to (batch, outputs, h // stride, w // stride)."""
         y: Tensor = self.second(functional.relu(self.first(x)))
         shortcut = functional.avg_pool2d(x, 2) if self.stride == 2 else x
+
         # Without padding a strided convolution may come out a pixel smaller than the mean; dlib then puts zeros to the
         # right of it and below.
         missing = shortcut.shape[2] - y.shape[2]
         y = functional.pad(y, (0, missing, 0, missing))
         shortcut = functional.pad(shortcut, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
+
         return functional.relu(y + shortcut)
 
 
@@ -76,12 +78,14 @@ class IdentityNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+
         self.stem = nn.Conv2d(3, 32, 7, 2)
         widths = (32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 256, 256, 256, 256)
         halved = (3, 7, 10, 13)  # the blocks that halve the picture: 35, 17, 8, 4, 2
         self.trunk = nn.Sequential(
             *(Residual(widths[max(i - 1, 0)], width, 2 if i in halved else 1) for i, width in enumerate(widths))
         )
+
         self.head = nn.Linear(256, EMBEDDING, bias=False)
 
     def forward(self, x: Chips) -> Float[Tensor, "batch 128"]:

@@ -56,6 +56,7 @@ class Block(nn.Module):
         super().__init__()
         self.halving = halving
         step = 2 if halving else 1
+
         self.narrow = nn.Conv2d(inputs, middle, step, step)
         self.narrow_act = nn.PReLU(middle)
         self.see = nn.Conv2d(middle, middle, 3, padding=1, groups=middle)
@@ -77,6 +78,7 @@ class IrisNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+
         self.stem = nn.Sequential(nn.Conv2d(3, 64, 3, 2), nn.PReLU(64))
         self.trunk = nn.Sequential(
             *(Block(64, 32, 64) for _ in range(4)),
@@ -84,6 +86,7 @@ class IrisNetwork(nn.Module):
             *(Block(128, 64, 128) for _ in range(4)),
             Block(128, 64, 128, halving=True),
         )
+
         self.lids, self.iris = (_read_out(points * 3) for points in (71, 5))
 
     def forward(self, x: EyePictures) -> tuple[LidPoints, IrisPoints]:
@@ -178,10 +181,13 @@ def _square(lids: Float[np.ndarray, "16 2"]) -> Similarity:
     """From the picture's pixels to those of the network's input, in which the eye lies level."""
     corners = lids[list(_CORNERS)].astype(np.float64)
     left, right = corners[np.argsort(corners[:, 0])]
+
     across = right - left
     width = max(float(np.hypot(*across)), 1e-3)
+
     scale = SIDE / (_ROOM * width)
     a, b = scale * across[0] / width, -scale * across[1] / width
     turned = Similarity(a, b, 0.0, 0.0)
     x, y = turned.apply((left + right)[None] / 2)[0]
+
     return Similarity(a, b, (SIDE - 1) / 2 - float(x), (SIDE - 1) / 2 - float(y))

@@ -104,12 +104,14 @@ class MeshNetwork(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
+
         self.stem = nn.Sequential(nn.Conv2d(3, 16, 3, 2), nn.PReLU(16))
         widths = (16, 16, 32, 32, 32, 64, 64, 64, 128, 128, 128, 128, 128, 128)
         halved = (2, 5, 8, 11)  # the blocks that halve the picture: 96, 48, 24, 12, 6
         self.trunk = nn.Sequential(
             *(Block(widths[max(i - 1, 0)], width, 2 if i in halved else 1) for i, width in enumerate(widths))
         )
+
         self.points = nn.Sequential(Block(128, 128, 2), Block(128, 128), Block(128, 128), *_read_out(468 * 3))
         self.presence = nn.Sequential(Block(128, 128, 2), *_read_out(1))
 
@@ -188,11 +190,14 @@ class FaceMesh:
         """The face at each (picture, place), in one batch; the pictures may differ in size."""
         if not faces:
             return []
+
         squares = [input_square(place) for _, place in faces]
         crops = [cut(image, square, INPUT_SIZE) for (image, _), square in zip(faces, squares, strict=True)]
         batch = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2).float() / 255
+
         with torch.inference_mode():
             points, presence = self._network(batch)
+
         found = zip(points.cpu().numpy(), presence.sigmoid().tolist(), squares, strict=True)
         return [Face(_to_frame(p, square), score) for p, score, square in found]
 

@@ -98,10 +98,12 @@ def _outline(points: MeshPoints) -> Outline:
     across = np.array([-up[1], up[0]])
     hull = _evenly(cv2.convexHull(points[:, :2].astype(np.float32))[:, 0])
     spokes = hull - hull.mean(axis=0)
+
     # How far above the middle a corner lies, 1 at the top: so the forehead is raised smoothly.
     above = np.clip(spokes @ up / max(height / 2, 1e-9), 0, 1)
     facing = -float(rigid(points).turn[:2, 2] @ across)  # the sine of the yaw
     near = np.clip(-facing * (spokes @ across) / np.maximum(np.hypot(*spokes.T), 1e-9), 0, 1)
+
     drawn_in = hull - (_INSET + _NEAR_SIDE * near)[:, None] * spokes
     return np.asarray(drawn_in + (above**2 * _FOREHEAD * height)[:, None] * up)
 

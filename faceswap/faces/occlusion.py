@@ -42,11 +42,13 @@ class OcclusionNetwork(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.backbone = mobilenet_layers().to_empty(device="cpu")
+
         skips = CHANNELS[-2::-1]
         self.up = nn.ModuleList(
             nn.Conv2d(coarse + skip, fine, 3, padding=1)
             for (coarse, fine), skip in zip(pairwise(_WIDTHS), skips, strict=True)
         )
+
         self.head = nn.Sequential(nn.Conv2d(_WIDTHS[-1], 4, 3, padding=1), nn.PixelShuffle(2))
 
     def forward(self, crops: Crops) -> Covers:

@@ -57,6 +57,7 @@ def measure(face: AlignedFace) -> Measures:
         sharpness = edges**2 / (contrast**2 + 1.0)
 
     eyes = sum(eye_opening(points)) / 2
+
     return Measures(
         size=face.face.size,
         sharpness=sharpness,

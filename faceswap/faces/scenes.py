@@ -35,7 +35,9 @@ class CutFinder:
         before, self.thumb = self.thumb, small.mean(axis=2)
         if before is None:
             return True
+
         change = float(np.abs(self.thumb - before).mean())
         is_cut = change > _CHANGE and change > _FACTOR * self.restlessness
         self.restlessness += _MEMORY * (change - self.restlessness)
+
         return is_cut

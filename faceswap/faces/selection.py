@@ -37,6 +37,7 @@ def check_choice(choice: str, persons: Sequence[str]) -> None:
         raise ConfigError(f"'{choice}' names no picture", f"Write {name}=PICTURE")
     if choice not in CHOICES and name not in _BY_PICTURE:
         raise ConfigError(f"'{choice}' is no way to choose faces", f"Choose one of: {', '.join(CHOICES)}")
+
     if len(persons) > 1 and choice != "left-to-right":
         raise ConfigError(
             f"one face cannot become {len(persons)} persons", "Name one with --to, or add --face left-to-right"
@@ -91,8 +92,11 @@ def recognise_tracks(
 ) -> list[Selection]:
     """A selection for each person of `mapping` (who becomes whom) who is to be seen.
 
-    Each track is taken for whom it is nearest to of all that are `known`.
+    Each track is taken for whom it is nearest to of all that are `known`; where nobody is, nobody is recognised.
     """
+    if not known:
+        return []
+
     shown: dict[str, list[int]] = defaultdict(list)
     for track in tracks:
         nearest = min(known, key=lambda person: distance(known[person], track.identity))
@@ -122,6 +126,7 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
     where: dict[int, dict[int, float]] = defaultdict(dict)  # by track and frame
     scene_of: dict[int, int] = {}
     scene = 0
+
     for frame in frames:
         scene += frame.cut
         for face in frame.faces:
@@ -146,6 +151,7 @@ def _columns(tracks: Sequence[Track], frames: Iterable[FrameFaces]) -> list[list
             if place == len(columns):
                 columns.append([])
             columns[place] += [track.number for track in group]
+
     return columns
 
 

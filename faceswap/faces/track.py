@@ -95,11 +95,13 @@ class Tracker:
         state: bytes | None = None,
     ) -> None:
         self._detector, self._second, self._mesh, self._identifier = detector, second, mesh, identifier
+
         self._live: list[_Track] = []
         self._lost: list[_Track] = []
         self._next_number = 1
         self._cuts = CutFinder()
         self._identified: list[Identity] = []
+
         if state is not None:
             self._restore(state)
 
@@ -151,6 +153,7 @@ class Tracker:
     def _followed(self, frame: Frame) -> list[Face]:
         """The faces of the frame before, where they are now; those that are not there any more are lost."""
         before, self._live = self._live, []
+
         for track in before:
             seen = next(track.run, None)
             if seen is None:
@@ -158,6 +161,7 @@ class Tracker:
             else:
                 (track.face, track.square), track.seen = seen, frame.index
                 self._live.append(track)
+
         self._part_collided(frame)
         return [track.face for track in self._live]
 
@@ -217,6 +221,7 @@ class Tracker:
         ]
 
         seen = self._second.detect([frame.image])[0] if doubtful and self._second is not None else []
+
         for track in doubtful:
             if any(overlap(track.face.box, detection.box) > SAME for detection in seen):
                 track.confirmed = frame.index
@@ -238,11 +243,13 @@ class Tracker:
         """Begin to follow a face: as the lost one that it is, or under a new number."""
         who = self._embed(frame, face)
         back = self._returned(who, frame)
+
         if back is None:
             track = self._new(face, frame.index)
             self._live.append(track)
         else:
             track = self._revive(back, face, frame.index)
+
         self._note(track, who, frame.index)
         return track
 

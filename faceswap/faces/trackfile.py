@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -110,9 +109,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
         """Close the file; further use is an error."""
         self._db.close()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def delete(self) -> None:
@@ -163,6 +160,7 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                 "INSERT INTO identity VALUES (?, ?, ?)",
                 [(analysis.id, who.track, _to_blob(who.embedding, "<f8")) for who in identities],
             )
+
             self._db.execute(
                 "UPDATE source SET next_frame = ?, state = ? WHERE id = ?", (frames[-1].index + 1, state, analysis.id)
             )

@@ -161,6 +161,7 @@ def _mix_persons(mixed: SwapModel, model: SwapModel, persons: tuple[str, str], s
     """Make the first person of `mixed` somebody between the two of `model`."""
     first, second = persons
     ours, theirs = mixed.decoders, model.decoders
+
     if isinstance(ours, ConditionalDecoder) and isinstance(theirs, ConditionalDecoder):
         codes, numbers = theirs.codes, theirs.numbers
         ours.codes[numbers[first]] = torch.lerp(codes[numbers[first]], codes[numbers[second]], share)

@@ -60,12 +60,14 @@ def mutual_information_gaps(codes: Codes, factors: Factors) -> dict[str, Gap]:
     """
     binned_codes = [binned(column) for column in codes.T]
     gaps: dict[str, Gap] = {}
+
     for name, values in factors.items():
         truth = binned(values)
         known = np.array([mutual_info_score(truth, column) for column in binned_codes])
         entropy = max(float(mutual_info_score(truth, truth)), 1e-9)
         best = np.sort(np.append(known, 0.0))[::-1] / entropy
         gaps[name] = Gap(gap=float(best[0] - best[1]), number=int(known.argmax()), information=float(best[0]))
+
     return gaps
 
 
@@ -79,6 +81,7 @@ def dci(codes: Codes, factors: Factors) -> Dci:
     standard = standardised(codes)
     weights: list[Float[np.ndarray, " latent"]] = []
     explained: list[float] = []
+
     for values in factors.values():
         truth = standardised(values[:, None])[:, 0]
         with warnings.catch_warnings():
@@ -92,6 +95,7 @@ def dci(codes: Codes, factors: Factors) -> Dci:
     of_number = importance.sum(axis=1)
     purity = 1 - _entropies(importance)
     served = importance.sum(axis=0) > 0  # a factor that no number serves is served by none alone
+
     return Dci(
         disentanglement=float((purity * of_number).sum() / max(of_number.sum(), 1e-12)),
         completeness=float(np.where(served, 1 - _entropies(importance.T), 0.0).mean()),

@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from faceswap.errors import FaceError
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import FaceMesh, five_points
 from faceswap.faces.quality import Measures, measure

@@ -92,6 +92,7 @@ def split_by_time(sources: Int[np.ndarray, " faces"], seconds: Values) -> Split:
                 near = _between(seconds, seconds[block[0]] - _GUARD, seconds[block[-1]] + _GUARD)
                 spared |= near & (sources == source)
             number += 1
+
     return Split(train=np.flatnonzero(~held_out & ~spared), held_out=np.flatnonzero(held_out), blocks=blocks)
 
 
@@ -112,17 +113,20 @@ def labelled(target: Target, split: Split, count: int, seed: int) -> Chosen:
     for value in np.unique(values):
         same = values == value
         turn[same] = np.arange(same.sum())
+
     return np.asarray(order[np.argsort(turn, kind="stable")][:count])
 
 
 def score(features: Codes, target: Target, chosen: Chosen, split: Split) -> float:
     """How well a linear probe that learnt from the chosen faces does on those held out: see `Target.score`."""
     known, asked = target.values[chosen], target.values[split.held_out]
+
     if not target.classes:
         fit = _ridge(split.blocks[chosen]).fit(features[chosen], known)
         return r_squared(fit.predict(features[split.held_out]), asked)
     if len(np.unique(known)) == 1:  # of one class alone nothing can be learnt but that
         return float((asked == known[0]).mean())
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         fit = LogisticRegression(max_iter=_ROUNDS).fit(features[chosen], known)
@@ -157,8 +161,10 @@ def representations(model: SwapModel, pictures: Pictures, split: Split) -> dict[
         cv2.cvtColor(cv2.resize(one, (_GREY, _GREY), interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
         for one in pictures
     ]
+
     grey = np.stack(reduced).reshape(len(pictures), -1) / 255.0
     seen = principal_components(grey[split.train], _KEPT)
+
     return {
         "codes": standardised(encode(model, pictures)),
         "pixels": standardised(seen.coordinates(grey)),
@@ -171,10 +177,12 @@ class _Tuned(nn.Module):
 
     def __init__(self, model: SwapModel, outputs: int, labelled_pictures: ModelInput, seed: int) -> None:
         super().__init__()
+
         self.model = copy.deepcopy(model).requires_grad_(True)
         with torch.no_grad():
             codes = model.encode(labelled_pictures)
         self.centre, self.scale = codes.mean(dim=0), codes.std(dim=0, correction=0).clamp_min(_LEAST_SCALE)
+
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.head = nn.Linear(codes.shape[1], outputs).to(codes.device)
@@ -210,6 +218,7 @@ def fine_tuned_score(
             loss = nn.functional.cross_entropy(outputs, truth.long())
         else:
             loss = nn.functional.mse_loss(outputs[:, 0], ((truth - mean) / spread).float())
+
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch's
         optimizer.step()
@@ -218,6 +227,7 @@ def fine_tuned_score(
     with torch.inference_mode():
         parts = torch.split(torch.from_numpy(held_out).to(device), _BATCH)
         answers = torch.cat([tuned(inputs[part]) for part in parts]).cpu()
+
     asked = target.values[held_out]
     if target.classes:
         return float((answers.argmax(dim=1).numpy() == asked).mean())

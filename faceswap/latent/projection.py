@@ -62,11 +62,13 @@ def neighbour_map(codes: Codes, seed: int = 0) -> Map:
     """
     if len(codes) < 5:
         return principal_map(codes)
+
     start = principal_components(codes, _KEPT)
     perplexity = min(_PERPLEXITY, (len(codes) - 1) / 3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # where all codes are the same
         places = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(start.coordinates(codes))
+
     return np.asarray(places, np.float64)
 
 

@@ -77,12 +77,14 @@ def book_use(model: SwapModel, codes: Codes) -> list[BookUse]:
     bottleneck = model.bottleneck
     if not isinstance(bottleneck, Quantised):
         return []
+
     uses: list[BookUse] = []
     ends = np.cumsum([tokens * bottleneck.width for tokens in bottleneck.tokens])[:-1]
     for book, level in zip(bottleneck.books, np.split(codes, ends, axis=1), strict=True):
         vectors = torch.from_numpy(level.reshape(-1, bottleneck.width)).to(book.entries)
         words = book.nearest(vectors).cpu().numpy()
         uses.append(BookUse(counts=np.bincount(words, minlength=len(book.entries))))
+
     return uses
 
 

@@ -27,6 +27,7 @@ def probe_animation(path: Path) -> VideoInfo:
     with _opened(path) as picture:
         picture.load()
         duration = sum(durations) * _TICK
+
         return VideoInfo(
             path=path,
             width=picture.width,

@@ -158,6 +158,7 @@ class Encoding:
         name = self.kind.nvenc
         if name is None:
             raise OutputError(f"there is no hardware encoder for {self.codec}", "Leave out hardware, or use h264")
+
         if not _can_open(name, self.kind.pixels):
             raise OutputError(
                 f"this machine's GPU, if it has one, cannot encode {self.codec} ({name})", "Leave out hardware"

@@ -29,6 +29,7 @@ def fingerprint(path: Path, *context: object) -> str:
             digest.update(_summary(path, _END, *context))
     except OSError as error:
         raise MediaError(f"{path} cannot be read ({error.strerror})", "Check its name and permissions") from error
+
     return digest.hexdigest()
 
 

@@ -108,9 +108,11 @@ def _begins_as_picture(head: bytes) -> bool:
 def _begins_as_video(head: bytes) -> bool:
     if head.startswith(_VIDEOS) or head[4:8] in _BOXES or (head[:4] == b"RIFF" and head[8:11] == b"AVI"):
         return True
+
     mark, _, unit = head.partition(b"\x01")
     if mark in (bytes(2), bytes(3)) and unit.startswith(_RAW_UNITS):
         return True
+
     return any(
         len(head) > start + 3 * length and set(head[start : start + 3 * length + 1 : length]) == {0x47}
         for start, length in _TS_PACKETS.items()

@@ -112,10 +112,12 @@ def formats_of(path: Path) -> tuple[str, ...]:
     """What a picture may be; HEIC, where the extra that reads it is installed."""
     if not is_heic(path):
         return FORMATS
+
     try:
         import pillow_heif  # an extra, and it takes time
     except ImportError:
         return FORMATS
+
     pillow_heif.register_heif_opener()
     return (*FORMATS, "HEIF")
 
@@ -222,6 +224,7 @@ def _by_tags(image: Picture, path: Path) -> Picture:
     """The picture in sRGB by the colour tags of an AVIF or HEIC file without a profile. Raises MediaError for HDR."""
     with path.open("rb") as file:
         head = file.read(_HEAD)
+
     tags = _COLOUR_TAGS.search(head) if head[4:8] == b"ftyp" else None
     if tags is None:
         return image
@@ -230,6 +233,7 @@ def _by_tags(image: Picture, path: Path) -> Picture:
     if transfer in _HDR_TRANSFERS:
         problem = f"{path} is an HDR picture (PQ or HLG), which cannot be read here"
         raise MediaError(problem, "Export it as JPEG, or without HDR, first")
+
     return narrowed(image, primaries, is_video=False)
 
 
@@ -245,10 +249,12 @@ def _to_rgb(picture: Image.Image) -> Picture:
 def _band_to_rgb(picture: Image.Image) -> Picture:
     if picture.mode.startswith("I;16") or picture.mode in ("I", "F"):
         values = np.asarray(picture, dtype=np.float32)
+
         # Pillow would clip at 255; floating point is white at 1, other pictures of these modes hold 0..65535.
         levels = values * 255 if picture.mode == "F" else values / 257
         grey = np.clip(np.rint(levels), 0, 255).astype(np.uint8)
         return np.repeat(grey[..., None], 3, axis=2)
+
     if picture.has_transparency_data:
         black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
         picture = Image.alpha_composite(black, picture.convert("RGBA"))
@@ -263,10 +269,12 @@ def cut(image: Picture, to_crop: Similarity, size: int) -> Picture:
     """
     if to_crop.scale < 0.5:
         image, to_crop = _around(image, to_crop, size)
+
     while to_crop.scale < 0.5:
         half = (max(1, image.shape[1] // 2), max(1, image.shape[0] // 2))
         image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
         to_crop = Similarity.resize(2.0).then(to_crop)
+
     return cv2.warpAffine(
         image, to_crop.matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     ).astype(np.uint8, copy=False)
@@ -277,9 +285,11 @@ def _around(image: Picture, to_crop: Similarity, size: int) -> tuple[Picture, Si
     height, width = image.shape[:2]
     corners = np.array([[-1, -1], [size, -1], [size, size], [-1, size]])
     at = to_crop.inverse().apply(corners)
+
     # Beginning and ending at multiples of this, it can be halved as often as a crop needs it, pixel by pixel as before.
     left, top = (np.floor(at.min(axis=0) / _BLOCK) * _BLOCK).astype(int).tolist()
     right, bottom = (np.ceil((at.max(axis=0) + 1) / _BLOCK) * _BLOCK).astype(int).tolist()
     left, top = min(max(left, 0), width - 1), min(max(top, 0), height - 1)
+
     part = image[top : max(bottom, top + 1), left : max(right, left + 1)]
     return part, Similarity(1.0, 0.0, float(left), float(top)).then(to_crop)

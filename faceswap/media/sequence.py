@@ -86,7 +86,9 @@ class SequenceWriter:
         """Gives the folder its name, or, on an exception, leaves what there is for the next attempt."""
         if kind is not None:
             return
+
         self.complete()
+
         try:
             if self._out.exists():
                 shutil.rmtree(self._out)

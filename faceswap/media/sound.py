@@ -22,6 +22,7 @@ from av.packet import Packet
 from jaxtyping import Float
 
 from faceswap.media.codecs import CONTAINERS
+from faceswap.media.limits import starved
 from faceswap.media.trial import accepts
 from faceswap.media.video import open_video
 
@@ -68,6 +69,7 @@ def _planned(path: Path, track: AudioStream, number: int, suffix: str) -> SoundT
     codec = track.codec_context.codec.canonical_name if track.codec_context else "of an unknown kind"
     muxer = CONTAINERS[suffix.lower()]
     is_played = muxer != "mp4" or codec in _PLAYED_IN_MP4
+
     with open_video(path) as container:  # once more: reading packets moves on in it
         copied = container.streams[track.index]
         if is_played and accepts(muxer, copied, next(container.demux(copied), None)):
@@ -90,7 +92,9 @@ def _decoded(container: InputContainer, track: Any, packets: int | None = None) 
     for packet in islice(container.demux(track), packets):
         try:
             frames = packet.decode()
-        except av.FFmpegError:  # a damaged one, or the end of what a file that broke off holds
+        except av.FFmpegError as error:  # a damaged one, or the end of what a file that broke off holds
+            if full := starved(error):
+                raise full from None
             continue
         yield from frames
 
@@ -126,6 +130,7 @@ def encoded_packets(
     """
     zero = begin or Fraction(0)
     position: int | None = None  # samples
+
     with open_video(path) as container:
         for whole in _decoded(container, container.streams[index]):
             rate = whole.sample_rate
@@ -146,6 +151,7 @@ def encoded_packets(
             frame.pts, frame.time_base = position, Fraction(1, rate)
             position += frame.samples
             yield from stream.encode(frame)
+
         yield from stream.encode(None)
 
 
@@ -154,6 +160,7 @@ def _without(frame: av.AudioFrame, early: int) -> av.AudioFrame:
     values: Any = frame.to_ndarray()
     layout = _LAYOUTS.get(frame.layout.nb_channels, frame.layout.name)  # one without a name cannot be converted
     interleaved = 1 if frame.format.is_planar else frame.layout.nb_channels
+
     rest = av.AudioFrame.from_ndarray(
         np.ascontiguousarray(values[:, early * interleaved :]), format=frame.format.name, layout=layout
     )

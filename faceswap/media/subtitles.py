@@ -54,10 +54,12 @@ def text_packets(path: Path, index: int, stream: SubtitleStream, zero: Fraction)
         for packet in container.demux(track):
             if packet.pts is None or not packet.size:
                 continue
+
             try:
                 subtitle = track.codec_context.decode2(packet)  # type: ignore[attr-defined]  # it is one for subtitles
             except av.FFmpegError:  # a damaged one
                 continue
+
             lines = [one for one in subtitle or () if isinstance(one, AssSubtitle)]
             shown = round((packet.pts * packet.time_base - zero) / _TICK)
             if not lines or shown < 0:

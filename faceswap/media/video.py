@@ -32,7 +32,7 @@ from faceswap.media.animation import probe_animation, read_animation
 from faceswap.media.gamut import BT2020, DISPLAY_P3, narrowed
 from faceswap.media.info import VideoInfo
 from faceswap.media.kinds import is_animated_webp, is_video
-from faceswap.media.limits import make_smaller, max_pixels
+from faceswap.media.limits import make_smaller, max_pixels, starved
 from faceswap.media.pictures import on_black
 from faceswap.types import Alpha, Frame, Picture
 
@@ -215,8 +215,8 @@ def open_video(path: Path) -> InputContainer:
         container = av.open(str(path.absolute()), "r", options=options, metadata_errors="replace")
     except PermissionError:
         raise MediaError(f"{path} may not be read", "Give yourself permission to read it") from None
-    except (av.FFmpegError, OSError):
-        raise _unreadable(path) from None
+    except (av.FFmpegError, OSError) as error:
+        raise starved(error) or _unreadable(path) from None
 
     formats = set(container.format.name.split(","))
     if formats & _NO_VIDEO_FORMATS or container.format.name.endswith("_pipe"):
@@ -324,7 +324,9 @@ def _decode(container: InputContainer, stream: VideoStream) -> Iterator[av.Video
     for packet in _packets(container, stream):
         try:
             pictures = decoder.decode(packet)
-        except (av.FFmpegError, ValueError):
+        except (av.FFmpegError, ValueError) as error:
+            if full := starved(error):  # nothing is damaged, and nothing may be missing
+                raise full from None
             continue
         for picture in pictures:
             if dts_clock:
@@ -386,8 +388,11 @@ def _filtered(graph: Graph, picture: av.VideoFrame | None) -> Iterator[av.VideoF
 
 def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
     """The stream's packets up to the end, or to where the file breaks off; then None, which flushes the decoder."""
-    with suppress(av.FFmpegError):
+    try:
         yield from (packet for packet in container.demux(stream) if packet.size)
+    except av.FFmpegError as error:
+        if full := starved(error):
+            raise full from None
     yield None
 
 

@@ -118,6 +118,7 @@ def consent_from(values: Any) -> Consent:
         sound = isinstance(recorded, str) and all(isinstance(word, str) for pair in persons.items() for word in pair)
     except (TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"no record of consent: {error!r}") from error
+
     if not sound:
         raise ValueError("no record of consent")
     return Consent(persons, recorded)

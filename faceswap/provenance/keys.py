@@ -54,6 +54,7 @@ def signing_key() -> SigningKey:
         folder.mkdir(parents=True, exist_ok=True)
         # Whole or not at all: several processes may be the first at the same time, each with a key of its own.
         fresh = Path(tempfile.mkdtemp(dir=folder, prefix="."))  # readable by the user alone
+
         serial, made = _make(now)
         for name, text in ((_CHAIN, made.chain), (_KEY, made.key)):
             descriptor = os.open(fresh / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -21,8 +21,10 @@ def labelled(image: Picture) -> Picture:
     height, width = image.shape[:2]
     letters, opacity = _plate(max(_LEAST, round(_LETTERS * min(height, width))))
     rows, columns = min(letters.shape[0], height), min(letters.shape[1], width)
+
     result = image.copy()
     corner = result[height - rows :, width - columns :]
+
     letters, opacity = letters[:rows, :columns, None], opacity[:rows, :columns, None]
     corner[:] = np.rint(corner * (1 - opacity) + 255 * letters * opacity)
     return result

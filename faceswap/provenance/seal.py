@@ -46,6 +46,7 @@ class Sealer:
         suffix = Path(name).suffix.lower()
         if suffix not in SIGNABLE:
             return
+
         signed = beside(file, ".signed")
 
         try:

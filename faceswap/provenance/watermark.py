@@ -108,11 +108,14 @@ def _strength(image: Picture) -> Brightness:
     """How strong the mark may be, at an eighth of the size: by the texture there, and no more than beside an edge's
     flat side."""
     green = np.ascontiguousarray(image[::2, ::2, 1])  # most of the brightness, and the least work
+
     # Slopes have none, unlike a standard deviation: a mark on smooth skin would be seen.
     texture = cv2.convertScaleAbs(cv2.Laplacian(green, cv2.CV_16S))
+
     size = max(1, green.shape[1] // 4), max(1, green.shape[0] // 4)
     least = cv2.erode(cv2.resize(texture, size, interpolation=cv2.INTER_AREA), np.ones((3, 3), np.uint8))
     smooth = cv2.GaussianBlur(least.astype(np.float32), (0, 0), 1.0)
+
     strength: Brightness = np.clip(_FAINTEST + _PER_TEXTURE * smooth, _FAINTEST, _STRONGEST).astype(np.float32)
     return strength
 
@@ -145,9 +148,11 @@ def _detail(image: Picture) -> Brightness:
     height, width = image.shape[:2]
     top, left = max(0, height - LARGEST) // 2, max(0, width - LARGEST) // 2
     middle = np.ascontiguousarray(image[top : top + LARGEST, left : left + LARGEST])
+
     grey = cv2.cvtColor(middle, cv2.COLOR_RGB2GRAY).astype(np.float32)
     detail = grey - cv2.GaussianBlur(grey, (0, 0), 4)
     contrast = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), 8))
+
     even: Brightness = (detail / (contrast + 1)).astype(np.float32)
     return even
 

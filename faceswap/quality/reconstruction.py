@@ -85,6 +85,7 @@ class FaceScores:
     def mean(self, side: int) -> Reconstruction:
         """Of all faces; `side` is that of the large picture."""
         power = self.power.sum(dim=0)
+
         return Reconstruction(
             face=float(self.face.mean()),
             crop=float(self.crop.mean()),

@@ -16,7 +16,7 @@ from faceswap.streams import batched
 from faceswap.swapping.blend import FrameMask, paste
 from faceswap.swapping.detail import noise_level
 from faceswap.swapping.fitting import FrameBox, prepare
-from faceswap.swapping.infer import Swap, Swapper
+from faceswap.swapping.infer import FrameSwaps, Swapper
 from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.types import AlignedFace, Face, Frame, Picture
 
@@ -69,6 +69,16 @@ class _Cut:
     """Of `occlusion.SIDE` px, if it is to be looked for what lies in front of the face, or where it looks."""
 
 
+@dataclass(frozen=True)
+class _CutFrame:
+    """A frame, and the faces that were cut out of it."""
+
+    frame: Frame
+    faces: Sequence[_Cut]
+    turned: int
+    """See `FrameSwaps.turned`."""
+
+
 def converted(
     frames: Iterable[tuple[Frame, Sequence[Target]]], swapper: Swapper, config: SwapConfig, with_masks: bool = False
 ) -> Iterator[Converted]:
@@ -86,30 +96,22 @@ def converted(
     frames = chain([first], frames)
     del first  # large frames: none is kept that is done
 
-    turned: dict[int, int] = {}  # by frame, of those that are under way
-
-    def cuts() -> Iterator[tuple[Frame, list[_Cut]]]:
-        for frame, targets in frames:
-            shares = [max(config.profiles, swapper.familiarity(target.face, target.person)) for target in targets]
-            turned[frame.index] = sum(share < 1 for share in shares)
-            yield frame, _cuts(frame, targets, shares, swapper.size, config)
-
-    decoded = (pair for some in batched(cuts(), size) for pair in _decoded(some, swapper, config))
-    for some in batched(smoothed_over_time(decoded, config.smooth), size):
-        for made in _pasted(some, config, with_masks):
-            yield replace(made, turned=turned.pop(made.frame.index))
-        del some
+    cuts = (_cut_frame(frame, targets, swapper, config) for frame, targets in frames)
+    decoded = (swaps for batch in batched(cuts, size) for swaps in _decoded(batch, swapper, config))
+    for batch in batched(smoothed_over_time(decoded, config.smooth), size):
+        yield from _pasted(batch, config, with_masks)
+        del batch
 
 
-def _cuts(
-    frame: Frame, targets: Sequence[Target], shares: Sequence[float], size: int, config: SwapConfig
-) -> list[_Cut]:
-    """The faces of whose swap, by its share, something is to be seen: a frame with none is not counted as swapped."""
-    return [
-        _cut(frame, target, size, config, opacity=target.opacity * share)
+def _cut_frame(frame: Frame, targets: Sequence[Target], swapper: Swapper, config: SwapConfig) -> _CutFrame:
+    """The faces of whose swap something is to be seen: a frame with none is not counted as swapped."""
+    shares = [max(config.profiles, swapper.familiarity(target.face, target.person)) for target in targets]
+    faces = [
+        _cut(frame, target, swapper.size, config, opacity=target.opacity * share)
         for target, share in zip(targets, shares, strict=True)
         if share > 0
     ]
+    return _CutFrame(frame, faces, turned=sum(share < 1 for share in shares))
 
 
 def _cut(frame: Frame, target: Target, size: int, config: SwapConfig, *, opacity: float) -> _Cut:
@@ -122,33 +124,38 @@ def _cut(frame: Frame, target: Target, size: int, config: SwapConfig, *, opacity
     )
 
 
-def _decoded(
-    frames: Sequence[tuple[Frame, Sequence[_Cut]]], swapper: Swapper, config: SwapConfig
-) -> Iterator[tuple[Frame, list[Swap]]]:
+def _decoded(frames: Sequence[_CutFrame], swapper: Swapper, config: SwapConfig) -> Iterator[FrameSwaps]:
     """One batch: all of its faces go through the network at once."""
-    cuts = [cut for _, here in frames for cut in here]
+    cuts = [cut for cut_frame in frames for cut in cut_frame.faces]
     close_ups = [cut.close_up for cut in cuts if cut.close_up is not None]
     faces = [(cut.face, cut.target.person) for cut in cuts]
     wanted = {"occlusion": config.occlusion > 0, "gaze": config.gaze > 0}
     swaps = iter(swapper.swap(faces, close_ups, features=config.features, **wanted))
-    for frame, here in frames:
-        yield frame, [replace(next(swaps), opacity=cut.opacity, noise=cut.noise) for cut in here]
+
+    for each in frames:
+        own = [replace(next(swaps), opacity=cut.opacity, noise=cut.noise) for cut in each.faces]
+        yield FrameSwaps(each.frame, own, each.turned)
 
 
 @torch.inference_mode()
-def _pasted(frames: Sequence[tuple[Frame, Sequence[Swap]]], config: SwapConfig, with_masks: bool) -> list[Converted]:
-    height, width = frames[0][0].image.shape[:2]
+def _pasted(frames: Sequence[FrameSwaps], config: SwapConfig, with_masks: bool) -> list[Converted]:
+    height, width = frames[0].frame.image.shape[:2]
 
-    ready = iter(prepare([swap for _, swaps in frames for swap in swaps], config, width, height))
-    patches = [[patch for patch in islice(ready, len(swaps)) if patch is not None] for _, swaps in frames]
+    ready = iter(prepare([swap for each in frames for swap in each.swaps], config, width, height))
+    patches = [[patch for patch in islice(ready, len(each.swaps)) if patch is not None] for each in frames]
 
-    images = [frame.image.copy() if here else frame.image for (frame, _), here in zip(frames, patches, strict=True)]
+    originals = [each.frame.image for each in frames]
+    images = [image.copy() if here else image for image, here in zip(originals, patches, strict=True)]
     masks = [np.zeros((height, width), np.uint8) for _ in frames] if with_masks else None
-    paste(images, patches, [frame.index for frame, _ in frames], config.blending, masks)
+    paste(images, patches, [each.frame.index for each in frames], config.blending, masks)
 
     return [
         Converted(
-            frame=frame, image=image, mask=None if masks is None else masks[i], boxes=tuple(patch.box for patch in here)
+            frame=each.frame,
+            image=image,
+            mask=None if masks is None else masks[i],
+            boxes=tuple(patch.box for patch in here),
+            turned=each.turned,
         )
-        for i, ((frame, _), image, here) in enumerate(zip(frames, images, patches, strict=True))
+        for i, (each, image, here) in enumerate(zip(frames, images, patches, strict=True))
     ]

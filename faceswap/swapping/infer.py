@@ -27,7 +27,7 @@ from faceswap.swapping.drawing import Drawn, draw
 from faceswap.swapping.example_detail import LEAST_SIDE, ExampleDetail
 from faceswap.swapping.eyes import Gaze, closing, lacking
 from faceswap.swapping.texture import SkinOnFace, Texture
-from faceswap.types import AlignedFace, Face, MeshPoints, Picture
+from faceswap.types import AlignedFace, Face, Frame, MeshPoints, Picture
 
 _LEAST_LOOKING = 128  # px, of a decoded face whose eyes are looked for
 
@@ -65,6 +65,16 @@ class Swap:
     """Where the eyes in `picture` look, and where they should; None if nobody looked, or if they are too small."""
     noise: float = 0.0
     """Of the video round the face: see `detail.noise_level`."""
+
+
+@dataclass(frozen=True)
+class FrameSwaps:
+    """A frame, and what was decoded for its faces."""
+
+    frame: Frame
+    swaps: Sequence[Swap]
+    turned: int = 0
+    """Of the faces that were to be swapped, how many are turned so far that their swap was faded, or left out."""
 
 
 class Swapper:

@@ -13,10 +13,8 @@ import torch
 from faceswap.streams import time_windows
 from faceswap.swapping.color import Palette
 from faceswap.swapping.eyes import Gaze
-from faceswap.swapping.infer import Swap
-from faceswap.types import Frame
+from faceswap.swapping.infer import FrameSwaps, Swap
 
-Swapped = tuple[Frame, Sequence[Swap]]
 Timed = tuple[Fraction, Sequence[Swap]]
 
 _RELIGHTED = 4.0  # Lab units: a neighbour whose light differs by this much counts 0.6, by twice as much 0.14
@@ -25,21 +23,22 @@ _GAZE_REACH = 0.1  # seconds: an eye jumps from one frame to the next, what its 
 _MASK_REACH = 0.5  # of the reach: a jaw moves faster than light and sharpness change
 
 
-def smoothed_over_time(frames: Iterable[Swapped], reach: float) -> Iterator[Swapped]:
+def smoothed_over_time(frames: Iterable[FrameSwaps], reach: float) -> Iterator[FrameSwaps]:
     """The same swaps, with palettes, noise, masks and gazes averaged over `reach` seconds before and after.
 
     Neighbours count less the further away they are, and the more the light on the face differs: a flash is followed
     at once. Each track is looked at for itself; none goes on beyond a cut.
     """
-    waiting: deque[Frame] = deque()  # large pictures: those of frames that are done are not kept
+    waiting: deque[FrameSwaps] = deque()  # large pictures: those of frames that are done are not kept
 
     def timed() -> Iterator[Timed]:
-        for frame, swaps in frames:
-            waiting.append(frame)
-            yield frame.time, swaps
+        for each in frames:
+            waiting.append(each)
+            yield each.frame.time, each.swaps
 
     for window, at in time_windows(timed(), _time, reach):
-        yield waiting.popleft(), [_smoothed(swap, window, at, reach) for swap in window[at][1]]
+        smoothed = [_smoothed(swap, window, at, reach) for swap in window[at][1]]
+        yield replace(waiting.popleft(), swaps=smoothed)
 
 
 def _smoothed(swap: Swap, window: Sequence[Timed], at: int, reach: float) -> Swap:

@@ -118,11 +118,13 @@ def scatter_panels(maps: Mapping[str, Places], colourings: Sequence[Colouring], 
     inches = width / 100
     figure = Figure(figsize=(inches, rows * (inches / columns + 0.35)), dpi=100, facecolor=_PAPER, layout="constrained")
     canvas = FigureCanvasAgg(figure)
+
     for row, (name, places) in enumerate(maps.items()):
         for column, colouring in enumerate(colourings):
             axes = figure.add_subplot(rows, columns, row * columns + column + 1)
             _scatter(axes, places, colouring)
             axes.set_title(f"{name}: {colouring.title}", fontsize=9, color=_INK)
+
     return _drawn(canvas)
 
 
@@ -130,12 +132,14 @@ def _scatter(axes: Axes, places: Places, colouring: Colouring) -> None:
     """One panel; of quantities the middle 96 % span the colours."""
     axes.set_xticks([])
     axes.set_yticks([])
+
     if not colouring.names:
         low, high = np.percentile(colouring.values, [2, 98])
         axes.scatter(
             places[:, 0], places[:, 1], s=5, c=colouring.values, cmap=_SCALE, vmin=low, vmax=high, linewidths=0
         )
         return
+
     for number, name in enumerate(colouring.names):
         x, y = places[colouring.values == number].T
         axes.scatter(x, y, s=5, color=_ink(number), label=name, linewidths=0)
@@ -170,6 +174,7 @@ def bars(panels: Sequence[Bars], title: str) -> Picture:
     figure = Figure(figsize=(10, 0.5 + 2.4 * len(panels)), dpi=100, facecolor=_PAPER, layout="constrained")
     canvas = FigureCanvasAgg(figure)
     figure.suptitle(title, color=_INK, fontsize=12)
+
     for place, panel in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, place)
         axes.bar(np.arange(len(panel.heights)), panel.heights, width=1.0, color=_INKS[0])
@@ -179,6 +184,7 @@ def bars(panels: Sequence[Bars], title: str) -> Picture:
         axes.set_title(panel.title, fontsize=10, color=_INK)
         axes.set_xlabel(panel.below, fontsize=8)
         axes.tick_params(labelsize=8)
+
     return _drawn(canvas)
 
 

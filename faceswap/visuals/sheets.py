@@ -40,10 +40,12 @@ def grid(pictures: Sequence[Picture], columns: int) -> Picture:
     height, width = pictures[0].shape[:2]
     columns = min(columns, len(pictures))
     rows = -(-len(pictures) // columns)
+
     paper = np.full((_GAP + rows * (height + _GAP), _GAP + columns * (width + _GAP), 3), _PAPER, np.uint8)
     for place, picture in enumerate(pictures):
         y, x = (_GAP + place // columns * (height + _GAP), _GAP + place % columns * (width + _GAP))
         paper[y : y + height, x : x + width] = picture
+
     return paper
 
 

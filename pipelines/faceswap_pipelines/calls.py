@@ -122,6 +122,7 @@ def evaluate(
         out=None if out is None else Path(out),
         **options,
     )
+
     return run(evaluate_job(job), _watch(progress))
 
 

@@ -91,10 +91,12 @@ def _pictures(file: Path) -> Iterator[Picture]:
     if is_picture(file):
         yield read_picture(file, middle=LARGEST)
         return
+
     frames = sample_frames(file, _FRAMES)
     first = next(frames, None)
     if first is None:
         raise MediaError(f"{file} has no pictures", "Copy or download it again")
+
     yield first.image
     yield from (frame.image for frame in frames)
 
@@ -103,6 +105,7 @@ def read_authority(file: Path | None) -> str:
     """The certificates in a PEM file; "" without one. Raises ConfigError."""
     if file is None:
         return ""
+
     try:
         text = file.read_text(encoding="ascii")
         x509.load_pem_x509_certificates(text.encode())
@@ -134,10 +137,12 @@ def in_words(report: VerifyReport) -> str:
 def _mark_in_words(mark: Mark | None, credentials: Credentials | None) -> str:
     """The mark is no secret: that a picture had it when it was made is proved only by who has signed that."""
     is_signed = credentials is not None and credentials.marked and credentials.state in _INTACT
+
     if mark is None:
         return "not looked for"
     if not mark.found:
         return "not found, though the credentials say that it was made with one" if is_signed else "not found"
+
     resized = f", after resizing to {mark.scale:.0%}" if abs(mark.scale - 1) > 0.01 else ""
     proof = "and the credentials say so, too" if is_signed else "a claim, not a proof: anybody can add it"
     return f"found, with a chance of a mistake below one in a million{resized}; {proof}"

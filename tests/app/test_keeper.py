@@ -22,7 +22,8 @@ from faceswap_app import bin as bin_module
 from faceswap_app.holdings import holding, holdings
 from faceswap_app.jobs import HALTED, QueuedJob, write_job
 from faceswap_app.keeper import Keeper
-from faceswap_app.projects import AGREES, Project, Projects
+from faceswap_app.project import AGREES, Project
+from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_pipelines.common.progress import run
 from faceswap_pipelines.extraction.job import ExtractJob

@@ -14,7 +14,8 @@ from faceswap.errors import ConfigError, FaceswapError, MediaError
 from faceswap_app import backend, charts, commands
 from faceswap_app.components import check_payload, number, one_of, text_of
 from faceswap_app.desk import open_desk
-from faceswap_app.projects import AGREES, INVENTED, KEYS, Project, Projects
+from faceswap_app.project import AGREES, INVENTED, KEYS, Project
+from faceswap_app.projects import Projects
 from faceswap_app.swap_choices import LOOKS, faces_in_words, wanted_swap
 from faceswap_app.tab_faces import _titled
 from faceswap_app.tab_swap import SwapTab
@@ -186,8 +187,8 @@ def test_a_preview_looks_at_no_other_file_than_the_clip(
     queue: Any = None  # a preview is no job
     tab = SwapTab(open_desk(projects, queue))
     rest = [None, "light", "band", *[""] * len(KEYS), *[1.0] * len(LOOKS)]
-    assert "There is no way to choose a face" in tab._preview("pair", 1, True, clip, "model", face, "b", *rest)[2]
-    said = tab._preview("pair", 1, True, clip, "model", "main", "<b>", *rest)[2]
+    assert "There is no way to choose a face" in tab._preview._show("pair", 1, True, clip, "model", face, "b", *rest)[2]
+    said = tab._preview._show("pair", 1, True, clip, "model", "main", "<b>", *rest)[2]
     assert "There is no person in this model '&lt;b&gt;'" in said
 
 

@@ -17,6 +17,7 @@ import psutil
 import pytest
 
 from faceswap.errors import ConfigError, OutputError
+from faceswap_app import processes
 from faceswap_app import queue as queue_module
 from faceswap_app.jobs import DONE, FAILED, HALTED, RUNNING, WAITING, QueuedJob, read_job, write_job
 from faceswap_app.journal import Journal
@@ -55,7 +56,7 @@ print(json.dumps({"kept": 3, "arguments": sys.argv[1:]}))
 
 @pytest.fixture(autouse=True)
 def program(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue_module, "_PROGRAM", (sys.executable, "-c", COMMAND))
+    monkeypatch.setattr(processes, "_PROGRAM", (sys.executable, "-c", COMMAND))
 
 
 @pytest.fixture
@@ -209,8 +210,8 @@ def test_a_page_that_is_started_anew_goes_on(tmp_path: Path) -> None:
     wait_for(lambda: status(second, later) == DONE)
     assert status(second, job) == DONE
     second.close()
-    assert first._processes
-    for process in first._processes.values():
+    assert first._processes._own
+    for process in first._processes._own.values():
         process.wait()
 
 

@@ -12,13 +12,13 @@ import pytest
 
 from faceswap.errors import ConfigError, OutputError
 from faceswap_app import page
-from faceswap_app import queue as queue_module
 from faceswap_app.access import NOBODYS, Standing, may_see, owns
 from faceswap_app.bin import Entry
 from faceswap_app.components import uploaded
 from faceswap_app.desk import Desk, open_desk
 from faceswap_app.journal import Journal
 from faceswap_app.layout import _pill
+from faceswap_app.processes import AUTH, environment_of
 from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_app.quotas import Quotas
@@ -256,13 +256,13 @@ def test_the_log_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_jobs_do_not_see_the_page_s_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(queue_module.AUTH, "me:secret")
+    monkeypatch.setenv(AUTH, "me:secret")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert queue_module.AUTH not in queue_module._environment(0, 1)
-    assert "CUDA_VISIBLE_DEVICES" not in queue_module._environment(0, 1)
-    assert queue_module._environment(1, 2)["CUDA_VISIBLE_DEVICES"] == "1"
+    assert AUTH not in environment_of(0, 1)
+    assert "CUDA_VISIBLE_DEVICES" not in environment_of(0, 1)
+    assert environment_of(1, 2)["CUDA_VISIBLE_DEVICES"] == "1"
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,7")
-    assert queue_module._environment(1, 2)["CUDA_VISIBLE_DEVICES"] == "7"
+    assert environment_of(1, 2)["CUDA_VISIBLE_DEVICES"] == "7"
 
 
 def test_a_visitors_pictures_wait_for_nobody_elses() -> None:

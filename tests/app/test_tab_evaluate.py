@@ -14,7 +14,8 @@ from faceswap.errors import ConfigError
 from faceswap_app import tab_evaluate
 from faceswap_app.desk import open_desk
 from faceswap_app.jobs import QueuedJob
-from faceswap_app.projects import Project, Projects
+from faceswap_app.project import Project
+from faceswap_app.projects import Projects
 from faceswap_app.queue import Queue
 from faceswap_app.tab_evaluate import EvaluateTab
 from support.commands import command

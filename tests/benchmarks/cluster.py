@@ -14,6 +14,8 @@ from fractions import Fraction
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from record import Table, add_record_option, record
+
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap_pipelines.batching.plan import read_plan
@@ -28,16 +30,23 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=12)
     parser.add_argument("--frames", type=int, default=50)
     parser.add_argument("--workers", type=int, default=2)
+    add_record_option(parser)
     arguments = parser.parse_args()
 
     with TemporaryDirectory() as name:
         folder = Path(name)
         cut(arguments.clip, folder / "in", arguments.clips, arguments.frames)
         plain = seconds(folder, arguments.model, "plain", workers=1, ray=None)
-        print(f"one process: {plain:.1f} s")
+        rows: list[list[str | float]] = [["one process", plain, 1.0]]
         for workers in sorted({1, arguments.workers}):
             taken = seconds(folder, arguments.model, f"ray{workers}", workers=workers, ray="local")
-            print(f"Ray, {workers} at a time: {taken:.1f} s, {plain / taken:.2f} times as fast")
+            rows.append([f"Ray, {workers} at a time", taken, plain / taken])
+
+    table = Table(
+        {f"{arguments.clips} clips of {arguments.frames} frames": "", "s": ".1f", "times as fast": ".2f"}, rows
+    )
+    print(table)
+    record(arguments.record, [table])
 
 
 def cut(clip: Path, folder: Path, count: int, frames: int) -> None:

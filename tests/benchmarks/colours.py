@@ -3,18 +3,18 @@
     uv run python tests/benchmarks/colours.py
 
 Clips of coloured patches, without loss, in every kind of colours that cameras and the web give; each is read by the
-program and by the system's `ffmpeg` (zscale; for HDR its tone maps), and the largest difference of a patch's mean is
-printed for each channel, in levels of 255. Those of HDR are colours of BT.709 under a white of 203 cd/m2: how far
+program and by the system's `ffmpeg` (zscale; for HDR its tone maps), and the largest difference of a patch's mean in
+any channel is printed, in levels of 255. Those of HDR are colours of BT.709 under a white of 203 cd/m2: how far
 they are moved to make room for what is brighter is each tone map's own choice.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +24,7 @@ import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
 from av.video.stream import VideoStream
 from jaxtyping import Float
+from record import Table, add_record_option, record
 
 from faceswap.media.video import read_frames
 from faceswap.types import Picture
@@ -69,22 +70,32 @@ KINDS = (
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add_record_option(parser)
+    arguments = parser.parse_args()
+
     ffmpeg = shutil.which("ffmpeg")
     if ffmpeg is None:
         sys.exit("there is no ffmpeg here to compare with")
     version = subprocess.run([ffmpeg, "-version"], capture_output=True, text=True, check=True).stdout.split()[2]
-    print(f"{time.strftime('%Y-%m-%d')}, ffmpeg {version}, PyAV {av.__version__}: red, green, blue")
 
+    encodings = [(full_range, bits) for full_range in (False, True) for bits in (8, 10)]
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         for kind in KINDS:
-            for full_range in (False, True):
-                for bits in (8, 10):
-                    clip = coloured(Path(folder) / "clip.mkv", kind, full_range, bits)
-                    ours = means(next(read_frames(clip)).image)
-                    away = np.abs(ours - means(by_ffmpeg(ffmpeg, clip, kind))).max(axis=0)
-                    scale = "full" if full_range else "limited"
-                    over = "" if away.max() <= 3 else "   more than 3"
-                    print(f"{kind.name:14} {scale:8}{bits:3} bits {away[0]:7.1f}{away[1]:7.1f}{away[2]:7.1f}{over}")
+            clips = (coloured(Path(folder) / "clip.mkv", kind, *encoding) for encoding in encodings)
+            rows.append([kind.name, *(difference(clip, ffmpeg, kind) for clip in clips)])
+
+    headings = [f"{'full' if full_range else 'limited'} range, {bits} bits" for full_range, bits in encodings]
+    table = Table({f"levels from ffmpeg {version}": "", **dict.fromkeys(headings, ".1f")}, rows)
+    print(table)
+    record(arguments.record, [table])
+
+
+def difference(clip: Path, ffmpeg: str, kind: Kind) -> float:
+    """Of the patches' means, between the program and ffmpeg: the largest, in levels."""
+    ours = means(next(read_frames(clip)).image)
+    return float(np.abs(ours - means(by_ffmpeg(ffmpeg, clip, kind))).max())
 
 
 def patches() -> Picture:

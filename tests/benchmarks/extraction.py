@@ -23,6 +23,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from facenet_pytorch import MTCNN
+from record import Table, add_record_option, record
 
 from faceswap.faces.align import crop_transform
 from faceswap.faces.faceset import Faceset
@@ -44,6 +45,18 @@ from faceswap_pipelines.demo.actors import LEADS, frames
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
 
+COLUMNS = {
+    "video": "",
+    "frames": "",
+    "faces kept": "",
+    "frames/s": ".1f",
+    "MTCNN on every frame": ".1f",
+    "without cutting and writing": ".1f",
+    "times as fast": ".1f",
+    "shaking, px": ".2f",
+    "by MTCNN's five points": ".2f",
+    "lag, frames": "",
+}
 _SIDE = 512
 _CORNERS = np.array([[0, 0], [1, 0], [1, 1], [0, 1.0]]) * _SIDE
 
@@ -103,9 +116,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("videos", nargs="*", type=Path)
     parser.add_argument("--frames", type=int, default=400)
+    add_record_option(parser)
     options = parser.parse_args()
+
     keep_freed_memory()
     torch.manual_seed(0)
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         videos = options.videos
         if not videos:
@@ -114,23 +130,30 @@ def main() -> None:
         for number, video in enumerate(videos):
             work = Path(folder) / str(number)
             (work / "baseline").mkdir(parents=True)
-            count = sum(1 for _ in islice(read_frames(video), options.frames))
-            alone, _ = every_frame(video, count, None)
-            whole, theirs = every_frame(video, count, work / "baseline")
-            result = run(extract(ExtractJob(inputs=(video,), out=work / "faces", frames=(0, count), device="cpu")))
-            with Faceset.open(work / "faces") as opened:
-                ours = {r.frame: corners(r.to_crop) * (_SIDE / opened.crop_size) for r in opened.records(True)}
-            both = sorted(ours.keys() & theirs.keys())
-            a, b = (np.array([track[i] for i in both]) for track in (ours, theirs))
-            speed = result.frames_per_second
-            print(
-                f"{video.name}: {count} frames, {result.kept} kept\n"
-                f"  speed    {speed:7.1f} frames/s; MTCNN on every frame {whole:.1f} (alone {alone:.1f}):"
-                f" {speed / whole:.1f}x\n"
-                f"  shaking  {shaking(a):7.2f} px; by MTCNN's five points {shaking(b):.2f}:"
-                f" {shaking(b) / shaking(a):.1f}x less\n"
-                f"  lag      {smoothing_lag(video, count, work):7d} frames"
-            )
+            rows.append(measured(video, options.frames, work))
+
+    table = Table(COLUMNS, rows)
+    print(table)
+    record(options.record, [table])
+
+
+def measured(video: Path, most: int, work: Path) -> list[str | float]:
+    """A row of the table."""
+    count = sum(1 for _ in islice(read_frames(video), most))
+    alone, _ = every_frame(video, count, None)
+    whole, theirs = every_frame(video, count, work / "baseline")
+
+    result = run(extract(ExtractJob(inputs=(video,), out=work / "faces", frames=(0, count), device="cpu")))
+    with Faceset.open(work / "faces") as opened:
+        records = opened.records(kept_only=True)
+    enlarged = {r.frame: r.to_crop.then(Similarity.resize(_SIDE / r.side)) for r in records}
+    ours = {frame: corners(to_crop) for frame, to_crop in enlarged.items()}
+
+    both = sorted(ours.keys() & theirs.keys())
+    shakes = [shaking(np.array([track[i] for i in both])) for track in (ours, theirs)]
+    speed = result.frames_per_second
+    speeds = [speed, whole, alone, speed / whole]
+    return [video.name, count, result.kept, *speeds, *shakes, smoothing_lag(video, count, work)]
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ how much the largest of their processes held. How many cores there are matters: 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from record import Table, add_record_option, record
 
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
@@ -38,9 +38,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--frames", type=int, default=60)
     parser.add_argument("--sizes", default=",".join(_SIZES))
+    add_record_option(parser)
     options = parser.parse_args()
 
-    print(f"{time.strftime('%Y-%m-%d')}, {os.cpu_count()} cores, {options.frames} frames: GB at the peak, seconds")
+    rows = []
     for name in options.sizes.split(","):
         width, height = _SIZES[name]
         with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +50,12 @@ def main() -> None:
             write_clip(clip, (filling(frame.image, width, height) for frame in frames), Fraction(25))
             extract = measured("extract", clip, "--out", Path(folder) / "faces")
             swap = measured("swap", clip, "--model", options.model, "--out", Path(folder) / "swapped.mp4")
-        print(f"{name:>6}  extract {extract}  swap {swap}", flush=True)
+        rows.append([f"{width} x {height}", *extract, *swap])
+        print(rows[-1], flush=True)
+
+    table = Table({"": "", "extract, GB": ".1f", "s": ".0f", "swap, GB": ".1f", "swap, s": ".0f"}, rows)
+    print(table)
+    record(options.record, [table])
 
 
 def filling(image: Picture, width: int, height: int) -> Picture:
@@ -60,12 +66,12 @@ def filling(image: Picture, width: int, height: int) -> Picture:
     return np.ascontiguousarray(large[top : top + height, left : left + width]).astype(np.uint8, copy=False)
 
 
-def measured(*words: object) -> str:
-    """What a command took."""
+def measured(*words: object) -> tuple[float, float]:
+    """What a command took: GB at its peak, seconds."""
     start = time.monotonic()
     command = [sys.executable, "-m", "faceswap_cli", *map(str, words), "--json"]
     done = subprocess.run([sys.executable, "-c", _MEASURE, *command], stdout=subprocess.PIPE, text=True, check=True)
-    return f"{int(done.stdout) * 1024 / 1e9:.2f} GB {time.monotonic() - start:4.0f} s"
+    return int(done.stdout) * 1024 / 1e9, time.monotonic() - start
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import httpx
 import psutil
+from record import Table, add_record_option, record
 
 from faceswap_app.access import Standing
 from faceswap_app.jobs import FAILED, QueuedJob, read_job, write_job
@@ -50,11 +51,14 @@ class Page:
     process: psutil.Process
     peak: float = 0.0
     faults: list[str] = field(default_factory=list)
+    rows: list[list[str | float]] = field(default_factory=list)
 
     def check(self, what: str, right: bool, said: object) -> None:
         """Say how something ended, and keep it if it was wrong."""
-        self.peak = max(self.peak, self.process.memory_info().rss)
-        print(f"{'ok   ' if right else 'WRONG'}  {what}: {said}  ({self.process.memory_info().rss / 1e6:.0f} MB)")
+        memory = self.process.memory_info().rss
+        self.peak = max(self.peak, memory)
+        self.rows.append([what, str(said), memory / 1e6])
+        print(f"{'ok   ' if right else 'WRONG'}  {what}: {said}  ({memory / 1e6:.0f} MB)")
         if not right:
             self.faults.append(what)
 
@@ -79,7 +83,9 @@ def main() -> None:
     """Print what each attack came to; exit code 1 if one got further than it may."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--requests", type=int, default=200)
-    count = parser.parse_args().requests
+    add_record_option(parser)
+    arguments = parser.parse_args()
+    count = arguments.requests
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -97,6 +103,7 @@ def main() -> None:
 
         peak = max(page.peak, alone.peak)
         print(f"{'ok   ' if peak < MOST_MEMORY else 'WRONG'}  memory: {peak / 1e6:.0f} MB at most")
+        record(arguments.record, [Table({"what": "", "came to": "", "MB": ",.0f"}, [*page.rows, *alone.rows])])
         sys.exit(1 if page.faults or alone.faults or peak >= MOST_MEMORY else 0)
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from record import Table, add_record_option, record
 
 from faceswap.faces.identity import Identifier, typical
 from faceswap.faces.irises import IrisFinder
@@ -35,6 +36,20 @@ from faceswap.quality.motion import Gestures, gestures
 from faceswap.types import Face, Picture
 from faceswap_pipelines.common.analyse import FaceFinder
 
+COLUMNS = {
+    "swap": "",
+    "fine detail": ".2f",
+    "of her or his own": ".2f",
+    "boiling": ".2f",
+    "mouth, r": ".2f",
+    "eyes, r": ".2f",
+    "trembling": ".2f",
+    "from the wanted person": ".2f",
+    "from the replaced one": ".2f",
+    "way": ".2f",
+    "frames nearer": ".0%",
+    "shape": ".2f",
+}
 CPU = torch.device("cpu")
 
 
@@ -45,6 +60,7 @@ def main() -> None:
     parser.add_argument("wanted", type=Path)
     parser.add_argument("--frames", default="0:", help="of VIDEO, as FIRST:STOP")
     parser.add_argument("--begins", type=int, default=0, help="the frame of VIDEO with which SWAPPED begins")
+    add_record_option(parser)
     arguments = parser.parse_args()
 
     first, _, stop = arguments.frames.partition(":")
@@ -66,19 +82,22 @@ def main() -> None:
     seen = [looks.frame_looks(*pair, face, then, []) for pair, face, then in zip(pairs, old, since, strict=True)]
     own = np.mean([sharp(image, face) for image, face in zip(wanted, target, strict=True)])
     to_own = looks.column(seen, "sharp_after").mean() / own
-    print(f"fine detail: {looks.sharpness(seen).mean():.2f} of the video's, {to_own:.2f} of the wanted person's own")
-    print(f"boiling: {looks.boiling(seen):.2f} of the video's")
+    look = [looks.sharpness(seen).mean(), to_own, looks.boiling(seen)]
 
     # How it moves.
-    for name in ("mouth", "eyes"):
-        print(f"{name}: r {motion.correlation(getattr(here, name), getattr(made, name)):.2f}")
+    together = [motion.correlation(getattr(here, name), getattr(made, name)) for name in ("mouth", "eyes")]
     scenes = np.zeros(len(old), int)
     shakes = [motion.shakes(one.meshes, here.sizes, scenes) for one in (here, made)]
-    print(f"trembling: {motion.trembling(*shakes):.2f} of the video's")
+    moves = [*together, motion.trembling(*shakes)]
 
     # Whose face it is.
-    print_identity(before, old, after, new, wanted, target)
-    print(f"shape: {motion.shape_way(here.shapes, there.shapes, made.shapes):.2f} of the way")
+    whose = identity(before, old, after, new, wanted, target)
+    shape = motion.shape_way(here.shapes, there.shapes, made.shapes)
+
+    figures = map(float, [*look, *moves, *whose, shape])
+    table = Table(COLUMNS, [[f"{arguments.wanted.stem} in the video of {arguments.video.stem}", *figures]])
+    print(table)
+    record(arguments.record, [table])
 
 
 def faces_of(finder: FaceFinder, images: list[Picture]) -> list[Face]:
@@ -98,14 +117,15 @@ def sharp(image: Picture, face: Face) -> float:
     return looks.laplacian_variance(looks.luminance(image), looks.feature_hull(face.points, image.shape[:2]))
 
 
-def print_identity(
+def identity(
     before: list[Picture],
     old: list[Face],
     after: list[Picture],
     new: list[Face],
     wanted: list[Picture],
     target: list[Face],
-) -> None:
+) -> list[float]:
+    """Distances from the two, the share of the way between them, and the share of frames nearer to the wanted one."""
     identifier = Identifier(CPU)
 
     def known(images: list[Picture], faces: list[Face]) -> np.ndarray:
@@ -114,10 +134,7 @@ def print_identity(
     source, goal, swapped = typical(known(before, old)), typical(known(wanted, target)), known(after, new)
     to_goal, to_source = likeness.distances(swapped, goal), likeness.distances(swapped, source)
     way = likeness.way(swapped, source, goal)
-    print(
-        f"identity: {to_goal.mean():.2f} from the wanted person, {to_source.mean():.2f} from the replaced one;"
-        f" {way.mean():.2f} of the way; nearer to the wanted one in {np.mean(to_goal < to_source):.0%} of the frames"
-    )
+    return [to_goal.mean(), to_source.mean(), way.mean(), np.mean(to_goal < to_source)]
 
 
 if __name__ == "__main__":

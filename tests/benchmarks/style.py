@@ -19,10 +19,19 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
+from record import Table, add_record_option, record
+
 LONG = 15  # code lines
 MANY = 6  # positional arguments
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
+COLUMNS = {
+    "": "",
+    "long functions without air": ".0%",
+    "blank lines per 10 code lines": ".2f",
+    "nodes per statement": ".2f",
+    "calls with 6 and more by position": ".2%",
+}
 _UNCOUNTED = (ast.expr_context, ast.operator, ast.cmpop, ast.boolop, ast.unaryop)
 
 
@@ -65,13 +74,15 @@ class Figures:
             self.long += 1
             self.airless += blank == 0
 
-    def __str__(self) -> str:
-        return (
-            f"{self.airless} of {self.long} long functions without air ({self.airless / max(1, self.long):.0%}), "
-            f"{10 * self.blank / max(1, self.code):.2f} blank lines in 10, "
-            f"{self.nodes / max(1, self.statements):.2f} nodes a statement, "
-            f"{self.long_calls / max(1, self.calls):.2%} of calls by position"
-        )
+    def row(self, name: str) -> list[str | float]:
+        """As `COLUMNS` has it."""
+        return [
+            name,
+            self.airless / max(1, self.long),
+            10 * self.blank / max(1, self.code),
+            self.nodes / max(1, self.statements),
+            self.long_calls / max(1, self.calls),
+        ]
 
 
 def outermost(tree: ast.AST) -> list[Function]:
@@ -85,16 +96,20 @@ def outermost(tree: ast.AST) -> list[Function]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folders", nargs="*", type=Path, default=[Path("faceswap"), Path("pipelines"), Path("app")])
-    folders = parser.parse_args().folders
+    add_record_option(parser)
+    arguments = parser.parse_args()
 
-    everything = Figures()
-    for folder in folders:
+    everything, rows = Figures(), []
+    for folder in arguments.folders:
         figures = Figures()
         for file in sorted(folder.rglob("*.py")):
             figures.add(file)
             everything.add(file)
-        print(f"{folder}: {figures}")
-    print(f"all: {everything}")
+        rows.append(figures.row(folder.name))
+
+    table = Table(COLUMNS, [*rows, everything.row("all")])
+    print(table)
+    record(arguments.record, [table])
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ Prints, for the machine it runs on:
   high: whole, beside the same model without its detail stage, and beside decoding and encoding alone;
 - where the time goes;
 - how much more the swapped face trembles than the one in the video, and how much more its colour varies: ratios, 1 is
-  as calm as the video.
+  as calm as the video; and how many pixels outside the pasted boxes have changed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from record import Table, add_record_option, record
 
 from faceswap.config import SwapConfig
 from faceswap.faces.align import align, crop_transform
@@ -67,18 +68,21 @@ def main() -> None:
     parser.add_argument("video", type=Path)
     parser.add_argument("--to", default="b")
     parser.add_argument("--frames", type=int, default=250)
+    add_record_option(parser)
     arguments = parser.parse_args()
+
     keep_freed_memory()
     network = load_model(arguments.model, _CPU)
     swapper = Swapper(network, read_skins(arguments.model), read_examples(arguments.model))
-    print(f"{time.strftime('%Y-%m-%d')}, torch {torch.__version__}, {torch.get_num_threads()} cores, {swapper.size} px")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         targets = follow(arguments.video, arguments.frames, arguments.to, folder)
-        print_compositing(targets, swapper)
-        print_whole(arguments.model, arguments.video, arguments.to, targets, folder)
-    print_where(targets, swapper)
-    print_calm(targets, swapper)
+        tables = [compositing(targets, swapper)]
+        tables.append(whole_swaps(arguments.model, arguments.video, arguments.to, targets, folder))
+    tables += [where_time_goes(targets, swapper), calmness(targets, swapper)]
+
+    print(*tables, sep="\n\n")
+    record(arguments.record, tables)
 
 
 def follow(video: Path, frames: int, person: str, folder: Path) -> Roles:
@@ -90,9 +94,8 @@ def follow(video: Path, frames: int, person: str, folder: Path) -> Roles:
         return [(frame, [Target(*pair) for pair in selected_faces([part], faces.faces)]) for frame, faces in followed]
 
 
-def print_compositing(targets: Roles, swapper: Swapper) -> None:
-    print(f"\n| one face of {_FACE} px, ms of one core | cut, fit, paste | full-frame compositing | ratio |")
-    print("|---|---|---|---|")
+def compositing(targets: Roles, swapper: Swapper) -> Table:
+    rows = []
     threads = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
@@ -103,9 +106,12 @@ def print_compositing(targets: Roles, swapper: Swapper) -> None:
         ours = (whole - network) / len(placed) * 1e3
         full = best(lambda placed=placed: [full_frame(frame, some[0].face, swapper.size) for frame, some in placed])
         theirs = full / len(placed) * 1e3
-        print(f"| {name} | {ours:.1f} | {theirs:.1f} | {theirs / ours:.1f} |")
+        rows.append([name, ours, theirs, theirs / ours])
+
     torch.set_num_threads(threads[0])
     cv2.setNumThreads(threads[1])
+    columns = {"cut, fit, paste": ".1f", "full-frame compositing": ".1f", "ratio": ".1f"}
+    return Table({f"one face of {_FACE} px, ms of one core": "", **columns}, rows)
 
 
 def place(frame: Frame, role: Target, width: int, height: int, high: float = _FACE) -> tuple[Frame, list[Target]]:
@@ -147,7 +153,7 @@ def full_frame(frame: Frame, face: Face, size: int) -> Picture:
     return mixed
 
 
-def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: Path) -> None:
+def whole_swaps(model: Path, video: Path, person: str, targets: Roles, folder: Path) -> Table:
     info, frames = probe(video), len(targets)
     clips = {f"{info.width}x{info.height}": video}
     for width, height, face in ((1280, 720, None), (1920, 1080, _LARGE_FACE)):
@@ -155,9 +161,8 @@ def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: P
         high = face or np.median([some[0].face.size for _, some in targets if some]) * height / info.height
         write_clip(clip, (enlarged(frame, here, width, height, high) for frame, here in targets), info.frame_rate)
     coarse = without_detail(model, folder / "coarse")
-    print("\n| frames/s | finding faces: swap | without the detail stage | ratio", end="")
-    print(" | faces known: swap | without the detail stage | ratio | decode and encode alone |")
-    print("|---|---|---|---|---|---|---|---|")
+
+    rows = []
     for name, clip in clips.items():
         rates = []
         for which in (model, coarse):
@@ -172,9 +177,18 @@ def print_whole(model: Path, video: Path, person: str, targets: Roles, folder: P
             for tracks in folder.glob("*.tracks.db*"):
                 tracks.unlink()
             rates.append([frames / timed(lambda job=job: run(swap(job))) for _ in ("faces found", "faces known")])
-        cells = [f"{ours:.1f} | {theirs:.1f} | {ours / theirs:.2f}" for ours, theirs in zip(*rates, strict=True)]
+        pairs = [value for pair in zip(*rates, strict=True) for value in pair]
         copied = frames / timed(lambda clip=clip: copy(clip, folder / "copy.mp4", frames))
-        print(f"| {name} | {' | '.join(cells)} | {copied:.1f} |", flush=True)
+        rows.append([name, *pairs, copied])
+
+    columns = [
+        "finding faces: swap",
+        "finding faces: without the detail stage",
+        "faces known: swap",
+        "faces known: without the detail stage",
+        "decode and encode alone",
+    ]
+    return Table({"frames/s": "", **dict.fromkeys(columns, ".1f")}, rows)
 
 
 def without_detail(model: Path, out: Path) -> Path:
@@ -207,7 +221,7 @@ def copy(video: Path, out: Path, frames: int) -> None:
             writer.write(frame.image, frame.time)
 
 
-def print_where(targets: Roles, swapper: Swapper) -> None:
+def where_time_goes(targets: Roles, swapper: Swapper) -> Table:
     """Milliseconds of a frame by what they are spent on, by switching parts off."""
     config = SwapConfig()
     look: dict[str, float | str] = {"blending": "alpha", "colour": "none"}
@@ -225,30 +239,32 @@ def print_where(targets: Roles, swapper: Swapper) -> None:
     ):
         look = look | {setting: getattr(config, setting) for setting in switched_on}
         steps.append((f"+ {name}", look))
-    print("\n| all cores | ms a frame |")
-    print("|---|---|")
+
     network = best(lambda: through_network(targets, swapper)) / len(targets)
-    print(f"| network alone | {network * 1e3:.1f} |")
+    rows: list[list[str | float]] = [["network alone", network * 1e3]]
     for name, changes in steps:
         config = SwapConfig(**changes)  # type: ignore[arg-type]  # each value fits its field
         seconds = best(lambda config=config: sum(1 for _ in converted(targets, swapper, config)))
-        print(f"| {name} | {seconds / len(targets) * 1e3:.1f} |")
+        rows.append([name, seconds / len(targets) * 1e3])
+    return Table({"all cores": "", "ms a frame": ".1f"}, rows)
 
 
-def print_calm(targets: Roles, swapper: Swapper) -> None:
+def calmness(targets: Roles, swapper: Swapper) -> Table:
     made = list(converted(targets, swapper, SwapConfig()))
     single = list(converted(targets, swapper, SwapConfig(smooth=0)))
     mesh = FaceMesh(_CPU)
     faces = [some[0].face for _, some in targets if some]
     before = trembling(mesh, [m.frame.image for m in made if m.boxes], faces)
-    print("\n| against the video | landmarks' second difference | variation of colour |")
-    print("|---|---|---|")
+
+    rows: list[list[str | float]] = []
     for name, some in (("settled over time", made), ("each frame for itself", single)):
         after = trembling(mesh, [m.image for m in some if m.boxes], faces)
         colours = [wandering([getter(m) for m in some if m.boxes], faces) for getter in (_after, _before)]
-        print(f"| {name} | {after / before:.2f} | {colours[0] / colours[1]:.2f} |")
-    changed = [outside_changed(m) for m in made]
-    print(f"\npixels outside the boxes that changed, in {len(changed)} frames: {sum(changed)}")
+        changed = sum(outside_changed(m) for m in some)
+        rows.append([name, after / before, colours[0] / colours[1], changed])
+
+    columns = {"landmarks' second difference": ".2f", "variation of colour": ".2f", "pixels outside the boxes": ""}
+    return Table({"against the video": "", **columns}, rows)
 
 
 def _after(made: Converted) -> Picture:

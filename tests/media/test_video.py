@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from fractions import Fraction
@@ -22,8 +23,8 @@ from av.video.reformatter import (
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from faceswap.errors import MediaError
-from faceswap.media import video
+from faceswap.errors import FaceswapError, MediaError
+from faceswap.media import limits, video
 from faceswap.media.limits import MAX_PIXELS
 from faceswap.media.video import probe, read_frames
 from faceswap.types import Frame, Picture
@@ -281,6 +282,29 @@ class TestReading:
         (tmp_path / "clip.mp4").write_bytes(content)
         with pytest.raises(MediaError, match="no frame"):
             next(read_frames(tmp_path / "clip.mp4"))
+
+    @pytest.mark.parametrize("room", [1, 1 << 55], ids=["room", "no room"])
+    @pytest.mark.parametrize(
+        "error", [av.error.MemoryError(errno.ENOMEM, "full"), av.error.BlockingIOError(errno.EAGAIN, "no thread")]
+    )
+    def test_frames_that_memory_does_not_suffice_for_are_no_damaged_ones(
+        self, talkie: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, room: int
+    ) -> None:
+        """What is damaged may ask for any amount, too: then there is room for a picture."""
+
+        class Starved:
+            def decode(self, _packet: object) -> list[av.VideoFrame]:
+                raise error
+
+        info = probe(talkie)
+        monkeypatch.setattr(video, "probe", lambda _path: info)
+        monkeypatch.setattr(video, "_decoder", lambda _stream: Starved())
+        monkeypatch.setattr(limits, "_ROOM", room)
+        if room == 1 and isinstance(error, MemoryError):
+            assert list(read_frames(talkie)) == []
+        else:
+            with pytest.raises(FaceswapError, match="the memory is full"):
+                list(read_frames(talkie))
 
     def test_closing_the_generator_closes_the_file(self, talkie: Path) -> None:
         def descriptors() -> int:

@@ -17,7 +17,8 @@ from faceswap.errors import ConfigError
 from faceswap.faces import curate
 from faceswap.faces.align import align
 from faceswap.faces.curate import Condition, balanced, chain, dominant_identity, groups, thumbnail
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.landmarks import FaceMesh
 from faceswap.faces.quality import Measures, measure
 from faceswap.media.pictures import read_picture, write_picture

@@ -22,6 +22,7 @@ from faceswap.quality.scales import LIKENESS, POOR, REBUILT, SWAP
 from faceswap_pipelines import evaluate
 from faceswap_pipelines.evaluation import faces
 from faceswap_pipelines.evaluation.job import THE_SWAP, SwapFiles, SwapLikeness, SwapQuality
+from support.browser import needs_chromium, open_page
 from support.commands import command, misused, refused
 from support.studio import CLIP_FRAMES, Studio
 
@@ -99,6 +100,20 @@ def test_the_report_is_whole_and_safe(evaluated: Evaluated) -> None:
     assert ">other</th>" in page  # the model that it is compared with
     for scale in {**SWAP, **LIKENESS, **REBUILT}.values():
         assert html.escape(scale.title) in page
+
+
+@needs_chromium
+def test_the_report_fits_a_phone(evaluated: Evaluated, tmp_path: Path) -> None:
+    """Nothing but pictures is wider than the screen, and each value says of which model it is."""
+    report = tmp_path / "report.html"
+    report.write_text(evaluated.page)
+    with open_page(390, 844) as page:
+        page.goto(report.as_uri())
+        assert page.evaluate("document.documentElement.scrollWidth") == 390
+        parts = page.locator("h1, h2, h3, p, table, td")
+        assert parts.evaluate_all("parts => parts.every(part => part.getBoundingClientRect().right <= innerWidth)")
+        said = page.locator("td.value[data-of]").first.evaluate("cell => getComputedStyle(cell, '::before').content")
+        assert "model" in said
 
 
 def test_pictures_of_swapped_faces_say_so(evaluated: Evaluated, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from faceswap.config import SwapConfig
 from faceswap.errors import ConfigError, OutputError
 from faceswap.faces import person
 from faceswap.faces.examples import read_examples
-from faceswap.faces.selection import Selection, select_tracks, selected_faces
+from faceswap.faces.selection import Selection, recognise_tracks, select_tracks, selected_faces
 from faceswap.faces.skin import read_skins
 from faceswap.faces.track import Tracker
 from faceswap.faces.trackfile import Track
@@ -135,6 +135,14 @@ class TestWhichFace:
             (3, "x"),
             (4, "y"),
         ]
+
+    def test_each_is_taken_for_whom_they_are_most_like_and_nobody_for_a_stranger(self) -> None:
+        who = np.eye(EMBEDDING)
+        tracks = [Track(number=n, identity=who[n], frames=9, size=50) for n in (1, 2, 3)]
+        known = {"a": who[1], "b": who[2]}
+        assert recognise_tracks(known, {"a": "b"}, tracks) == [Selection((1,), "b")]
+        assert recognise_tracks(known, {"b": "a", "a": "b"}, tracks) == [Selection((2,), "a"), Selection((1,), "b")]
+        assert recognise_tracks({}, {"a": "b"}, tracks) == []  # the model was thrown away meanwhile
 
     def test_of_a_part_that_is_there_twice_the_first_is_swapped(self) -> None:
         faces = [head(track=1), head(track=2)]

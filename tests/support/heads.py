@@ -7,7 +7,7 @@ from fractions import Fraction
 import numpy as np
 
 from faceswap.faces.align import align
-from faceswap.faces.faceset import FaceRecord
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.landmarks import mean_mesh
 from faceswap.faces.quality import measure
 from faceswap.geometry import Similarity

@@ -15,7 +15,7 @@ from faceswap.faces.landmarks import FaceMesh
 from faceswap.geometry import Similarity
 from faceswap.swapping.color import Palette
 from faceswap.swapping.eyes import Gaze, closing, lacking, looking
-from faceswap.swapping.infer import Swap
+from faceswap.swapping.infer import FrameSwaps, Swap
 from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.types import Detection, Frame, MeshPoints, Picture
 from faceswap_pipelines.demo.actors import CAST, frames
@@ -153,10 +153,10 @@ def test_a_gaze_is_evened_out_over_the_nearest_frames_alone() -> None:
     lacks = [0.0, 0.0, 0.0, 0.2, 0.0, 0.0, 0.0]
     lacking_gazes = [Gaze(drawn=(eye, eye), lacking=value, closing=(value, 0.0)) for value in lacks]
     timed = [
-        (Frame(black, number, Fraction(number, 25)), [replace(swap, gaze=gaze)])
+        FrameSwaps(Frame(black, number, Fraction(number, 25)), [replace(swap, gaze=gaze)])
         for number, gaze in enumerate(lacking_gazes)
     ]
-    gazes = [swaps[0].gaze for _, swaps in smoothed_over_time(timed, 0.2) if swaps[0].gaze]
+    gazes = [gaze for each in smoothed_over_time(timed, 0.2) if (gaze := each.swaps[0].gaze)]
     assert [gaze.closing[0] for gaze in gazes] == lacks  # a blink is a frame or two
     evened = [gaze.lacking for gaze in gazes]
     assert len(evened) == len(lacks)

@@ -25,7 +25,7 @@ from faceswap.swapping.convert import Converted, Target, converted
 from faceswap.swapping.detail import fine_detail, grain, noise_level, sharpened, sharpening
 from faceswap.swapping.fade import faded
 from faceswap.swapping.fitting import prepare, shaped
-from faceswap.swapping.infer import Swap, Swapper
+from faceswap.swapping.infer import FrameSwaps, Swap, Swapper
 from faceswap.swapping.seam import closed, pyramid_blended
 from faceswap.swapping.smooth import smoothed_over_time
 from faceswap.swapping.texture import SkinOnFace, Texture
@@ -353,8 +353,8 @@ class TestDetail:
         assert noise_level(FRAME, (158.0, 110.0, 300.0, 300.0)) >= 0
 
 
-def frames_of(swaps: Sequence[Swap]) -> list[tuple[Frame, list[Swap]]]:
-    return [(Frame(FRAME, i, Fraction(i, 25)), [swap]) for i, swap in enumerate(swaps)]
+def frames_of(swaps: Sequence[Swap]) -> list[FrameSwaps]:
+    return [FrameSwaps(Frame(FRAME, i, Fraction(i, 25)), [swap]) for i, swap in enumerate(swaps)]
 
 
 class TestSettling:
@@ -363,14 +363,16 @@ class TestSettling:
         truth = np.linspace(0.02, 0.06, 40)
         noisy = truth + RNG.normal(0, 0.004, 40)
         swaps = [replace(a_swap(spot()), noise=value) for value in noisy]
-        got = np.array([swaps[0].noise for _, swaps in smoothed_over_time(frames_of(swaps), 0.2)])
+        got = np.array([each.swaps[0].noise for each in smoothed_over_time(frames_of(swaps), 0.2)])
         middle = slice(6, -6)
         assert np.abs(got - truth)[middle].mean() < 0.6 * np.abs(noisy - truth)[middle].mean()
         assert abs((got - truth)[middle].mean()) < 0.001
 
     def test_a_flash_is_followed_at_once(self) -> None:
         dark, bright = a_swap(spot()), replace(a_swap(spot()), tone=(90.0, 0.0, 0.0), noise=9.0)
-        result = [swaps[0].noise for _, swaps in smoothed_over_time(frames_of([*[dark] * 6, bright, *[dark] * 6]), 0.2)]
+        result = [
+            each.swaps[0].noise for each in smoothed_over_time(frames_of([*[dark] * 6, bright, *[dark] * 6]), 0.2)
+        ]
         assert result[6] > 8.5
         assert max(result[:6]) < 0.5
 
@@ -378,7 +380,7 @@ class TestSettling:
         hand = torch.zeros(128, 128)
         seen = [torch.ones(128, 128), torch.ones(128, 128), hand, torch.ones(128, 128), torch.ones(128, 128)]
         frames = frames_of([replace(a_swap(spot()), visible=visible) for visible in seen])
-        shares = [float(swaps[0].visible.mean()) for _, swaps in smoothed_over_time(frames, 0.2)]  # type: ignore[union-attr]
+        shares = [float(each.swaps[0].visible.mean()) for each in smoothed_over_time(frames, 0.2)]  # type: ignore[union-attr]
         assert shares[0] == shares[4] == 1
         assert 0 < shares[2] < shares[1] < 1
         assert shares[1] == pytest.approx(shares[3])
@@ -386,8 +388,8 @@ class TestSettling:
     def test_nothing_is_mixed_between_tracks_or_changed_with_no_reach(self) -> None:
         one, other = a_swap(spot()), replace(a_swap(spot()), track=2, noise=9.0)
         mixed = list(smoothed_over_time(frames_of([one, other, one, other]), 0.2))
-        assert [swaps[0].noise for _, swaps in mixed] == pytest.approx([0, 9, 0, 9])
-        assert [swaps[0] for _, swaps in smoothed_over_time(frames_of([one, other]), 0.0)] == [one, other]
+        assert [each.swaps[0].noise for each in mixed] == pytest.approx([0, 9, 0, 9])
+        assert [each.swaps[0] for each in smoothed_over_time(frames_of([one, other]), 0.0)] == [one, other]
 
     def test_a_window_holds_its_neighbours_and_no_more(self) -> None:
         times = [Fraction(n) for n in (0, 1, 2, 5, 6, 20)]

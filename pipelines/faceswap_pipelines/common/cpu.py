@@ -56,6 +56,7 @@ def one_thread_each() -> Iterator[None]:
     before = torch.get_num_threads(), cv2.getNumThreads()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
+
     try:
         yield
     finally:

@@ -31,11 +31,13 @@ def frame_range(text: str) -> FrameRange:
     """ "0:300", "100:" or ":50" as (first, stop); "" is everything. Raises ConfigError."""
     if not text:
         return 0, None
+
     first, colon, stop = text.partition(":")
     try:
         wanted = int(first or 0), int(stop) if stop else None
     except ValueError:
         wanted = -1, None
+
     if not colon or wanted[0] < 0 or (wanted[1] is not None and wanted[1] <= wanted[0]):
         raise ConfigError(f"'{text}' is not a range of frames", "Write it as FIRST:STOP, for example 0:300")
     return wanted
@@ -45,10 +47,12 @@ def frame_rate(value: str | float | None) -> Fraction | None:
     """Frames per second, written as 25, 23.976 or 24000/1001, as the exact number that is meant. Raises ConfigError."""
     if value is None:
         return None
+
     try:
         rate = Fraction(str(value))
     except (ValueError, ZeroDivisionError):
         rate = Fraction(0)
+
     if not 0 < rate <= _FASTEST:
         raise ConfigError(f"'{value}' is not a frame rate", "Write it as 25, 23.976 or 24000/1001")
 
@@ -143,6 +147,7 @@ def list_media(inputs: Sequence[Path], as_frames: bool = False) -> list[Path]:
         if not inside:
             raise MediaError(f"the folder {path} holds no videos or pictures", "Name a folder that does")
         listed += dict.fromkeys(film_of(file) for file in inside) if as_frames else inside
+
     return listed
 
 

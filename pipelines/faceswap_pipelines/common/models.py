@@ -35,6 +35,7 @@ class Models:
         """With the newest weights of `model`: trained further, it is loaded anew. Raises ModelError or DeviceError."""
         checkpoint = latest_checkpoint(model)
         key = checkpoint and checkpoint.resolve(), device
+
         with self._loading:
             swapper = self._swappers.pop(key, None)
             if swapper is None:

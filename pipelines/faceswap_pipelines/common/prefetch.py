@@ -52,6 +52,7 @@ def prefetch(items: Iterable[T], depth: int = 8) -> Generator[T, None, None]:
 
     thread = threading.Thread(target=work, name="ahead", daemon=True)
     thread.start()
+
     try:
         while True:
             kind, value = ready.get()

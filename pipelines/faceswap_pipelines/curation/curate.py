@@ -11,7 +11,8 @@ import numpy as np
 from faceswap.errors import ConfigError, FaceError
 from faceswap.faces import curate
 from faceswap.faces.curate import KEYS, Thumbnails, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.identity import Identifier
 from faceswap.faces.landmarks import five_points
 from faceswap.media.pictures import write_picture

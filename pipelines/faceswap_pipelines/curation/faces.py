@@ -12,7 +12,8 @@ from jaxtyping import Float
 
 from faceswap.errors import FaceError
 from faceswap.faces.curate import KEYS, OCCLUDED, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.quality import Measures
 from faceswap.media.pictures import write_picture
 from faceswap.types import AlignedFace, Picture
@@ -114,11 +115,13 @@ class StatsResult:
         lines = [f"{self.kept} faces kept, {self.rejected} rejected"]
         lines += [f"  {count:6d}  {reason}" for reason, count in self.reasons.items()]
         lines += ["from", *(f"  {count:6d}  {path}" for path, count in self.sources.items())]
+
         lines.append("median, and where the middle 90% lie")
         for key, median in self.medians.items():
             low, high = self.spread[key]
             digits = DECIMALS[key]
             lines.append(f"  {key:10}  {median:8.{digits}f}   {low:.{digits}f} to {high:.{digits}f}")
+
         lines += [f"Hint: {hint}." for hint in self.hints]
         return "\n".join([*lines, f"Look at {self.chart}"])
 

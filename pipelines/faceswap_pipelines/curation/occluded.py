@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.masks import face_mask
 from faceswap.faces.occlusion import SIDE, OcclusionFinder, reduced
 from faceswap.geometry import Similarity
@@ -27,8 +28,10 @@ def occluded_shares(faceset: Faceset, records: Sequence[FaceRecord], device: str
         yield Progress(title="Looking what covers faces", done=len(shares), total=len(records), unit="faces")
         crops = [faceset.picture(record) for record in some]
         visible = finder.visible([reduced(crop) for crop in crops]).cpu().numpy()
+
         for record, crop, seen in zip(some, crops, visible, strict=True):
             to_small = record.to_crop.then(Similarity.resize(SIDE / crop.shape[0]))
             face = face_mask(record.face.points_after(to_small), SIDE).astype(np.float64)
             shares.append(1 - float((face * seen).sum() / max(face.sum(), 1)))
+
     return np.array(shares)

@@ -11,7 +11,8 @@ import numpy as np
 from faceswap.errors import ConfigError, FaceError
 from faceswap.faces import curate
 from faceswap.faces.curate import CLOSER_THAN, OCCLUDED, Condition, column
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.identity import SAME_PERSON
 from faceswap.faces.person import STRANGER
 from faceswap.media.pictures import write_picture
@@ -162,11 +163,13 @@ def _group(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[
 def _strangers(job: RejectJob, faceset: Faceset, kept: Sequence[FaceRecord]) -> Run[Reasons]:
     if not job.strangers or not kept:
         return {}
+
     embeddings = yield from embeddings_of(faceset, kept, job.device)
     if job.person is None:
         person = person_of(faceset, kept, embeddings)
     else:
         person = FaceFinder(pick_device(job.device)).person_in(job.person)
+
     return _chosen(kept, curate.away_from(person, embeddings) > SAME_PERSON, STRANGER)
 
 

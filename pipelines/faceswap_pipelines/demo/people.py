@@ -71,6 +71,7 @@ def _portrait(person: str) -> tuple[Float[Tensor, "1 3 side side"], Portraits]:
     where = files("openpeople") / "data" / "curated" / PEOPLE[person] / "assets" / "studio_portrait.jpg"
     with as_file(where) as path:
         picture = read_picture(path)
+
     _, [(_, found)] = FaceFinder(torch.device("cpu")).look_at([picture])
     face = max(found.faces, key=lambda face: face.size)
 
@@ -80,6 +81,7 @@ def _portrait(person: str) -> tuple[Float[Tensor, "1 3 side side"], Portraits]:
     scale = _PORTRAIT_SIDE / side
     corner = np.array([(left + right) / 2 - side / 2, (top + bottom) / 2 - _ABOVE * side])
     move = np.column_stack([scale * np.eye(2), -scale * corner])
+
     square = (_PORTRAIT_SIDE, _PORTRAIT_SIDE)
     crop = cv2.warpAffine(picture, move, square, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return torch.from_numpy(crop).permute(2, 0, 1)[None].float() / 255, _mesh_in(face, move, scale)
@@ -111,6 +113,7 @@ def _written(rng: np.random.Generator, count: int, frame_rate: float) -> _Script
         ],
         axis=1,
     )
+
     sway = np.stack([wave(4, 0.02), wave(3, 0.012), wave(5, 0.015), wave(4, 0.02)], axis=1)
     return _Script(
         blend=blend,
@@ -157,6 +160,7 @@ def _shot(portrait: Float[Tensor, "1 3 side side"], faces: Portraits, script: _S
         gaze=_row(script.gaze[frame]),
         turn=turned(faces, _row(script.turn[frame])),
     )
+
     animated = animate(faces, motion, _camera(script.sway[frame]))
     seen = functional.grid_sample(
         portrait, animated.source, mode="bicubic", padding_mode="border", align_corners=False

@@ -157,6 +157,7 @@ def _sheet(source: Path, swapped: Path, target: Path) -> Picture:
         (f"{source.stem} with the face of {target.stem}", swapped),
         (f"{target.stem}, for comparison", target),
     ]
+
     return sheet(
         [(title, [f.image for f in read_frames(path, 0, _SWAPPED) if f.index in moments]) for title, path in rows],
         side=_SHOWN,

@@ -45,6 +45,7 @@ def wanted_person(path: Path, finder: FaceFinder, device: torch.device) -> Wante
     shots = _from_faceset(path) if path.is_dir() else _from_media(path, finder)
     if not shots:
         raise FaceError(f"no face was found in {path}", "Name footage that shows the wanted person with --identity")
+
     sharp = [laplacian_variance(luminance(image), _hull(image, face)) for image, face in shots]
     return Wanted(
         identity=_typical(shots, Identifier(device)),
@@ -71,6 +72,7 @@ def drawn_people(device: torch.device) -> dict[str, Embedding]:
         first = mesh.locate_each(places)
         second = mesh.locate_each([(shot.image, face) for shot, face in zip(shots, first, strict=True)])
         people[name] = _typical([(shot.image, face) for shot, face in zip(shots, second, strict=True)], identifier)
+
     return people
 
 
@@ -80,11 +82,13 @@ def _from_faceset(folder: Path) -> list[Shot]:
         records = faceset.records(kept_only=True)
         if not records:
             raise FaceError(f"the faceset {folder} has no usable faces", "Name another")
+
         chosen = np.unique(np.linspace(0, len(records) - 1, _SAMPLES).astype(int))
         shots = []
         for record in (records[place] for place in chosen):
             points = record.face.points_after(record.to_crop)
             shots.append((faceset.picture(record), Face(points, record.face.presence)))
+
         return shots
 
 
@@ -92,10 +96,12 @@ def _from_media(path: Path, finder: FaceFinder) -> list[Shot]:
     """Whoever is seen most, in some frames."""
     images = [read_picture(path)] if is_picture(path) else [frame.image for frame in sample_frames(path, _SAMPLES)]
     tracks, seen = finder.look_at(images)
+
     person = dominant_identity(tracks)
     if person is None:
         return []
     numbers = tracks_of(person, tracks)
+
     found = [(frame.image, pick(faces.faces, numbers)) for frame, faces in seen]
     return [(image, face) for image, face in found if face is not None]
 

@@ -14,7 +14,7 @@ from faceswap.visuals.sheets import captioned, fit, grid, sheet
 from faceswap.visuals.timelines import timelines
 from faceswap_pipelines.evaluation.faces import Rebuilt
 from faceswap_pipelines.evaluation.job import SwapFiles
-from faceswap_pipelines.evaluation.swaps import SwapFrames, SwapPart, pictures_at
+from faceswap_pipelines.evaluation.swaps import Indices, SwapFrames, SwapPart, pictures_at
 
 _COLUMNS = 6
 _SIDE = 200
@@ -74,8 +74,8 @@ def swap_chart(part: SwapPart) -> Picture:
     frames, before, after = part.frames, part.frames.before, part.frames.after
     shifts = looks.colour_shifts(frames.looks)
 
-    def curve(name: str, values: Series) -> Curve:
-        return Curve(name, list(zip(frames.indices.tolist(), values.tolist(), strict=True)))
+    def curve(name: str, values: Series, among: Indices = frames.indices) -> Curve:
+        return Curve(name, list(zip(among.tolist(), values.tolist(), strict=True)))
 
     panels = {
         "How far the mouth is open": [curve("video", before.mouth), curve("swap", after.mouth)],
@@ -97,10 +97,9 @@ def swap_chart(part: SwapPart) -> Picture:
     if part.wanted is not None:
         known = np.flatnonzero(np.isfinite(frames.swapped[:, 0]))
         to = {"the wanted person": part.wanted.identity, "the replaced person": frames.replaced}
-        panels["Distance from"] = [
-            Curve(name, list(zip(frames.indices[known].tolist(), away.tolist(), strict=True)))
-            for name, away in ((name, likeness.distances(frames.swapped[known], who)) for name, who in to.items())
-        ]
+        distances = {name: likeness.distances(frames.swapped[known], who) for name, who in to.items()}
+        panels["Distance from"] = [curve(name, away, frames.indices[known]) for name, away in distances.items()]
+
     return timelines(panels, "frame")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -51,6 +51,15 @@ td.value { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .poor { color: var(--poor); }
 img { display: block; max-width: 100%; height: auto; border-radius: 6px; border: 1px solid var(--line); margin: 8px 0; }
 footer { margin-top: 3em; border-top: 1px solid var(--line); padding-top: 1em; color: var(--soft); font-size: .85rem; }
+@media (max-width: 640px) {  /* a phone: a row of a table is a paragraph, wide pictures are moved sideways */
+  thead { display: none; }
+  tr { display: flex; flex-wrap: wrap; gap: 0 14px; padding: 8px 12px; border-bottom: 1px solid var(--line); }
+  th, td { padding: 1px 0; border: 0; }
+  tbody th, td:last-child { flex: 1 0 100%; }
+  td:last-child { color: var(--soft); font-size: .82rem; } td:last-child::before { content: "good is "; }
+  td[data-of]::before { content: attr(data-of) " "; color: var(--soft); font-size: .82rem; }
+  .wide img { min-width: 640px; }
+}
 """
 # The page may show what is in it, and do nothing else.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -118,11 +127,13 @@ def _head(job: EvaluateJob, verdicts: Sequence[Verdict]) -> str:
         f'<div><b class="{grade}">{counts[grade]}</b> <span class="{grade}">{grade}</span></div>'
         for grade in (GOOD, FAIR, POOR)
     )
+
     files = []
     if job.swap:
         files.append(f"{job.swap.swap.name}, a swap of {job.swap.target.name}")
         files += [f"the wanted person is in {job.swap.identity.name}"] if job.swap.identity else []
     files += [f"model {path.name}" for path in job.models]
+
     return (
         f"<h1>{html.escape(_title(job))}</h1><p class='note'>{html.escape('; '.join(files))}</p>"
         f'<div class="sum">{boxes}</div><p>{_worst_words(verdicts)}</p>'
@@ -142,6 +153,7 @@ def _swap_section(job: EvaluateJob, part: SwapPart, verdicts: Sequence[Verdict],
     assert job.swap is not None
     sheet, worst = swap_pictures(job.swap, part)
     rows = "".join(_verdict_row(verdict) for verdict in verdicts if verdict.of == THE_SWAP)
+
     sections = [
         "<h2>The swap, beside the video</h2>",
         f"<p class='note'>{_counts(part.quality)}</p>",
@@ -151,6 +163,7 @@ def _swap_section(job: EvaluateJob, part: SwapPart, verdicts: Sequence[Verdict],
         "<h3>Over time</h3>",
         _image(swap_chart(part), "Curves of the measures over the frames", None),
     ]
+
     for name, picture in worst.items():
         title = (SWAP.get(name) or LIKENESS[name]).title.lower()
         sections.append(f"<h3>Worst frames: {html.escape(title)}</h3>")
@@ -178,11 +191,15 @@ def _verdict_row(verdict: Verdict) -> str:
 
 def _person_section(person: str, rebuilt: Rebuilt, models: Sequence[ModelQuality], seal: Seal) -> str:
     qualities = [model.rebuilt[person] for model in models]
-    spectrum = "".join(f'<td class="value">{_spectrum(quality.spectrum)}</td>' for quality in qualities)
-    rows = _model_rows(REBUILT, qualities) + (
+    names = _names([model.model for model in models])
+    spectra = zip(names, qualities, strict=True)
+    spectrum = "".join(_cell(_spectrum(quality.spectrum), of) for of, quality in spectra)
+
+    rows = _model_rows(REBUILT, names, qualities) + (
         "<tr><th>Detail by size<small>power by spatial frequency, in cycles in the crop's side, rebuilt by true</small>"
         f"</th>{spectrum}<td>near 1 in every band</td></tr>"
     )
+
     return (
         f"<h2>Faces of {html.escape(person)}, rebuilt</h2><p class='note'>{models[0].faces[person]} faces of those"
         " given. The figures mean something only if training has not seen them.</p>"
@@ -202,7 +219,7 @@ def _crops_section(models: Sequence[ModelQuality]) -> str:
     """Faces decoded as somebody else, before they are pasted."""
     sections = []
     for name in models[0].swapped:
-        rows = _model_rows(CROP, [model.swapped[name] for model in models])
+        rows = _model_rows(CROP, _names([model.model for model in models]), [model.swapped[name] for model in models])
         sections.append(f"<h3>{html.escape(name)}</h3>{_model_table(models, rows)}")
     return f"<h2>The same faces, swapped and not yet pasted</h2>{''.join(sections)}" if sections else ""
 
@@ -222,21 +239,24 @@ def _names(models: Sequence[str]) -> list[str]:
     return short if len(set(short)) == len(short) else list(models)
 
 
-def _model_rows(scales: Mapping[str, Scale], values: Sequence[object]) -> str:
+def _model_rows(scales: Mapping[str, Scale], models: Sequence[str], values: Sequence[object]) -> str:
     """A row for each measure, with a cell for each model."""
-    return "".join(
-        f"<tr><th>{html.escape(scale.title)}<small>{html.escape(scale.meaning)}</small></th>"
-        + "".join(_cells(scale, (getattr(value, name) for value in values)))
-        + f"<td>{html.escape(scale.aim)}</td></tr>"
-        for name, scale in scales.items()
-    )
+    rows = []
+    for name, scale in scales.items():
+        named = f"<th>{html.escape(scale.title)}<small>{html.escape(scale.meaning)}</small></th>"
+        cells = [_graded(scale, getattr(value, name), of) for of, value in zip(models, values, strict=True)]
+        rows.append(f"<tr>{named}{''.join(cells)}<td>{html.escape(scale.aim)}</td></tr>")
+    return "".join(rows)
 
 
-def _cells(scale: Scale, values: Iterable[float]) -> Iterable[str]:
-    for value in values:
-        grade = scale.grade(value)
-        text = html.escape(scale.text(value))
-        yield f'<td class="value">{text} <span class="{grade}">{grade}</span></td>'
+def _graded(scale: Scale, value: float, of: str) -> str:
+    grade = scale.grade(value)
+    return _cell(f'{html.escape(scale.text(value))} <span class="{grade}">{grade}</span>', of)
+
+
+def _cell(content: str, of: str) -> str:
+    """With the name of its column, for screens on which that has no head."""
+    return f'<td class="value" data-of="{html.escape(of)}">{content}</td>'
 
 
 def _image(picture: Picture, words: str, seal: Seal | None) -> str:
@@ -249,4 +269,5 @@ def _image(picture: Picture, words: str, seal: Seal | None) -> str:
             write_picture(path, picture)
         kind = "jpeg" if seal else "png"
         data = base64.b64encode(path.read_bytes()).decode("ascii")
-    return f'<img alt="{html.escape(words)}" src="data:image/{kind};base64,{data}">'
+
+    return f'<div class="wide"><img alt="{html.escape(words)}" src="data:image/{kind};base64,{data}"></div>'

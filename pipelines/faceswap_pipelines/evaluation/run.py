@@ -72,7 +72,9 @@ def _watch(job: EvaluateJob, files: SwapFiles, device: torch.device) -> Run[Swap
         yield Progress(title="Looking at who is wanted", done=0, total=None, unit="")
         wanted = wanted_person(files.identity, finder, device)
         gallery = drawn_people(device) | persons_of(list(job.facesets.values()), device)
+
     frames = yield from watch_swap(files, finder, device)
+
     return SwapPart(
         frames=frames,
         quality=summarise(frames, wanted, gallery),
@@ -91,6 +93,7 @@ def _verdicts(models: list[ModelQuality], swap: SwapQuality | None) -> Iterable[
     if swap is not None:
         yield from verdicts_of(THE_SWAP, LIKENESS, swap.likeness) if swap.likeness else ()
         yield from verdicts_of(THE_SWAP, SWAP, swap)
+
     for model in models[:1]:
         for person, rebuilt in model.rebuilt.items():
             yield from verdicts_of(person, REBUILT, rebuilt)
@@ -106,6 +109,7 @@ def in_words(result: EvaluateResult) -> str:
             of = verdict.of
             lines.append(f"{of}:")
         lines.append(f"  {verdict.title:38} {verdict.text:>12}  {verdict.grade:5} (good: {verdict.aim})")
+
     if result.report:
         lines.append(f"Look at {result.report}")
     return "\n".join(lines)

@@ -123,6 +123,7 @@ def watch_swap(files: SwapFiles, finder: FaceFinder, device: torch.device) -> Ru
         person = dominant_identity(found)
         if person is None:
             raise FaceError(f"no face was found in {files.target}", "Name the video that was swapped with --target")
+
         numbers = tracks_of(person, found)
         frames = list(tracks.frames(analysis))
     return (yield from _look(files, frames, numbers, device))
@@ -338,8 +339,10 @@ def worst_frames(frames: SwapFrames, wanted: Wanted | None, count: int) -> dict[
         "sharpness": (looks.sharpness(frames.looks), -1),
         "seam": (looks.column(frames.looks, "seam"), 1),
     }
+
     if wanted is not None:
         badness["to_wanted"] = likeness.distances(frames.swapped, wanted.identity), 1
+
     return {name: _worst(values, sign, count) for name, (values, sign) in badness.items()}
 
 
@@ -347,6 +350,7 @@ def _worst(values: Series, sign: float, count: int) -> list[tuple[int, float]]:
     """The places of the largest values (smallest, if `sign` is -1), apart by a fiftieth of the clip."""
     apart = max(1, len(values) // 50)
     chosen: list[int] = []
+
     for place in np.argsort(-sign * values).tolist():
         if np.isfinite(values[place]) and all(abs(place - other) >= apart for other in chosen):
             chosen.append(place)

@@ -16,7 +16,8 @@ import numpy as np
 from faceswap.database import lock
 from faceswap.errors import FaceError, FaceswapError, MediaError, OutputError
 from faceswap.faces.align import align, natural_side
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.person import STRANGER, dominant_identity, pick, tracks_of
 from faceswap.faces.quality import Measures, measure, reason_to_reject
 from faceswap.faces.trackfile import Analysis, TrackFile
@@ -137,6 +138,7 @@ def _person(
         person = faceset.person
         if person is None:
             person = dominant_identity([track for analysis in analyses.values() for track in tracks.tracks(analysis)])
+
     if person is not None and (job.person is not None or faceset.person is None):
         faceset.set_person(person)
     return person
@@ -170,6 +172,7 @@ class _Cutter:
         self._wanted = () if person is None else tracks_of(person, tracks.tracks(analysis))
         self._total = tracks.count(analysis, self._source.next_frame)
         self._frames = followed_frames(self._footage, tracks, analysis, self._source.next_frame)
+
         last = faceset.last_kept(self._source)
         self._before: Picture | None = None
         if last and job.skip_similar and faceset.path(last).is_file():  # it may have been deleted by hand
@@ -253,6 +256,7 @@ def _why_none(inputs: Sequence[Path], rejected: dict[str, int], failed: dict[str
     names = inputs[0] if len(inputs) == 1 else f"{len(inputs)} inputs"
     if failed and len(failed) == len(inputs):
         return f"none of the {len(inputs)} inputs can be read; the first: {next(iter(failed.values()))}", "Check them"
+
     if rejected:
         listed = ", ".join(f"{count} {reason}" for reason, count in rejected.items())
         remedy = "Use sharper footage with a larger face"

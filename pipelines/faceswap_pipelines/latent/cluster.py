@@ -73,10 +73,12 @@ class LatentClusters:
         """For people."""
         lines = [group.text for group in self.groups]
         names = list(next(iter(self.agreements.values())))
+
         lines.append("ARI / NMI with   " + "".join(f"{name:>14}" for name in names))
         for method, agreements in self.agreements.items():
             cells = "".join(f"{one.ari:>8.2f} /{one.nmi:5.2f}" for one in agreements.values())
             lines.append(f"{method:<17}{cells}")
+
         lines += [f"{count} faces of {name} are left out now" for name, count in self.rejected.items()]
         return "\n".join([*lines, f"Look at {self.picture}"])
 
@@ -140,13 +142,16 @@ def _reject(job: ClusterJob, coded: CodedFaces, labels: Labels, out: Path) -> Ru
     """Leave the members of the job's groups out of their facesets; how many, by person."""
     if unknown := [number for number in job.reject if not 1 <= number <= labels.max()]:
         raise ConfigError(f"there is no group {unknown[0]}", f"The groups have numbers from 1 to {labels.max()}")
+
     rejected: dict[str, int] = {}
     for person, name in enumerate(coded.names):
         members = np.flatnonzero(np.isin(labels, job.reject) & (coded.persons == person))
         if not len(members):
             continue
+
         files = tuple(coded.faces.files[place] for place in members)
         shown = out.with_name(f"{out.stem}.rejected_{name}.png")
         result = yield from reject_faces(RejectJob(faceset=job.inputs.facesets[name], files=files), shown)
         rejected[name] = sum(result.rejected.values())
+
     return rejected

@@ -115,6 +115,7 @@ def _joined(read: Sequence[FaceArrays]) -> FaceArrays:
     for faces in read:
         offset = 1 + max((int(before.max()) for before in sources), default=-1)
         sources.append(faces.sources + offset)
+
     return FaceArrays(
         pictures=np.concatenate([faces.pictures for faces in read]),
         files=tuple(file for faces in read for file in faces.files),

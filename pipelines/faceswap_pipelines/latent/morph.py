@@ -109,6 +109,7 @@ def _check(job: MorphJob, out: Path) -> None:
         raise ConfigError("nothing would change from the first frame to the last", "Name a second face, or --to PERSON")
     if not 0.2 <= job.seconds <= 60:
         raise ConfigError(f"a morph cannot take {job.seconds:g} seconds", "Choose 0.2 to 60 with --seconds")
+
     if out.suffix.lower() != ".mp4":
         raise OutputError(f"{out} would be a kind of film that morphs are not written as", "Use .mp4")
     if not out.parent.is_dir():

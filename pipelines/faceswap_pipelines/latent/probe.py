@@ -160,6 +160,7 @@ def _fine_tuned(
                 held_out=split.held_out,
                 seed=seed,
             )
+
     return _summary(counts, scores)
 
 
@@ -172,14 +173,17 @@ def _target(job: ProbeJob, coded: CodedFaces) -> tuple[Target, np.ndarray]:
     everybody = np.arange(len(coded.codes))
     if job.labels is not None:
         return _from_table(job.labels, coded)
+
     if job.target == PERSON:
         if len(coded.names) < 2:
             raise ConfigError("one person alone cannot be told from others", "Add facesets of more persons")
         return Target(name=PERSON, values=coded.persons.astype(float), classes=coded.names), everybody
+
     if job.target not in KEYS:
         raise ConfigError(
             f"'{job.target}' is nothing that is known of faces", f"Use {PERSON} or one of: {', '.join(KEYS)}"
         )
+
     return Target(name=job.target, values=coded.faces.measures[job.target]), everybody
 
 
@@ -197,6 +201,7 @@ def _from_table(path: Path, coded: CodedFaces) -> tuple[Target, np.ndarray]:
     if numbers is not None and len(set(numbers)) > _CLASSES:
         values[chosen] = numbers
         return Target(name=path.stem, values=values), chosen
+
     classes = sorted(set(words))
     if len(classes) < 2:
         raise ConfigError(f"{path} gives all faces the same label", "Use two different ones at least")
@@ -210,6 +215,7 @@ def _read_labels(path: Path) -> dict[str, str]:
         if path.is_dir():
             labelled = (face for face in sorted(path.glob("*/*")) if face.is_file())
             return {face.name.rpartition("~")[2]: face.parent.name for face in labelled}
+
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.DictReader(file))
         return {Path(row["file"]).name.rpartition("~")[2]: row["label"].strip() for row in rows}
@@ -234,6 +240,7 @@ def _split(coded: CodedFaces, chosen: np.ndarray) -> Split:
         raise ConfigError(
             f"{len(chosen)} faces of so little footage cannot be held apart", "Add faces, from more of the footage"
         )
+
     blocks = np.zeros(len(coded.codes), int)
     blocks[chosen] = split.blocks
     return Split(train=chosen[split.train], held_out=chosen[split.held_out], blocks=blocks)

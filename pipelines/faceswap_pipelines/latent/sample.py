@@ -116,6 +116,7 @@ def _drawn(job: SampleJob, model: SwapModel) -> Run[tuple[Codes, str]]:
     coded = yield from coded_faces(job.fit)
     if not job.temperature > 0:
         raise ConfigError(f"a temperature of {job.temperature:g} draws nothing", "Use one above 0; 1 is as fitted")
+
     with threadpool_limits(1):
         fitted = fit_gaussian(coded.codes)
         codes = fitted.sample(job.count, seed=job.seed, temperature=job.temperature)
@@ -126,6 +127,7 @@ def _counted(pictures: Pictures, mesh: FaceMesh, detector: MTCNNDetector) -> Sam
     room = round(_MARGIN * pictures.shape[1])
     framed = [cv2.copyMakeBorder(one, room, room, room, room, cv2.BORDER_REPLICATE) for one in pictures]
     found = [bool(faces) for picture in framed for faces in detector.detect([picture.astype(np.uint8, copy=False)])]
+
     values = pictures.astype(np.float32)
     return Sampled(
         faces=int(measure_pictures(mesh, pictures).is_face.sum()),

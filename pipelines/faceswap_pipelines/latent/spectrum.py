@@ -51,10 +51,12 @@ class SpectrumResult:
     def text(self) -> str:
         """For people."""
         lines = [f"{self.kind}: {self.active} of {self.numbers} numbers are in use"]
+
         if self.silent > 0:
             lines.append(f"{self.silent:.0%} of all values are zero")
         if self.kl:
             lines.append(f"KL divergence {sum(self.kl):.1f} nats a face")
+
         for level, book in enumerate(self.books, 1):
             lines.append(
                 f"codebook {level}: {book.used} of {book.entries} entries in use, perplexity {book.perplexity:.0f}"
@@ -62,6 +64,7 @@ class SpectrumResult:
         for person, bound in self.bounds.items():
             terms = f"likelihood {bound.likelihood:.0f}, code {bound.rate:.0f}"
             lines.append(f"ELBO of {person}: {bound.elbo:.0f} nats a face ({terms})")
+
         return "\n".join([*lines, f"Look at {self.picture}"])
 
 
@@ -69,9 +72,11 @@ def spectrum(inputs: LatentInputs, out: Path) -> Run[SpectrumResult]:
     """Measure each number of the latent over the faces, and draw them as bars, the strongest first."""
     coded = yield from coded_faces(inputs)
     yield Progress(title="Measuring", done=0, total=None, unit="")
+
     model = coded.model
     kl = kl_by_number(model, coded.faces.pictures) if isinstance(model.bottleneck, Variational) else np.zeros(0)
     books = book_use(model, coded.codes)
+
     result = SpectrumResult(
         picture=str(out),
         kind=model.config.latent,
@@ -83,6 +88,7 @@ def spectrum(inputs: LatentInputs, out: Path) -> Run[SpectrumResult]:
         books=[Book(entries=len(book.counts), used=book.used, perplexity=book.perplexity) for book in books],
         bounds=_bounds(inputs, coded),
     )
+
     write_picture(out, bars(_panels(result, books), f"{result.kind}: {result.active} of {result.numbers} in use"))
     return result
 
@@ -91,6 +97,7 @@ def _bounds(inputs: LatentInputs, coded: CodedFaces) -> dict[str, Bound]:
     """By person of the model whose faces are given."""
     config = read_config(inputs.model).train
     bounds: dict[str, Bound] = {}
+
     for person in coded.model.config.persons:
         if person not in coded.names:
             continue
@@ -105,11 +112,13 @@ def _panels(result: SpectrumResult, books: list[BookUse]) -> list[Bars]:
     below = "numbers of the latent, the strongest first"
     limit = ACTIVE if result.kl else None
     panels = [Bars(title="variance over faces", heights=_descending(result.variances), below=below, line=limit)]
+
     if result.kl:
         panels.append(Bars(title="KL divergence, nats", heights=_descending(result.kl), below=below))
     for level, book in enumerate(books, 1):
         title = f"codebook {level}: how often each entry is used"
         panels.append(Bars(title=title, heights=_descending(book.counts), below="entries, the most used first"))
+
     return panels
 
 

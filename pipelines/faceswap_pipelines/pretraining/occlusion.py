@@ -104,6 +104,7 @@ def _with_acting(people: People, seed: int) -> Run[FacePlanes]:
     """The faces, and the same that act: portraits hardly show opened mouths, which are not to be taken for things."""
     side = people.faces.shape[-1]
     faces = [people.faces]
+
     for some in np.array_split(np.arange(len(people.faces)), math.ceil(len(people.faces) / _AT_ONCE)):
         yield Progress(title="Having portraits act", done=int(some[0]), total=len(people.faces), unit="faces")
         chosen = people.some(np.isin(np.arange(len(people.faces)), some))
@@ -113,6 +114,7 @@ def _with_acting(people: People, seed: int) -> Run[FacePlanes]:
         shown = bank.show(len(some), seed)
         planes = torch.cat([shown.target, shown.mask, shown.features], dim=1)
         faces.append((255 * planes).round().to(torch.uint8))
+
     return torch.cat(faces)
 
 
@@ -124,6 +126,7 @@ def _begun(weights: Path) -> OcclusionNetwork:
         lacking, unknown = network.load_state_dict(kept, strict=False)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise ConfigError(f"{weights} cannot be begun with ({error})", "Name an occlusion.safetensors") from error
+
     if unknown or any("num_batches" not in name for name in lacking):
         raise ConfigError(f"{weights} is of another network", "Name an occlusion.safetensors")
     return network

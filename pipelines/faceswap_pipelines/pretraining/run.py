@@ -114,11 +114,13 @@ def _load_people(folder: Path, side: int, device: str) -> Run[People]:
     with Faceset.open(folder) as faceset:
         records = faceset.records(kept_only=True)
         embeddings = yield from embeddings_of(faceset, records, device)
+
     faces = yield from load_faces(folder, side)
     side = faces.shape[-1]
     places = [record.to_crop.then(Similarity.resize(side / record.side)) for record in records]
     points = [record.face.points_after(place) for record, place in zip(records, places, strict=True)]
     meshes = portraits(np.stack(points), side)
+
     return People(faces, meshes, [label - 1 for label in groups(embeddings, nearer=_SAME).tolist()])
 
 

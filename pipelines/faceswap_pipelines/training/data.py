@@ -14,7 +14,8 @@ from torch.nn import functional
 
 from faceswap.errors import FaceError
 from faceswap.faces.curate import one_sided
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.masks import face_mask, feature_mask
 from faceswap.faces.occlusion import SIDE as OCCLUSION_SIDE
 from faceswap.faces.occlusion import OcclusionFinder, reduced, seen_of, usual_cover
@@ -40,6 +41,7 @@ def place_for(facesets: Mapping[str, Path], side: int, device: torch.device, mod
             records = faceset.records(kept_only=True)
             count = len(records) + len(one_sided([record.measures for record in records]))
             needed += count * _BYTES * _side(records, side) ** 2
+
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many share this machine's memory
     free = min(free_memory(device), free_memory(torch.device("cpu")) // processes)
     return model if needed > _SHARE * free else None

@@ -13,7 +13,8 @@ import torch
 
 from faceswap.faces.curate import one_sided
 from faceswap.faces.examples import MOST, candidates, limited
-from faceswap.faces.faceset import FaceRecord, Faceset
+from faceswap.faces.faceset import Faceset
+from faceswap.faces.faceset_format import FaceRecord
 from faceswap.faces.masks import face_mask
 from faceswap.faces.occlusion import SIDE, OcclusionFinder, reduced, seen_of, usual_cover
 from faceswap.faces.quality import Measures

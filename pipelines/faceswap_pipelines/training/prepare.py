@@ -45,6 +45,7 @@ def budget_of(job: TrainJob) -> Budget:
         raise ConfigError(
             "training needs one of minutes, steps (above zero) or until-plateau", "Add for example --minutes 10"
         )
+
     return Budget(
         steps=job.steps, seconds=None if job.minutes is None else job.minutes * 60, until_plateau=job.until_plateau
     )
@@ -61,6 +62,7 @@ def prepared_folder(job: TrainJob, device: torch.device, ranks: Ranks) -> Iterat
     _check_facesets(job)
     agreed, resolved = _resolve_consent(job), _resolve_config(job, known, device, ranks)
     make_model_folder(job.model)
+
     with closing(lock(job.model / _LOCK, taken)):
         if _known(job.model) != known:  # another process has begun or changed it since we looked
             raise taken
@@ -91,6 +93,7 @@ def _note_changes(model: Path, before: TrainConfig, after: TrainConfig) -> None:
         for name in sorted(_names(TrainConfig))
         if getattr(before, name) != getattr(after, name)
     }
+
     if checkpoint is not None and changed:
         with (model / CHANGES).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": int(checkpoint.name), "settings": changed}) + "\n")
@@ -104,6 +107,7 @@ def _resolve_consent(job: TrainJob) -> dict[str, str]:
     """Who the persons are that agreed. Raises ConfigError unless it is said of all; and again, if the faces of one that
     the model knows are somebody else's now."""
     agreed, known = resolve_consent(job.model, job.consent, job.facesets), read_identities(job.model)
+
     for person, who in identities(job.facesets).items():
         if person in known and person not in job.consent and distance(who, known[person]) > SAME_PERSON:
             raise ConfigError(
@@ -239,13 +243,16 @@ def open_state(job: TrainJob, wanted: Budget, device: torch.device, ranks: Ranks
     """The state to go on from, a fresh one for a new model, and the budget of this run."""
     known = read_config(job.model)
     compiled = device.type == "cuda" and can_compile() and _worth_compiling(wanted)
+
     loaded = load_checkpoint(job.model, device, ranks, compiled)
     if loaded is None:
         return start_training(known.model, known.train, device, ranks, compiled), wanted
+
     state, before = loaded
     unfinished = before.progress(state.step, state.seconds) < 1
     if unfinished and _same(before, wanted):
         return state, before
+
     return state, dataclasses.replace(wanted, start_step=state.step, start_seconds=state.seconds)
 
 

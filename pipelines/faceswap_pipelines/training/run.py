@@ -160,6 +160,7 @@ def _stretch(state: TrainState, faces: _Faces, budget: Budget) -> Iterator[tuple
     share = _CLOSING_DETAIL if closing else state.config.detail_share
     stages = plan(state.model.config, faces.banks, faces.close_ups, share)
     steps = train_steps(state, stages, budget)
+
     # Asked before each step: one that goes on after a stop may have reached its plateau with the last one.
     while not (budget.endless and has_plateaued(state.held_out, budget.start_step)):
         metrics = next(steps, None)

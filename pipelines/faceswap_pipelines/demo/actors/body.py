@@ -158,8 +158,10 @@ def draw_ears(image: Map, a: Actor, view: View) -> None:
     """Two ears with a dark hollow, where no long hair covers them."""
     if a.hair_length:
         return
+
     t = np.linspace(0, 2 * np.pi, 40)
     rim = np.stack([-0.07 * np.cos(t), 0.10 + 0.20 * np.sin(t) - 0.03 * np.cos(t), -0.10 + 0.13 * np.cos(t)], 1)
+
     for side in (-1.0, 1.0):
         ear = rim * [side, 1, 1] + [side * (a.skull_width - 0.015), 0, 0]
         light = (0.72 + 0.35 * max(0.0, side * float(view.lamp.key[0]))) * view.lamp.gain

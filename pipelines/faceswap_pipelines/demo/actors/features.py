@@ -173,10 +173,13 @@ def _mouth_inside(x: Map, depth: Map, gape: Map, lips: _Lips) -> Map:
     """Dark, with the tongue below and the upper teeth; depth counts down from the upper lip."""
     side = np.abs(lips.along)
     inside = np.broadcast_to(np.array([0.20, 0.06, 0.06], np.float32), (*x.shape, 3)).copy()
+
     tongue = smoothstep(0.40, 1.0, depth / np.maximum(gape, 0.01)) * smoothstep(0.85, 0.55, side)
     blend(inside, np.array([0.62, 0.27, 0.27]), 0.75 * tongue)
+
     teeth = smoothstep(1.0, 0.78, depth / (0.014 + 0.036 * lips.arc)) * smoothstep(0.9, 0.7, side)
     gaps = 0.93 + 0.07 * np.cos(x * 85)
     shadow = 0.72 + 0.28 * smoothstep(0, 0.03, depth)
     blend(inside, tinted(np.array([0.90, 0.88, 0.84]), gaps * shadow), 0.95 * teeth)
+
     return np.asarray(inside)

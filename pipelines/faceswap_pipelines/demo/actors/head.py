@@ -108,10 +108,12 @@ class HeadShape:
         ragged = 0.010 * noise(rng, n, 73)
         line = y - (a.hairline + 0.45 * x**2 + a.sweep * x) + ragged
         over = smoothstep(0.03, -0.03, line)
+
         # Side hair that runs low reads as a beard: short hair ends at the ear's middle.
         low = min(a.hair_length, 0.95) or 0.20
         side = smoothstep(0.47, 0.38, z + 0.3 * np.maximum(y, 0) + 0.008 * noise(rng, n, 57))
         side *= smoothstep(low, low - 0.2, y)
+
         return np.asarray(np.maximum(over, side).astype(np.float32))
 
     def _hair_volume(self, x: Map, y: Map, rng: np.random.Generator) -> Map:
@@ -135,11 +137,13 @@ class HeadShape:
         front = slice(n // 5, n - n // 5, 4)
         distance = (self.place[front, front, 0] - x) ** 2 + (self.place[front, front, 1] - y) ** 2
         row, column = (n // 5 + 4 * int(i) for i in np.unravel_index(distance.argmin(), distance.shape))
+
         # From the nearest texel to the exact spot: one Newton step over the local slope of x and y.
         place = self.place[..., :2]
         across = (place[row, column + 2] - place[row, column - 2]) / 4
         down = (place[row + 2, column] - place[row - 2, column]) / 4
         step = np.linalg.solve(np.stack([across, down], 1), np.array([x, y]) - place[row, column])
+
         return np.asarray(np.array([column, row]) + step)
 
     def surface(self, texel: npt.NDArray[np.float64], jaw: float, smile: float) -> npt.NDArray[np.float64]:
@@ -290,4 +294,5 @@ def _relief(a: Actor, x: Map, y: Map) -> Map:
         relief = relief + height * bump(side, y, centre, size)
     for height, centre, size in central:
         relief = relief + height * bump(x, y, centre, size)
+
     return np.asarray(relief)

@@ -78,6 +78,7 @@ def _beard(paint: Map, a: Actor, x: Map, y: Map, *, hair: Map, middle: Map, fine
     )
     whiskers = smoothstep(0.50, 0.57, side) * smoothstep(0.05, 0.25, y)
     where = np.maximum(low, whiskers) * (1 - hair) * (1 - 0.5 * bump(x, y, (0, 0.80), (0.06, 0.04)))
+
     tint = colour(a.hair) * (0.7 + 0.3 * min(1.0, 2 * a.beard))
     strands = (1 + 0.13 * fine + 0.07 * middle)[..., None]
     blend(paint, tint * strands, a.beard * where * np.clip(0.88 + 0.12 * fine, 0, 1))
@@ -87,10 +88,12 @@ def _hair(paint: Map, a: Actor, x: Map, y: Map, z: Map, *, hair: Map, rng: np.ra
     """Strands that run outwards from a point under the parting, on the forehead, where no hair shows it."""
     parting = 0.22 * float(np.sign(a.sweep))
     angle = 200 + 50 * np.arctan2(x - parting, -(y + 0.28))
+
     threads = blurred(rng.standard_normal((400, 400)).astype(np.float32), 1.0)
     threads = cv2.GaussianBlur(threads, (0, 0), sigmaX=0.6, sigmaY=16)
     strand = cv2.remap(threads, angle.astype(np.float32), (200 + 70 * z).astype(np.float32), cv2.INTER_LINEAR)
     strand = strand / threads.std()
+
     locks = noise(rng, hair.shape[0], 40)
     tone = 1 + 0.11 * strand + 0.04 * locks
     blend(paint, np.clip(colour(a.hair) * tone[..., None], 0, 1), hair)
