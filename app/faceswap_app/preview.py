@@ -83,8 +83,8 @@ class Preview:
             for payload in (name, *values):
                 check_payload(payload)
 
-            asked = asked_to_see(self._desk.projects.open(name), frame, said)
-            with self._desk.turn():
+            with self._desk.turn():  # before anything is looked at: an earlier question is not to be answered later
+                asked = asked_to_see(self._desk.projects.open(name), frame, said)
                 shown = backend.before_and_after(asked.clip, asked.model, asked.settings, asked.index, asked.min_face)
         except FaceswapError as error:
             return [gr.skip(), gr.skip(), text_of(error), gr.skip()]
