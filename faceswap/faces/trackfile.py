@@ -22,6 +22,7 @@ from faceswap.database import (
     is_damage,
     of_kind,
     open_database,
+    open_unchanging,
     reading,
     transaction,
 )
@@ -95,11 +96,15 @@ class TrackFile(AbstractContextManager["TrackFile"]):
     Damage that shows only when a row is read removes the file: a DamagedTracksError says to run the same again.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises OutputError if it can neither be read nor written."""
+    def __init__(self, path: Path, *, unchanging: bool = False) -> None:
+        """`unchanging`: it is there, whole since its `flush`, and only read, by several processes at a time.
+
+        Raises OutputError if it can neither be read nor written.
+        """
         self.path = path
+        self._unchanging = unchanging
         try:
-            self._db = _open(path)
+            self._db = open_unchanging(path)[0] if unchanging else _open(path)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the track file {path} cannot be written ({error})", "Check the folder, or choose another with --out"
@@ -120,11 +125,12 @@ class TrackFile(AbstractContextManager["TrackFile"]):
 
     def analysis(self, fingerprint: str, first_frame: int) -> Analysis:
         """The entry of the video with this fingerprint, made if it is new."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT INTO source (fingerprint, next_frame) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (fingerprint, first_frame),
-            )
+        if not self._unchanging:
+            with self._transaction():
+                self._db.execute(
+                    "INSERT INTO source (fingerprint, next_frame) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (fingerprint, first_frame),
+                )
 
         with self.reading():
             [(number, next_frame, state, finished)] = self._db.execute(
@@ -169,6 +175,13 @@ class TrackFile(AbstractContextManager["TrackFile"]):
         """Note that no frame of this video is left to look at."""
         with self._transaction():
             self._db.execute("UPDATE source SET finished = 1, state = NULL WHERE id = ?", (analysis.id,))
+
+    def flush(self) -> None:
+        """Bring all that was stored into the file itself, for those who open it as `unchanging`. Raises OutputError."""
+        with self._transaction():
+            is_busy, *_ = self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if is_busy:
+            raise OutputError(f"the track file {self.path} is being read by another program", "Wait for that to end")
 
     def count(self, analysis: Analysis, start: int = 0) -> int:
         """How many frames there are from number `start`."""
