@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,13 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                     here.append(Face(array_of(row[3], "<f4", 468, 3), of_kind(float, row[2]), of_kind(int, row[1])))
                     row = faces.fetchone()
                 yield FrameFaces(index=of_kind(int, index), time=exact_time(time), cut=bool(cut), faces=tuple(here))
+
+    def times(self, analysis: Analysis, start: int, stop: int) -> dict[int, Fraction]:
+        """When the frames from number `start` up to but without `stop` are shown, in seconds, by number."""
+        query = "SELECT frame, time FROM frame WHERE source = ? AND frame >= ? AND frame < ? ORDER BY frame"
+        with self.reading():
+            rows = self._db.execute(query, (analysis.id, start, stop)).fetchall()
+            return {of_kind(int, index): exact_time(time) for index, time in rows}
 
     def tracks(self, analysis: Analysis) -> list[Track]:
         """All faces that were followed, the one seen most and largest first."""
