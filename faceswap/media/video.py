@@ -127,12 +127,13 @@ def read_frames(
 ) -> Iterator[Frame]:
     """The frames `start`, `start` + 1, ... up to but without `stop` (the end of the file if None), one at a time.
 
-    Decodes from the beginning whatever `start` is, so that an index always means the same frame; unless of that frame
-    and of those before it the times are `known`, by index, from an earlier reading, and the file leads for sure to a
-    key frame among them. The frames that come out are the same. Times strictly
-    increase: a frame without a time of its own comes one frame duration, one whose time runs backwards comes one
-    tick after the frame before it. They count from the first frame where the file's clock begins later than at 0.
-    Damaged places are skipped: what can be decoded comes out. Interlaced frames are deinterlaced (bwdif).
+    Decodes from the beginning whatever `start` is, so that an index always means the same frame; only where the times
+    of this frame and of those before it are `known`, by index, from an earlier reading, and lead for sure to the same
+    pictures, decoding begins at a key frame among them.
+
+    Times strictly increase: a frame without a time of its own comes one frame duration, one whose time runs backwards
+    comes one tick after the frame before it. They count from the first frame where the file's clock begins later than
+    at 0. Damaged places are skipped: what can be decoded comes out. Interlaced frames are deinterlaced (bwdif).
     HDR (PQ, HLG) is mapped to BT.709, wide primaries (BT.2020, P3) are converted to it; frames that change size midway
     are scaled to the size of the first.
 
@@ -145,11 +146,12 @@ def read_frames(
 
     info = probe(path)
     with ExitStack() as stack:
-        container = stack.enter_context(open_video(path))
-        stream = video_stream(container, path)
-        wanted = _entered(container, stream, info, start, known or {})
+        wanted = None
+        if start > 0 and known:
+            container = stack.enter_context(open_video(path))
+            wanted = _entered(container, video_stream(container, path), info, start, known)
         if wanted is None:
-            container = stack.enter_context(open_video(path))  # anew: reading has moved on in it
+            container = stack.enter_context(open_video(path))
             stream = video_stream(container, path)
             wanted = islice(_timed(_whole(container, stream, info), stream), start, None)
 
