@@ -85,6 +85,13 @@ def open_database(path: Path) -> tuple[sqlite3.Connection, int]:
         return _opened(path, "immutable=1")
 
 
+def open_unchanging(path: Path) -> tuple[sqlite3.Connection, int]:
+    """`open_database` for one that nobody changes any more: for many readers at a time, on several machines and
+    on drives without locks, too."""
+    _check_length(path)
+    return _opened(path, "immutable=1")
+
+
 def _connected(path: Path, options: str = "", alone: bool = False) -> sqlite3.Connection:
     """`alone`: without memory that is shared with other connections, which then have to wait until it is closed."""
     # One thread opens it and another one may read it: never both at once.

@@ -91,6 +91,9 @@ def swap(
     ] = None,
     label: Annotated[bool, typer.Option("--label", help="Write 'AI modified' into each picture's corner.")] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace the output if it exists.")] = False,
+    segments: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Cut a long video into N parts, done at once: one on each GPU.")
+    ] = 1,
     min_face: MinFace = None,
     frame_rate: FrameRate = None,
     device: Device = "auto",
@@ -129,6 +132,7 @@ def swap(
             mask_out=mask_out,
             min_face=min_face,
             device=device,
+            segments=segments,
         )
         if out_dir:
             _swap_many(videos, job, out_dir, json)
@@ -147,9 +151,10 @@ def _check_outputs(videos: Sequence[Path], out: Path | None, out_dir: Path | Non
 
 
 def _swap_one(job: SwapJob, as_json: bool) -> None:
+    from faceswap_pipelines.batching.segments import is_cut, swap_in_segments
     from faceswap_pipelines.swapping.run import swap as run_swap
 
-    result = run_with_progress(run_swap(job), quiet=as_json)
+    result = run_with_progress(swap_in_segments(job) if is_cut(job) else run_swap(job), quiet=as_json)
 
     for note in result.notes:
         print(f"{note[:1].upper()}{note[1:]}", file=sys.stderr)

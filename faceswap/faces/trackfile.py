@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from faceswap.database import (
     is_damage,
     of_kind,
     open_database,
+    open_unchanging,
     reading,
     transaction,
 )
@@ -95,11 +97,15 @@ class TrackFile(AbstractContextManager["TrackFile"]):
     Damage that shows only when a row is read removes the file: a DamagedTracksError says to run the same again.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Raises OutputError if it can neither be read nor written."""
+    def __init__(self, path: Path, *, unchanging: bool = False) -> None:
+        """`unchanging`: it is there, whole since its `flush`, and only read, by several processes at a time.
+
+        Raises OutputError if it can neither be read nor written.
+        """
         self.path = path
+        self._unchanging = unchanging
         try:
-            self._db = _open(path)
+            self._db = open_unchanging(path)[0] if unchanging else _open(path)
         except (OSError, sqlite3.Error) as error:
             raise OutputError(
                 f"the track file {path} cannot be written ({error})", "Check the folder, or choose another with --out"
@@ -120,11 +126,12 @@ class TrackFile(AbstractContextManager["TrackFile"]):
 
     def analysis(self, fingerprint: str, first_frame: int) -> Analysis:
         """The entry of the video with this fingerprint, made if it is new."""
-        with self._transaction():
-            self._db.execute(
-                "INSERT INTO source (fingerprint, next_frame) VALUES (?, ?) ON CONFLICT DO NOTHING",
-                (fingerprint, first_frame),
-            )
+        if not self._unchanging:
+            with self._transaction():
+                self._db.execute(
+                    "INSERT INTO source (fingerprint, next_frame) VALUES (?, ?) ON CONFLICT DO NOTHING",
+                    (fingerprint, first_frame),
+                )
 
         with self.reading():
             [(number, next_frame, state, finished)] = self._db.execute(
@@ -170,6 +177,13 @@ class TrackFile(AbstractContextManager["TrackFile"]):
         with self._transaction():
             self._db.execute("UPDATE source SET finished = 1, state = NULL WHERE id = ?", (analysis.id,))
 
+    def flush(self) -> None:
+        """Bring all that was stored into the file itself, for those who open it as `unchanging`. Raises OutputError."""
+        with self._transaction():
+            is_busy, *_ = self._db.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        if is_busy:
+            raise OutputError(f"the track file {self.path} is being read by another program", "Wait for that to end")
+
     def count(self, analysis: Analysis, start: int = 0) -> int:
         """How many frames there are from number `start`."""
         query = "SELECT COUNT(*) FROM frame WHERE source = ? AND frame >= ?"
@@ -196,6 +210,13 @@ class TrackFile(AbstractContextManager["TrackFile"]):
                     here.append(Face(array_of(row[3], "<f4", 468, 3), of_kind(float, row[2]), of_kind(int, row[1])))
                     row = faces.fetchone()
                 yield FrameFaces(index=of_kind(int, index), time=exact_time(time), cut=bool(cut), faces=tuple(here))
+
+    def times(self, analysis: Analysis, start: int, stop: int) -> dict[int, Fraction]:
+        """When the frames from number `start` up to but without `stop` are shown, in seconds, by number."""
+        query = "SELECT frame, time FROM frame WHERE source = ? AND frame >= ? AND frame < ? ORDER BY frame"
+        with self.reading():
+            rows = self._db.execute(query, (analysis.id, start, stop)).fetchall()
+            return {of_kind(int, index): exact_time(time) for index, time in rows}
 
     def tracks(self, analysis: Analysis) -> list[Track]:
         """All faces that were followed, the one seen most and largest first."""

@@ -36,10 +36,13 @@ class SequenceWriter:
         seal: Seal | None = None,
         originals: Sequence[Path] = (),
         with_extras: bool = False,
+        only: range | None = None,
     ) -> None:
         """`originals`: the pictures that the frames were, if they were pictures: they name the new ones, which, with
-        `with_extras`, keep their transparency and EXIF."""
+        `with_extras`, keep their transparency and EXIF. `only`: some of the frames, counted from the first; others are
+        written by other processes meanwhile, and the folder gets its name from a writer that has all."""
         self._out = out
+        self._only = only
         self._seal = seal
         self._originals, self._with_extras = originals, with_extras
         self._folder = beside(out, ".partial", prefix=".")
@@ -48,7 +51,7 @@ class SequenceWriter:
             raise OutputError(f"{out} holds other things than frames", "Name a new folder")
         try:
             for path in open_work_folder(self._folder, signature):
-                if not self._is_frame(path):  # half a picture, left by a kill
+                if only is None and not self._is_frame(path):  # half a picture, left by a kill
                     path.unlink()
         except OSError as error:
             raise OutputError(
@@ -56,15 +59,17 @@ class SequenceWriter:
             ) from error
 
         present = {path.name for path in self._folder.iterdir()}
-        self.frames_done = sum(1 for _ in takewhile(present.__contains__, self._names()))
-        """How many frames are written."""
+        wanted = islice(self._names(), only.start if only else 0, only.stop if only else None)
+        self.frames_done = sum(1 for _ in takewhile(present.__contains__, wanted))
+        """How many of its frames are written."""
 
     def write(self, image: Picture, time: Fraction, alpha: Alpha | None = None) -> None:
         """Writes the next frame, with its opacity; pictures know no time. Raises OutputError."""
         del time
-        name, extras = f"{self.frames_done:06d}.png", None if alpha is None else Extras(alpha, b"")
+        number = self.frames_done + (self._only.start if self._only else 0)
+        name, extras = f"{number:06d}.png", None if alpha is None else Extras(alpha, b"")
         if self._originals:
-            original = self._originals[self.frames_done]
+            original = self._originals[number]
             name, extras = f"{original.stem}.png", read_extras(original) if self._with_extras else None
 
         write_picture(self._folder / name, image, seal=self._seal, extras=extras)
@@ -83,8 +88,8 @@ class SequenceWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """Gives the folder its name, or, on an exception, leaves what there is for the next attempt."""
-        if kind is not None:
+        """Gives the folder its name, if it has all frames; on an exception it stays for the next attempt."""
+        if kind is not None or self._only is not None:
             return
 
         self.complete()

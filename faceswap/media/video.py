@@ -8,8 +8,8 @@ its beginning.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from fractions import Fraction
 from functools import lru_cache
 from itertools import chain, islice
@@ -24,6 +24,7 @@ from av.packet import Packet
 from av.sidedata.sidedata import Type as SideData
 from av.stream import Disposition
 from av.video.codeccontext import VideoCodecContext
+from av.video.frame import PictureType
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
@@ -67,6 +68,7 @@ _TRANSPARENT = {"vp8": "libvpx", "vp9": "libvpx-vp9"}
 """Decoders that know transparency, by the codec."""
 _DECODED_PIXELS = 136_000_000  # of frames that are decoded side by side: four of 8K, in 200 megabytes
 _UNTIMED = 8  # pictures before the first that has a time
+_REORDERED = 16  # pictures that a decoder may hold back: no codec has more
 
 
 def probe(path: Path) -> VideoInfo:
@@ -120,13 +122,18 @@ def probe(path: Path) -> VideoInfo:
         )
 
 
-def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
+def read_frames(
+    path: Path, start: int = 0, stop: int | None = None, known: Mapping[int, Fraction] | None = None
+) -> Iterator[Frame]:
     """The frames `start`, `start` + 1, ... up to but without `stop` (the end of the file if None), one at a time.
 
-    Decodes from the beginning whatever `start` is, so that an index always means the same frame. Times strictly
-    increase: a frame without a time of its own comes one frame duration, one whose time runs backwards comes one
-    tick after the frame before it. They count from the first frame where the file's clock begins later than at 0.
-    Damaged places are skipped: what can be decoded comes out. Interlaced frames are deinterlaced (bwdif).
+    Decodes from the beginning whatever `start` is, so that an index always means the same frame; only where the times
+    of this frame and of those before it are `known`, by index, from an earlier reading, and lead for sure to the same
+    pictures, decoding begins at a key frame among them.
+
+    Times strictly increase: a frame without a time of its own comes one frame duration, one whose time runs backwards
+    comes one tick after the frame before it. They count from the first frame where the file's clock begins later than
+    at 0. Damaged places are skipped: what can be decoded comes out. Interlaced frames are deinterlaced (bwdif).
     HDR (PQ, HLG) is mapped to BT.709, wide primaries (BT.2020, P3) are converted to it; frames that change size midway
     are scaled to the size of the first.
 
@@ -138,11 +145,20 @@ def read_frames(path: Path, start: int = 0, stop: int | None = None) -> Iterator
         return
 
     info = probe(path)
-    with open_video(path) as container, _reformatter(info) as reformatter:
-        stream = video_stream(container, path)
-        for index, (picture, ticks) in enumerate(islice(_timed(_whole(container, stream, info), stream), stop)):
-            if index >= start:
-                yield _frame(picture, index, ticks, info, reformatter)
+    with ExitStack() as stack:
+        wanted = None
+        if start > 0 and known:
+            container = stack.enter_context(open_video(path))
+            wanted = _entered(container, video_stream(container, path), info, start, known)
+        if wanted is None:
+            container = stack.enter_context(open_video(path))
+            stream = video_stream(container, path)
+            wanted = islice(_timed(_whole(container, stream, info), stream), start, None)
+
+        reformatter = stack.enter_context(_reformatter(info))
+        count = None if stop is None else max(0, stop - start)
+        for index, (picture, ticks) in enumerate(islice(wanted, count), start=start):
+            yield _frame(picture, index, ticks, info, reformatter)
 
 
 def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = None) -> Iterator[Frame]:
@@ -170,6 +186,39 @@ def sample_frames(path: Path, count: int, start: int = 0, stop: int | None = Non
                 return
             picture, ticks = sought
             yield _frame(picture, index, ticks, info, reformatter)
+
+
+def _entered(
+    container: InputContainer, stream: VideoStream, info: VideoInfo, start: int, known: Mapping[int, Fraction]
+) -> Iterator[tuple[av.VideoFrame, int]] | None:
+    """The pictures from number `start` on, with their times in ticks, by way of a key frame whose time is `known`; None
+    where the file does not lead there, or where it is not sure that the pictures are the same."""
+    if start not in known or info.interlaced or _is_dts_clock(container):  # fields are mended by their neighbours
+        return None
+    ticks = {index: info.zero_tick + round(time / info.time_base) for index, time in known.items()}
+
+    # Files say when packets are decoded, which is before they are shown.
+    try:
+        container.seek(ticks[max(min(ticks), start - _REORDERED)], stream=stream)
+    except av.FFmpegError:
+        return None
+
+    # A key frame that is no whole picture is made of those before it.
+    pictures = _timed(_decode(container, stream), stream)
+    first, entry = next(pictures, (None, 0))
+    if first is None or not first.key_frame or first.pict_type != PictureType.I or first.pts is None:
+        return None
+    begin = next((index for index, tick in ticks.items() if tick == entry and index <= start), None)
+    if begin is None:
+        return None
+
+    # All that lies between has to be as it was.
+    sought = (first, entry)
+    for index in range(begin + 1, start + 1):
+        sought = next(pictures, (first, entry))
+        if sought[1] != ticks.get(index):
+            return None
+    return chain([sought], pictures)
 
 
 def _sought(

@@ -4,6 +4,9 @@ out.mp4                       appears whole, at the end, or not at all
 .out.mp4.partial/             while the work goes on
     signature                 what is being made; another signature discards the folder
     000000.nut 000001.nut     finished segments, each renamed from .part when whole (.mov for ProRes)
+
+Several processes, on several machines if need be, can write one film: each opens a writer for some of the frames, and
+in the end one that has all frames finds every segment there and joins them.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
 from types import TracebackType
+from uuid import uuid4
 
 import av
 import numpy as np
@@ -47,6 +51,7 @@ def open_writer(
     encoding: Encoding = _DEFAULT,
     segment_frames: int = 60,
     excerpt: bool = False,
+    only: range | None = None,
     signature: str,
     seal: Seal | None = None,
 ) -> SegmentedWriter:
@@ -59,6 +64,8 @@ def open_writer(
         segment_frames: how many frames an interruption can cost at most.
         excerpt: whether only some of the source's frames are to be written: then the output begins at zero, with the
             sound that belongs to these frames, but neither subtitles nor chapters.
+        only: some of the frames that are to be written, counted from the output's first; they begin with a segment.
+            Others are written by other processes meanwhile: their segments stay, and nothing is joined.
         signature: names everything that decides the pictures (input, model, settings): work that was begun under
             another signature, or with other arguments here, is thrown away.
         seal: what the whole file goes through before it appears.
@@ -77,7 +84,10 @@ def open_writer(
     folder = beside(out, ".partial", prefix=".")
     with _output_errors(out):
         present = open_work_folder(folder, f"{signature}\n{size}\n{encoding} {segment_frames}\nPyAV {av.__version__}\n")
-        segments = _finished_segments(folder, present, encoding.kind.segment, source.time_base)
+        numbers = count() if only is None else _numbers_of(only, segment_frames)
+        segments = list(_finished_segments(folder, numbers, encoding.kind.segment, source.time_base))
+        for leftover in set(present) - {segment.path for segment in segments} if only is None else ():
+            leftover.unlink()
 
     return SegmentedWriter(
         _Plan(
@@ -86,6 +96,7 @@ def open_writer(
             encoding=encoding,
             segment_frames=segment_frames,
             excerpt=excerpt,
+            only=only,
             folder=folder,
             segments=segments,
             sound=sound,
@@ -147,6 +158,7 @@ class _Plan:
     encoding: Encoding
     segment_frames: int
     excerpt: bool
+    only: range | None
     folder: Path
     segments: list[Segment]
     sound: list[SoundTrack]
@@ -158,13 +170,15 @@ class SegmentedWriter:
     """Encodes frames into segments on disk; leaving the `with` block joins them into the output.
 
     BT.709, limited range (or RGB, where the codec keeps that), upright. Where a codec keeps colours for pairs of
-    pixels, an odd width or height grows by one replicated column or row. Made by `open_writer`.
+    pixels, an odd width or height grows by one replicated column or row. Made by `open_writer`; one for `only` some
+    frames leaves the joining to another.
     """
 
     def __init__(self, plan: _Plan) -> None:
         self._plan = plan
         self._out, self._source, self._folder = plan.out, plan.source, plan.folder
         self._segments = plan.segments
+        self._number = len(plan.segments) + (plan.only.start // plan.segment_frames if plan.only is not None else 0)
         self._encoder: _SegmentEncoder | None = None
         self._whole, self._joined = plan.folder / f"whole{plan.out.suffix}", False
         self.notes = [*(track.note for track in plan.sound if track.note), *plan.notes]
@@ -172,7 +186,7 @@ class SegmentedWriter:
 
     @property
     def frames_done(self) -> int:
-        """How many frames the finished segments hold: go on with `read_frames(start=frames_done)`."""
+        """How many of its frames the finished segments hold: go on with `read_frames(start=frames_done)`."""
         return sum(len(segment.ticks) for segment in self._segments)
 
     def write(self, image: Picture, time: Fraction, alpha: Alpha | None = None) -> None:
@@ -188,8 +202,9 @@ class SegmentedWriter:
 
         with _output_errors(self._out):
             if self._encoder is None:
-                name = f"{len(self._segments):06d}"
-                path, muxer = self._folder / f"{name}.part", self._plan.encoding.kind.segment
+                # A machine that is taken for dead may still be writing the same: each has a name of its own.
+                path = self._folder / f"{self._number:06d}.{uuid4().hex}.part"
+                muxer = self._plan.encoding.kind.segment
                 self._encoder = _SegmentEncoder(path, self._source, self._plan.encoding, muxer)
             self._encoder.encode(image, self._next_ticks(time), alpha)
 
@@ -210,7 +225,8 @@ class SegmentedWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        """Joins the segments into the output, or, on an exception, keeps the finished ones for the next attempt."""
+        """Joins the segments into the output, if it has all; on an exception keeps the finished ones for the next
+        attempt."""
         if kind is not None:
             self._drop_unfinished()
             return
@@ -231,9 +247,10 @@ class SegmentedWriter:
     def _finish_segment(self, encoder: _SegmentEncoder) -> None:
         encoder.close()
         _sync(encoder.path)
-        finished = encoder.path.with_suffix(f".{self._plan.encoding.kind.segment}")
+        finished = _segment_file(self._folder, self._number, self._plan.encoding.kind.segment)
         os.replace(encoder.path, finished)
         self._segments.append(Segment.read(finished, self._source.time_base))
+        self._number += 1
         self._encoder = None
 
     def _drop_unfinished(self) -> None:
@@ -244,6 +261,11 @@ class SegmentedWriter:
             self._encoder = None
 
     def _finish(self) -> None:
+        if self._plan.only is not None:
+            if self._encoder is not None:  # the film's last, which may be short
+                self._finish_segment(self._encoder)
+            return
+
         self._join()
         os.replace(self._whole, self._out)
         shutil.rmtree(self._folder)
@@ -377,15 +399,20 @@ def _check_destination(out: Path, source: VideoInfo, encoding: Encoding) -> None
         raise OutputError(f"{out} is the input itself", "Choose another name for the output")
 
 
-def _finished_segments(folder: Path, present: list[Path], suffix: str, time_base: Fraction) -> list[Segment]:
-    """The whole segments from the first on; what was broken off is removed."""
-    segments: list[Segment] = []
-    with suppress(av.FFmpegError):  # a damaged segment, or no further one: go on from there
-        while True:
-            segments.append(Segment.read(folder / f"{len(segments):06d}.{suffix}", time_base))
-    for leftover in set(present) - {segment.path for segment in segments}:
-        leftover.unlink()
-    return segments
+def _numbers_of(frames: range, segment_frames: int) -> range:
+    """The numbers of the segments that hold these frames."""
+    return range(frames.start // segment_frames, -(-frames.stop // segment_frames))
+
+
+def _segment_file(folder: Path, number: int, suffix: str) -> Path:
+    return folder / f"{number:06d}.{suffix}"
+
+
+def _finished_segments(folder: Path, numbers: Iterable[int], suffix: str, time_base: Fraction) -> Iterator[Segment]:
+    """The whole segments of these numbers, up to the first that is missing or damaged."""
+    with suppress(av.FFmpegError):
+        for number in numbers:
+            yield Segment.read(_segment_file(folder, number, suffix), time_base)
 
 
 def _sync(path: Path) -> None:

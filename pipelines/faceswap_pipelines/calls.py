@@ -20,6 +20,7 @@ from typing import Any
 from faceswap_pipelines.batching.plan import read_plan
 from faceswap_pipelines.batching.run import BatchResult
 from faceswap_pipelines.batching.run import batch as batch_job
+from faceswap_pipelines.batching.segments import is_cut, swap_in_segments
 from faceswap_pipelines.common.inputs import frame_rate
 from faceswap_pipelines.common.progress import Progress, run
 from faceswap_pipelines.evaluation.job import EvaluateJob, EvaluateResult, SwapFiles
@@ -75,10 +76,11 @@ def train(
 def swap(video: AnyPath, *, model: AnyPath, out: AnyPath, progress: Watch | None = None, **options: Any) -> SwapResult:
     """Swap faces in a video, a picture, or, with frame_rate=24 or the like, a folder of numbered pictures.
 
-    `options`: fields of SwapJob, such as frames=(0, 100) or overwrite=True, and settings, such as face="all",
-    to=["b"], colour="none", codec="h265".
+    `options`: fields of SwapJob, such as frames=(0, 100), segments=2 or overwrite=True, and settings, such as
+    face="all", to=["b"], colour="none", codec="h265".
     """
-    return run(swap_job(_swap_job(video, model, out, options)), _watch(progress))
+    job = _swap_job(video, model, out, options)
+    return run(swap_in_segments(job) if is_cut(job) else swap_job(job), _watch(progress))
 
 
 def preview(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -186,6 +186,49 @@ class TestReading:
 
         whole = [key(frame) for frame in read_frames(talkie)]
         assert [key(frame) for frame in read_frames(talkie, start, stop)] == whole[start:stop]
+
+    @pytest.mark.parametrize(
+        ("suffix", "codec", "x264", "leads"),
+        [
+            (".mp4", "libx264", "keyint=12:bframes=3", True),
+            (".mkv", "libx264", "keyint=12:bframes=3", True),
+            (".mp4", "libx264", "keyint=12:bframes=3:open-gop=1", True),
+            (".mp4", "libx264", "keyint=12:intra-refresh=1", False),
+            (".ts", "libx264", "keyint=12:bframes=3", True),
+            (".avi", "mpeg4", "", False),
+        ],
+    )
+    def test_known_times_lead_to_the_same_frames_sooner(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, codec: str, x264: str, leads: bool
+    ) -> None:
+        def key(frame: Frame) -> tuple[int, Fraction, bytes]:
+            return frame.index, frame.time, frame.image.tobytes()
+
+        noise = np.random.default_rng(1).integers(0, 60, (48, 64, 3)).astype(np.uint8)
+        shots = [gradient(index, 64, 48) // 2 + np.roll(noise, 3 * index, axis=1) for index in range(50)]
+        unsteady = np.cumsum(np.random.default_rng(2).integers(200, 900, 50)).tolist()
+        ticks = unsteady if suffix == ".mp4" else range(0, 50 * 512, 512)
+        clip = make_clip(tmp_path / f"clip{suffix}", shots, ticks, codec=codec, x264=x264)
+        whole = [key(frame) for frame in read_frames(clip)]
+        known = {index: time for index, time, _ in whole}
+
+        decoded = 0
+        decode = video._decode
+
+        def counted(*arguments: object) -> Iterator[av.VideoFrame]:
+            nonlocal decoded
+            for picture in decode(*arguments):  # type: ignore[arg-type]
+                decoded += 1
+                yield picture
+
+        monkeypatch.setattr(video, "_decode", counted)
+        for start in range(1, 50, 3):
+            near = {index: time for index, time in known.items() if start - 30 <= index <= start}
+            assert [key(frame) for frame in read_frames(clip, start, start + 4, near)] == whole[start : start + 4]
+
+        decoded = 0
+        list(read_frames(clip, 49, 50, known))
+        assert (decoded < 50) == leads
 
     @pytest.mark.parametrize("degrees", [90, 180, 270])
     def test_rotated_frames_come_upright(self, tmp_path: Path, degrees: int) -> None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from faceswap.errors import ClusterError
+from faceswap.media.codecs import Encoding
 from faceswap.media.video import read_frames
+from faceswap.media.video_write import write_clip
 from faceswap_pipelines.batching.plan import read_plan
 from faceswap_pipelines.batching.run import batch
 from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
+from faceswap_pipelines.swapping.run import swap
 from pipelines.test_batching import films, outputs, swaps
+from support.clips import images
 from support.studio import Studio
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ if TYPE_CHECKING:
 pytest.importorskip("ray", reason="the extra `cluster` is not installed")
 
 CLIPS = 6
+LOSSLESS = SwapSettings(encoding=Encoding(codec="ffv1"))
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +74,35 @@ def test_a_machine_that_dies_costs_nothing_but_time(machines: Cluster, studio: S
     # What a cluster has begun one machine goes on with.
     again = run(batch(lambda: read_plan(file), state, workers=1, device="cpu"))
     assert (again.kept, again.done, again.failed) == (CLIPS, 0, 0)
+
+
+@pytest.mark.cluster
+def test_one_long_video_by_several_machines_is_the_same(machines: Cluster, studio: Studio, tmp_path: Path) -> None:
+    """Though one of them dies while it has a segment."""
+    (tmp_path / "in").mkdir()
+    film, shots = tmp_path / "in" / "long.mp4", images(studio.clips["a"])
+    write_clip(film, [*shots, *shots[::-1], *shots], Fraction(25))
+    file = swaps(tmp_path, studio, out="out/{stem}.mkv")
+    file.write_text(f'{file.read_text()}segments = 3\nsettings = {{ codec = "ffv1" }}\n')
+
+    job, dead = batch(lambda: read_plan(file), tmp_path / "state.db", device="cpu", ray=machines.address), False
+    try:
+        while True:
+            next(job)
+            if not dead and any(tmp_path.glob("out/.long.mkv.partial/*.nut")):
+                machines.remove_node(next(iter(machines.worker_nodes)), allow_graceful=False)
+                dead = True
+    except StopIteration as end:
+        result = end.value
+    machines.add_node(num_cpus=1)
+    assert dead
+    assert (result.done, result.failed) == (1, 0), result.outcomes
+
+    run(swap(SwapJob(video=film, model=studio.model, out=tmp_path / "one.mkv", settings=LOSSLESS, device="cpu")))
+    together, alone = (read_frames(path) for path in (tmp_path / "out/long.mkv", tmp_path / "one.mkv"))
+    for one, other in zip(together, alone, strict=True):
+        assert one.time == other.time
+        assert (one.image == other.image).all()
 
 
 @pytest.mark.cluster

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,15 @@ import torch
 from safetensors.numpy import load_file
 
 from faceswap.faces.faceset import Faceset
+from faceswap.media.codecs import Encoding
 from faceswap.media.pictures import read_picture
 from faceswap.media.video import read_frames
 from faceswap.media.video_write import write_clip
 from faceswap.training.checkpoint import load_checkpoint
+from faceswap_pipelines.batching.segments import swap_in_segments
+from faceswap_pipelines.common.progress import run
+from faceswap_pipelines.swapping.job import SwapJob, SwapSettings
+from faceswap_pipelines.swapping.run import swap
 from support.studio import CLIP_FRAMES, Studio
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGKILL")
@@ -117,4 +123,30 @@ def test_swap(studio: Studio, tmp_path: Path) -> None:
         assert (resumed.image == whole.image).all()
     assert len(list(read_frames(tmp_path / "mask.mkv"))) == 3 * len(images)
     assert (read_picture(tmp_path / "out.sheet.png") == read_picture(tmp_path / "whole.sheet.png")).all()
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_swap_in_segments(studio: Studio, tmp_path: Path) -> None:
+    """One process dies, and those that it has started see it; another one goes on with what is whole."""
+    images = [frame.image for frame in read_frames(studio.clips["a"])]
+    video = tmp_path / "long.mp4"
+    write_clip(video, images + images[::-1], Fraction(25))
+    job = SwapJob(
+        video=video,
+        model=studio.model,
+        out=tmp_path / "out.mkv",
+        settings=SwapSettings(encoding=Encoding(codec="ffv1")),
+        device="cpu",
+        segments=2,
+    )
+
+    words = ("swap", video, "--model", studio.model, "--device", "cpu", "--out", job.out, "--codec", "ffv1")
+    kill_when(lambda: any(tmp_path.glob(".out.mkv.partial/*.nut")), *words, "--segments", 2)
+    assert not job.out.exists()
+    assert run(swap_in_segments(job)).frames <= 2 * len(images) - 36  # the shorter segment's
+
+    run(swap(replace(job, out=tmp_path / "whole.mkv", segments=1)))
+    for resumed, whole in zip(read_frames(job.out), read_frames(tmp_path / "whole.mkv"), strict=True):
+        assert resumed.time == whole.time
+        assert (resumed.image == whole.image).all()
     assert not list(tmp_path.glob(".*"))

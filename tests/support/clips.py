@@ -49,6 +49,7 @@ def make_clip(
     audio_codec: str = "aac",
     audio_tracks: int = 0,
     title: str = "",
+    x264: str = "",
 ) -> Path:
     """Writes the pictures (rotation: degrees clockwise to be shown upright) and as many tracks of sine as wanted."""
     height, width = pictures[0].shape[:2]
@@ -59,7 +60,8 @@ def make_clip(
         assert isinstance(stream, VideoStream)
         stream.pix_fmt = pix_fmt
         if codec in ("libx264", "libx265"):
-            stream.options = {"crf": "4", "preset": "veryfast", "x265-params": "log-level=none"}
+            params = {"x265-params": "log-level=none"} | ({"x264-params": x264} if x264 else {})
+            stream.options = {"crf": "4", "preset": "veryfast"} | params
         if tagged:
             stream.codec_context.colorspace = 1 if matrix == Colorspace.ITU709 else 6
             stream.codec_context.color_range = color_range

@@ -1,4 +1,5 @@
 """Many jobs: a plan in TOML, worker processes, and a state on disk so that nothing is done twice.
 
-Read in this order: plan.py, state.py, worker.py, batch.py.
+Read in this order: plan.py, state.py, worker.py, crew.py, processes.py, segments.py, run.py; cluster.py is another
+crew.
 """

@@ -121,6 +121,7 @@ class _Swap:
     mask_out: str | None = None
     min_face: int | None = None
     frame_rate: float | str | None = None
+    segments: int = 1
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -389,6 +390,7 @@ def _swap(spec: _Swap, folder: Path, unchanged_for: float) -> list[Task]:
             mask_out=mask_out,
             min_face=spec.min_face,
             frame_rate=rate,
+            segments=spec.segments,
         )
         tasks.append(Task(f"swap {video} into {out}", job))
 

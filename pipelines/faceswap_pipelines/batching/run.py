@@ -14,6 +14,7 @@ from faceswap.errors import FaceswapError
 from faceswap_pipelines.batching.crew import Crew, Ended
 from faceswap_pipelines.batching.plan import Task, outputs_of
 from faceswap_pipelines.batching.processes import POLL, Processes
+from faceswap_pipelines.batching.segments import SegmentingCrew
 from faceswap_pipelines.batching.state import Entry, State, key_of
 from faceswap_pipelines.batching.worker import Done
 from faceswap_pipelines.common.progress import Progress, Run
@@ -69,7 +70,7 @@ def batch(
 
     tasks = plan()
     seen = {task.name: _stamp(task) for task in tasks}
-    with State(state_file) as state, _crew(state_file, device, workers, ray) as crew:
+    with State(state_file) as state, SegmentingCrew(_crew(state_file, device, workers, ray)) as crew:
         yield from _finish(tasks, outcomes, state, crew, on_outcome)
 
         while watch:

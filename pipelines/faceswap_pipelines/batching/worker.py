@@ -23,8 +23,9 @@ from faceswap_pipelines.common.progress import Progress, Run, run
 from faceswap_pipelines.common.protocol import end_process, print_stacks_on_signal
 from faceswap_pipelines.extraction.job import ExtractJob
 from faceswap_pipelines.extraction.run import extract
-from faceswap_pipelines.swapping.job import SwapJob
+from faceswap_pipelines.swapping.job import FirstPassJob, SegmentJob, SwapJob
 from faceswap_pipelines.swapping.run import swap
+from faceswap_pipelines.swapping.segments import find_segments, swap_segment
 from faceswap_pipelines.training.run import train
 
 
@@ -98,4 +99,8 @@ def job_of(job: AnyJob, models: Models) -> Run[Any]:
     """The running job that a plain value describes."""
     if isinstance(job, ExtractJob):
         return extract(job, models)
+    if isinstance(job, FirstPassJob):
+        return find_segments(job, models)
+    if isinstance(job, SegmentJob):
+        return swap_segment(job, models)
     return swap(job, models) if isinstance(job, SwapJob) else train(job)

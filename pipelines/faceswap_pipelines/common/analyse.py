@@ -27,6 +27,7 @@ from faceswap_pipelines.common.prefetch import batch_for, depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
 
 LEAD_IN = 400  # frames before the first wanted one that are looked at, too: more than anything settles over
+_KEY_FRAME = 1000  # frames before the first wanted one among which there is a key frame in most videos
 _MANY = 1000  # more tracks than a picture has faces
 
 
@@ -114,7 +115,8 @@ def followed_frames(
 ) -> Iterator[tuple[Frame, FrameFaces]]:
     """The second pass: each frame of analysed footage from number `start`, with its faces, steadied over time."""
     followed = stabilised(tracks.frames(analysis, start - LEAD_IN))
-    pictures = prefetch(footage.read(start), _depth(footage))
+    known = tracks.times(analysis, start - _KEY_FRAME, start + 1)
+    pictures = prefetch(footage.read(start, known), _depth(footage))
     return zip(pictures, (frame for frame in followed if frame.index >= start), strict=True)
 
 

@@ -96,12 +96,13 @@ class Footage:
         last = min((n for n in (self.info.frame_count, self.frames[1]) if n is not None), default=None)
         return None if last is None else max(0, last - self.frames[0])
 
-    def read(self, start: int | None = None) -> Iterator[Frame]:
-        """The wanted frames, or those of them from number `start` on."""
+    def read(self, start: int | None = None, known: Mapping[int, Fraction] | None = None) -> Iterator[Frame]:
+        """The wanted frames, or those of them from number `start` on; sooner if times before it are `known`: see
+        `read_frames`."""
         first, stop = self.frames[0] if start is None else start, self.frames[1]
         if self.is_picture:
             return iter([Frame(read_picture(self.path), 0, Fraction(0))])
-        return self._numbered.read(first, stop) if self.path.is_dir() else read_frames(self.path, first, stop)
+        return self._numbered.read(first, stop) if self.path.is_dir() else read_frames(self.path, first, stop, known)
 
     def sample(self, count: int) -> Iterator[Frame]:
         """About `count` of the wanted frames, evenly."""

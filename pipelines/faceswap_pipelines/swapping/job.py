@@ -10,7 +10,7 @@ from typing import Any
 
 from faceswap.config import SwapConfig, from_dict, known_are, read_toml
 from faceswap.errors import ConfigError
-from faceswap.faces.selection import check_choice
+from faceswap.faces.selection import Selection, check_choice
 from faceswap.media.codecs import Encoding
 from faceswap_pipelines.common.inputs import Footage, FrameRange
 from faceswap_pipelines.swapping.origin import ORIGIN
@@ -73,11 +73,59 @@ class SwapJob:
     min_face: int | None = None
     """Width in pixels of the smallest face to look for; None: an eighth of the frame's short side."""
     device: str = "auto"
+    segments: int = field(default=1, repr=False)
+    """Into how many it is cut where several processes or machines can do it together; the result is the same."""
+
+    def __post_init__(self) -> None:
+        if self.segments < 1:
+            raise ConfigError(f"a video cannot be cut into {self.segments} segments", "Choose 1 or more")
 
     @property
     def footage(self) -> Footage:
         """What is looked at."""
         return Footage(path=self.video, frames=self.frames, frame_rate=self.frame_rate)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPassJob(SwapJob):
+    """Of a swap in segments: find the faces, and say where it is cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstPassResult:
+    """What all segments have to know."""
+
+    segments: tuple[tuple[int, ...], ...]
+    """Of each the first frame, and the one to stop before."""
+    selections: tuple[Selection, ...]
+    """Who becomes whom in the whole video."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentJob(SwapJob):
+    """Of a swap in segments: swap the frames of one."""
+
+    span: tuple[int, int]
+    """The first frame, and the one to stop before."""
+    selections: tuple[Selection, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameCounts:
+    """What was done in some frames of a swap."""
+
+    written: int = 0
+    swapped: int = 0
+    """In how many a face was swapped."""
+    faded: int = 0
+    """In how many one was only in part, or not, since it is turned too far."""
+
+    def __add__(self, other: FrameCounts) -> FrameCounts:
+        return FrameCounts(
+            written=self.written + other.written,
+            swapped=self.swapped + other.swapped,
+            faded=self.faded + other.faded,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

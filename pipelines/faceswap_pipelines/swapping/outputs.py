@@ -23,6 +23,9 @@ from faceswap_pipelines.swapping.job import SwapJob
 from faceswap_pipelines.swapping.origin import Origin, with_origin
 from faceswap_pipelines.swapping.prepare import signature_of
 
+SEGMENT_FRAMES = 60
+"""Of a film in the making: how many frames a kill costs at most."""
+
 
 @contextmanager
 def locked_outputs(job: SwapJob) -> Iterator[None]:
@@ -58,12 +61,15 @@ class Outputs(AbstractContextManager["Outputs"]):
     Raises OutputError if they cannot be written.
     """
 
-    def __init__(self, job: SwapJob, info: VideoInfo, seal: Seal) -> None:
-        first = job.frames[0]
+    def __init__(self, job: SwapJob, info: VideoInfo, seal: Seal, span: tuple[int, int] | None = None) -> None:
+        """`span`: only the frames from one number up to but without another are written; other processes write the
+        others, and whoever has all joins them."""
+        only = None if span is None else range(span[0] - job.frames[0], span[1] - job.frames[0])
+        first = job.frames[0] if span is None else span[0]
         with ExitStack() as stack:
-            self._files = [stack.enter_context(_Output(_open(job, job.out, info, seal), first))]
+            self._files = [stack.enter_context(_Output(_open(job, job.out, info, seal, only), first))]
             if job.mask_out:
-                masks = _open(job, job.mask_out, replace(info, has_alpha=False), None)
+                masks = _open(job, job.mask_out, replace(info, has_alpha=False), None, only)
                 self._files.append(stack.enter_context(_Output(masks, first)))
             self._stack = stack.pop_all()
 
@@ -119,13 +125,22 @@ class _Output(AbstractContextManager["_Output"]):
         self.writer.__exit__(*error)
 
 
-def _open(job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None) -> SegmentedWriter | SequenceWriter:
+def _open(
+    job: SwapJob, path: Path, info: VideoInfo, seal: Seal | None, only: range | None
+) -> SegmentedWriter | SequenceWriter:
     if not path.suffix:
         originals, is_film = job.footage.originals, seal is not None
-        return SequenceWriter(path, signature_of(job), seal, originals, with_extras=is_film)
-    excerpt = job.frames != (0, None)
+        return SequenceWriter(path, signature_of(job), seal, originals, with_extras=is_film, only=only)
+
     return open_writer(
-        path, info, encoding=job.settings.encoding, excerpt=excerpt, signature=signature_of(job), seal=seal
+        path,
+        info,
+        encoding=job.settings.encoding,
+        segment_frames=SEGMENT_FRAMES,
+        excerpt=job.frames != (0, None),
+        only=only,
+        signature=signature_of(job),
+        seal=seal,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -25,7 +25,7 @@ from faceswap_pipelines.common.marks import marked_frames, seal_of, write_marked
 from faceswap_pipelines.common.models import Models
 from faceswap_pipelines.common.prefetch import depth_for, prefetch
 from faceswap_pipelines.common.progress import Progress, Run
-from faceswap_pipelines.swapping.job import SwapJob, SwapResult, note_of_faded
+from faceswap_pipelines.swapping.job import FrameCounts, SwapJob, SwapResult, note_of_faded
 from faceswap_pipelines.swapping.outputs import Outputs, images_of, locked_outputs, only_one, write_settings
 from faceswap_pipelines.swapping.prepare import check_output, open_swapper, pictured, selections_of, track_file
 from faceswap_pipelines.swapping.sheet import Samples, close_up, sheet_path
@@ -54,6 +54,15 @@ def swap(job: SwapJob, models: Models | None = None) -> Run[SwapResult]:
             return replace(result, notes=(*result.notes, "the track file was damaged: faces were looked for anew"))
 
 
+@dataclass(frozen=True)
+class Cast:
+    """Who is where in a film, and who becomes whom."""
+
+    tracks: TrackFile
+    analysis: Analysis
+    selections: Sequence[Selection]
+
+
 def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: Embedding | None) -> Run[SwapResult]:
     start = time.monotonic()
     info, seal = job.footage.info, seal_of(job.model, job.video)
@@ -61,26 +70,19 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         outputs = stack.enter_context(Outputs(job, info, seal))
 
         # First pass: who is where, and who becomes whom.
-        tracks, analysis = yield from _find(job, finder, stack)
-        try:
-            selections = selections_of(job, tracks.tracks(analysis), reference, lambda: tracks.frames(analysis))
-        except (FaceError, MediaError):
-            outputs.discard()
-            if not tracks.tracks(analysis):  # otherwise another choice need not look for faces again
-                tracks.delete()
-            raise
+        cast = yield from first_pass(job, finder, reference, outputs, stack)
 
         # Second pass: swap and write, each in a thread of its own.
-        begun = outputs.next
-        samples = Samples(job.frames[0], _last(job, info))
-        rendered = partial(_rendered, job, info, swapper, tracks, analysis, selections)
-        frames = prefetch(samples.taken_from(rendered(begun=begun)), max(1, depth_for(info.width, info.height)))
+        begun, last = outputs.next, _last(job, info)
+        samples = Samples(job.frames[0], last)
+        pictures = partial(rendered, job, info, swapper, cast)
+        frames = prefetch(samples.taken_from(pictures(begun=begun)), max(1, depth_for(info.width, info.height)))
         stack.callback(frames.close)
-        counts = yield from _write(job, info, frames, outputs)
+        counts = yield from write(job, frames, outputs, first=job.frames[0], last=last)
 
         # The sheet shows what an earlier run has written, too.
         for index in samples.missing(begun):
-            with closing(rendered(begun=index)) as again:
+            with closing(pictures(begun=index)) as again:
                 for made in islice(again, 1):
                     samples.take(made)
 
@@ -99,6 +101,24 @@ def _swap_video(job: SwapJob, swapper: Swapper, finder: FaceFinder, reference: E
         settings=settings,
         notes=(*outputs.notes, *note_of_faded(counts.faded, counts.written)),
     )
+
+
+def first_pass(
+    job: SwapJob, finder: FaceFinder, reference: Embedding | None, outputs: Outputs, stack: ExitStack
+) -> Run[Cast]:
+    """Find the faces and choose among them; the track file is open until `stack` is closed.
+
+    Raises FaceError or MediaError if there are none to choose from; nothing is left of `outputs` then.
+    """
+    tracks, analysis = yield from _find(job, finder, stack)
+    try:
+        selections = selections_of(job, tracks.tracks(analysis), reference, lambda: tracks.frames(analysis))
+    except (FaceError, MediaError):
+        outputs.discard()
+        if not tracks.tracks(analysis):  # otherwise another choice need not look for faces again
+            tracks.delete()
+        raise
+    return Cast(tracks, analysis, selections)
 
 
 def _find(job: SwapJob, finder: FaceFinder, stack: ExitStack) -> Run[tuple[TrackFile, Analysis]]:
@@ -128,48 +148,29 @@ def _last(job: SwapJob, info: VideoInfo) -> int | None:
     return min(stop, info.frame_count)
 
 
-def _rendered(
-    job: SwapJob,
-    info: VideoInfo,
-    swapper: Swapper,
-    tracks: TrackFile,
-    analysis: Analysis,
-    selections: list[Selection],
-    *,
-    begun: int,
+def rendered(
+    job: SwapJob, info: VideoInfo, swapper: Swapper, cast: Cast, *, begun: int
 ) -> Generator[Converted, None, None]:
-    """The finished pictures of the frames from number `begun` on, the first that is not written yet."""
+    """The finished pictures of the frames from number `begun` on, the same wherever it begins."""
     look = job.settings.look
     batch = batch_size(info.width, info.height)
-    start = _warm_up(tracks, analysis, first=job.frames[0], start=begun, reach=look.smooth, batch=batch)
-    targets = _targets(job, tracks, analysis, selections, start)
+    start = _warm_up(cast, first=job.frames[0], start=begun, reach=look.smooth, batch=batch)
+    targets = _targets(job, cast, start)
     swapped = converted(targets, swapper, look, job.mask_out is not None)
     yield from dropwhile(lambda made: made.frame.index < begun, marked_frames(swapped, job.settings.label))
 
 
-@dataclass
-class _Counts:
-    """Of frames."""
-
-    written: int = 0
-    swapped: int = 0
-    """In which a face was."""
-    faded: int = 0
-    """In which one was only in part, or not, since it is turned too far."""
-
-
-def _write(job: SwapJob, info: VideoInfo, frames: Iterator[Converted], outputs: Outputs) -> Run[_Counts]:
-    """Write all frames, and count them."""
-    first, last = job.frames[0], _last(job, info)
+def write(
+    job: SwapJob, frames: Iterable[Converted], outputs: Outputs, *, first: int, last: int | None
+) -> Run[FrameCounts]:
+    """Write the frames, and count them; `first` and `last`: between which numbers they and those before them lie."""
     total = None if last is None else max(0, last - first)
     start = time.monotonic()
 
-    counts = _Counts()
+    counts = FrameCounts()
     for made in frames:
         outputs.write(made)
-        counts.written += 1
-        counts.swapped += bool(made.boxes)
-        counts.faded += bool(made.turned)
+        counts += FrameCounts(written=1, swapped=int(bool(made.boxes)), faded=int(bool(made.turned)))
         done = made.frame.index + 1 - first
         del made  # a large picture: it may go before the next one comes
 
@@ -183,22 +184,21 @@ def _write(job: SwapJob, info: VideoInfo, frames: Iterator[Converted], outputs: 
     return counts
 
 
-def _targets(
-    job: SwapJob, tracks: TrackFile, analysis: Analysis, selections: list[Selection], start: int
-) -> Iterator[tuple[Frame, list[Target]]]:
+def _targets(job: SwapJob, cast: Cast, start: int) -> Iterator[tuple[Frame, list[Target]]]:
     """Each frame from number `start` with its faces, who they become, and how opaque the swap is."""
-    opacities = faded(tracks.frames(analysis, start - LEAD_IN), job.settings.look.fade)
+    opacities = faded(cast.tracks.frames(cast.analysis, start - LEAD_IN), job.settings.look.fade)
     fades = (opacity for frame, opacity in opacities if frame.index >= start)
-    followed = followed_frames(job.footage, tracks, analysis, start)
+    followed = followed_frames(job.footage, cast.tracks, cast.analysis, start)
     for (frame, faces), opacity in zip(followed, fades, strict=True):
-        chosen = selected_faces(selections, faces.faces)
+        chosen = selected_faces(cast.selections, faces.faces)
         yield frame, [Target(face, person, opacity[face.track]) for face, person in chosen]
 
 
-def _warm_up(tracks: TrackFile, analysis: Analysis, *, first: int, start: int, reach: float, batch: int) -> int:
+def _warm_up(cast: Cast, *, first: int, start: int, reach: float, batch: int) -> int:
     """Where to begin, so that frame `start` has all of its neighbours within `reach` seconds, and every batch is as it
     would have been without an interruption: a batch's first frame, of those that are counted from `first`."""
-    known = list(takewhile(lambda frame: frame.index <= start, tracks.frames(analysis, start - LEAD_IN)))
+    near = cast.tracks.frames(cast.analysis, start - LEAD_IN)
+    known = list(takewhile(lambda frame: frame.index <= start, near))
     if not known:
         return start
     earliest = next(frame.index for frame in known if known[-1].time - frame.time <= reach)

@@ -30,7 +30,7 @@ class Samples:
         are not to wait in a queue."""
         for made in frames:
             self.take(made)
-            yield replace(made, frame=replace(made.frame, image=made.image))
+            yield without_original(made)
             del made  # it may go before the next one comes
 
     def take(self, made: Converted) -> None:
@@ -46,6 +46,11 @@ class Samples:
     def write(self, out: Path, seal: Seal) -> str:
         """Writes the sheet beside `out`; its path, or nothing if no frame was taken."""
         return write_sheet(out, [self._taken[index] for index in sorted(self._taken)], seal)
+
+
+def without_original(made: Converted) -> Converted:
+    """The same without the picture as it was, for those who only write it."""
+    return replace(made, frame=replace(made.frame, image=made.image))
 
 
 def write_sheet(out: Path, taken: list[tuple[Picture, ...]], seal: Seal) -> str:
