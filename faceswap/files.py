@@ -43,10 +43,11 @@ def replaced(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, stem: str = "") -> None:
-    """Remove what killed processes have begun in `folder`, as far as it was to be called `stem` and something."""
+    """Remove what killed processes have begun in `folder`, as far as it was to be called `stem`, a full stop, and
+    something: what other machines are writing there is called otherwise."""
     import psutil  # not above: the command line has to answer --help at once
 
-    for left in folder.glob(f".{escape(stem)}*.part"):
+    for left in folder.glob(f".{escape(stem)}.*.part" if stem else ".*.part"):
         number = left.name.removesuffix(".part").rpartition(".")[2]
         if number.isdecimal() and not psutil.pid_exists(int(number)):
             left.unlink(missing_ok=True)

@@ -29,7 +29,8 @@ def test_a_block_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
 
 def test_what_killed_processes_began_is_swept_and_nothing_else(tmp_path: Path) -> None:
     gone = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
-    names = [f".out.mp4.{int(gone.stdout)}.part", f".out.mp4.{os.getpid()}.part", ".other.part", "out.mp4"]
+    left, other = f".out.mp4.{int(gone.stdout)}.part", f".out2.mp4.{int(gone.stdout)}.part"
+    names = [left, other, f".out.mp4.{os.getpid()}.part", ".other.part", "out.mp4"]
     for name in names:
         (tmp_path / name).touch()
     sweep(tmp_path, "another")

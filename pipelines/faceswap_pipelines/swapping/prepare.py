@@ -8,6 +8,7 @@ from pathlib import Path
 
 from faceswap.config import to_toml
 from faceswap.errors import FaceError, MediaError, ModelError, OutputError
+from faceswap.faces.examples import examples_file
 from faceswap.faces.selection import Selection, recognise_tracks, select_tracks
 from faceswap.faces.skin import skin_file
 from faceswap.faces.trackfile import Track
@@ -85,6 +86,7 @@ def read_by(job: SwapJob) -> list[Path]:
         job.video,
         *weights,
         skin_file(job.model),
+        examples_file(job.model),
         *known,
         *([picture] if (picture := job.settings.picture) else []),
     ]
