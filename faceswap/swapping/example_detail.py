@@ -38,6 +38,7 @@ _MIXED = 2  # examples of each feature: one alone would jump to the next one, mo
 _LEAST_SHARE = 0.02  # of the detail: less is not seen
 _SIDE = 128  # of the drawings between which flow is found
 _ROOM = 4  # pixels of these round a feature
+_LEAST_REACH = 24  # pixels of these: OpenCV's flow breaks down in pictures of less than 16
 _SEEN = 5  # of 255, of a feature's mask
 _BLUR = 1.3  # pixels of these over which disagreement is looked at
 _AGREEMENT = 0.06  # of 1: drawings that differ so much agree to a third
@@ -180,7 +181,9 @@ def _flow(here: Grey, there: Grey) -> Flow:
 def _reach(seen: UInt8[np.ndarray, " pixels"]) -> slice:
     """The part of a line in which something of a feature is seen, with some room."""
     places = np.flatnonzero(seen > _SEEN)
-    return slice(max(int(places[0]) - _ROOM, 0), min(int(places[-1]) + 1 + _ROOM, len(seen)))
+    start, stop = max(int(places[0]) - _ROOM, 0), min(int(places[-1]) + 1 + _ROOM, len(seen))
+    start = max(min(start, stop - _LEAST_REACH), 0)
+    return slice(start, max(stop, start + _LEAST_REACH))
 
 
 def _grid(shape: tuple[int, ...]) -> Float[np.ndarray, "2 h w"]:

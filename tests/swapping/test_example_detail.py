@@ -22,7 +22,7 @@ from faceswap.model.swap_model import Decoded, Rendered, SwapModel, build_model
 from faceswap.swapping import example_detail
 from faceswap.swapping.convert import Target, converted
 from faceswap.swapping.drawing import Drawn, draw
-from faceswap.swapping.example_detail import ExampleDetail, _side_for
+from faceswap.swapping.example_detail import ExampleDetail, _reach, _side_for
 from faceswap.swapping.infer import Swapper
 from faceswap.types import AlignedFace, Frame, Picture
 from support.heads import head
@@ -139,6 +139,15 @@ class TestOneFace:
             added.append((detail.added_to(mixed, FACE, 1.0).picture - mixed.picture).numpy())
         steps = [np.abs(b - a).mean() for a, b in pairwise(added)]
         assert max(steps) < 0.35 * np.abs(added[-1] - added[0]).mean()
+
+    @pytest.mark.parametrize("place", [(0, 1), (60, 1), (127, 1), (3, 100), (0, 128)])
+    def test_a_feature_that_is_hardly_seen_is_looked_at_with_enough_around_it(self, place: tuple[int, int]) -> None:
+        start, length = place
+        seen = np.zeros(128, np.uint8)
+        seen[start : start + length] = 255
+        reach = _reach(seen)
+        assert 0 <= reach.start <= start < start + length <= reach.stop <= 128
+        assert reach.stop - reach.start >= 24
 
     def test_few_examples_are_kept_in_memory_and_made_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
         whole = [detailed(drawn(shown)).picture for shown in EXAMPLES]
