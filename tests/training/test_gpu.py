@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -87,3 +88,19 @@ def test_frames_are_converted_alike_on_both_devices(colour: str) -> None:
         assert there.mask is not None
         assert np.abs(here.image.astype(int) - there.image).max() <= 8
         assert np.abs(here.mask.astype(int) - there.mask).max() <= 3
+
+
+def test_examples_give_the_same_detail_on_both_devices() -> None:
+    torch.manual_seed(0)
+    model = build_model(ModelConfig(persons=("a", "b"))).eval().requires_grad_(False)
+    rng = np.random.default_rng(0)
+    shown = [cv2.GaussianBlur(rng.integers(0, 255, (256, 256, 3), np.uint8), (0, 0), 2) for _ in range(5)]
+    image = rng.integers(0, 255, (512, 512, 3), np.uint8)
+    frames = [(Frame(image, 0, Fraction(0)), [Target(head(Similarity(90.0, 0.0, 256.0, 240.0)), "b")])]
+
+    look = SwapConfig(grain=0, occlusion=0, gaze=0)
+    made = [
+        next(converted(frames, Swapper(model.to(device), examples={"b": shown}), look)) for device in ("cpu", "cuda")
+    ]
+    here, there = (one.image.astype(int) for one in made)
+    assert np.abs(here - there).mean() < 0.5
