@@ -23,7 +23,7 @@ from jaxtyping import Float
 
 from faceswap.faces.curate import column
 from faceswap.faces.landmarks import mean_mesh, rigid
-from faceswap.faces.masks import face_mask, feature_mask, nostril_mask
+from faceswap.faces.masks import eye_and_brow_mask, face_mask, feature_mask, nostril_mask
 from faceswap.faces.quality import Measures
 from faceswap.model.arrays import Arrays, read_arrays, write_arrays
 from faceswap.types import MeshPoints, Picture
@@ -73,7 +73,7 @@ class Skin:
     detail: Plane
     """Logarithm of the brightness over that of a blurred picture: 0 is smooth."""
     known: Plane
-    """0..1: where skin was seen. Eyes, nostrils, mouth and what was hidden are not."""
+    """0..1: where skin was seen. Eyes, brows, nostrils, mouth and what was hidden are not."""
     turns: tuple[float, float]
     """Degrees of yaw between which the person's head is seen: all but the hundredth part to either side."""
 
@@ -183,9 +183,10 @@ def _detail(view: View) -> tuple[Plane, Plane]:
     side = view.crop.shape[0]
     visible = cv2.resize(view.visible.astype(np.float32), (side, side), interpolation=cv2.INTER_LINEAR)
     face, *others = (
-        draw(view.points, side).astype(np.float32) / 255 for draw in (face_mask, feature_mask, nostril_mask)
+        draw(view.points, side).astype(np.float32) / 255
+        for draw in (face_mask, feature_mask, eye_and_brow_mask, nostril_mask)
     )
-    skin = face * (1 - np.maximum(*others)) * visible
+    skin = face * (1 - np.maximum.reduce(others)) * visible
 
     # How strong skin's detail mostly is: an edge that is stronger (a brow, the hairline, a nostril) stays one in the
     # blurred picture, so that no rim comes along with it (Durand and Dorsey, 2002).

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import compress, islice
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,8 @@ from faceswap.faces.skin import Skin, View, best_views, seen_turns, unwrapped
 from faceswap.geometry import Similarity
 from faceswap.types import Embedding, Picture
 from faceswap_pipelines.common.progress import Progress, Run
+
+_ENOUGH = 0.75  # of the examples that there may be: for the last few, as many faces again would have to be looked at
 
 
 def identities(facesets: Mapping[str, Path]) -> dict[str, Embedding]:
@@ -95,7 +97,17 @@ def _mirrored(measures: Sequence[Measures]) -> list[Measures]:
 def _seen_whole(
     faceset: Faceset, faces: Sequence[tuple[FaceRecord, bool]], side: int, finder: OcclusionFinder
 ) -> list[Picture]:
-    """The crops of the first of those faces of which all is seen, but for what the person mostly wears."""
+    """The crops of those of which all is seen, but for what the person mostly wears: of the first, or, where too few
+    of them are, of all."""
+    whole = _whole_among(faceset, faces[:MOST], side, finder)
+    if len(whole) < _ENOUGH * MOST and len(faces) > MOST:
+        whole = _whole_among(faceset, faces, side, finder)
+    return whole[:MOST]
+
+
+def _whole_among(
+    faceset: Faceset, faces: Sequence[tuple[FaceRecord, bool]], side: int, finder: OcclusionFinder
+) -> list[Picture]:
     crops = [limited(faceset.picture(record), side) for record, _ in faces]
     visible = finder.visible([reduced(crop) for crop in crops]).cpu()
 
@@ -109,4 +121,4 @@ def _seen_whole(
         np.ascontiguousarray(crop[:, ::-1]) if mirrored else crop
         for crop, (_, mirrored) in zip(crops, faces, strict=True)
     ]
-    return list(islice(compress(shown, (covered == 0).tolist()), MOST))
+    return list(compress(shown, (covered == 0).tolist()))
