@@ -42,7 +42,7 @@ _LEAST_REACH = 24  # pixels of these: OpenCV's flow breaks down in pictures of l
 _SEEN = 5  # of 255, of a feature's mask
 _BLUR = 1.3  # pixels of these over which disagreement is looked at
 _AGREEMENT = 0.06  # of 1: drawings that differ so much agree to a third
-_BROAD = 0.04  # of a picture's side: standard deviation of the blur whose result is light, the decoder's to draw
+_LIGHT = 12  # px: what a picture of this side shows is light, the decoder's to draw
 _KEPT = 128 << 20  # bytes of examples: all 96 at 512 px
 _ZERO = 128  # of a byte: a picture has nothing that its drawing lacks
 
@@ -130,7 +130,7 @@ class ExampleDetail:
 
         picture = _resized(self._pictures[index], side).astype(np.float32)
         lacking = picture - 255 * _resized(self._downloaded(drawn.picture), side)
-        lacking += _ZERO - cv2.GaussianBlur(lacking, (0, 0), _BROAD * side)
+        lacking += _ZERO - _resized(_resized(lacking, _LIGHT), side)
         return _Example(grey=_grey(drawn), lacking=np.rint(lacking).clip(0, 255).astype(np.uint8))
 
     def _downloaded(self, picture: Float[Tensor, "3 h w"]) -> Float[np.ndarray, "h w 3"]:
