@@ -124,6 +124,7 @@ class ExampleDetail:
             return example
 
     def _made(self, index: int, side: int) -> _Example:
+        """The picture of this number, at `side` px, held against its drawing."""
         with torch.inference_mode():
             latent = self._latents[index : index + 1]
             (drawn,) = draw(self._model, latent, self._person, self._model.config.output_size)

@@ -162,6 +162,7 @@ def write_settings(job: SwapJob) -> str:
         first=job.frames[0],
         stop=job.frames[1],
     )
+
     try:
         with replaced(path) as fresh:
             fresh.write_text(storable(with_origin(to_toml(job.settings), origin)), encoding="utf-8")
